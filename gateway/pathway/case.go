@@ -1,0 +1,238 @@
+package pathway
+
+import (
+	"fmt"
+	"slices"
+	"time"
+)
+
+// Urgency by the e-RS priority codes. Empty: the request did not say, and nobody guesses.
+const (
+	Routine     = "ROUTINE"
+	Urgent      = "URGENT"
+	TwoWeekWait = "TWO_WEEK_WAIT" // urgent suspected cancer
+)
+
+// Case is one request and all that became of it. It is kept as JSON; it holds identifiers and codes, no
+// clinical text and no demographics (those stay in the messages).
+type Case struct {
+	ID         string    `json:"id"`
+	Kind       Kind      `json:"kind"`
+	State      State     `json:"state"`
+	Urgency    string    `json:"urgency,omitempty"`
+	Conversion string    `json:"conversion,omitempty"` // AUTHORISED_TO_CONVERT | NOT_AUTHORISED_TO_CONVERT | ""
+	Opened     time.Time `json:"opened"`
+	Entered    time.Time `json:"entered"` // when State was entered
+	Moves      int       `json:"moves"`   // transitions made; a timer of an older count is void
+	Request    Request   `json:"request"`
+	// Facts the channels gave: "ubrn", "ers-request-id", …
+	Channel map[string]string `json:"channel,omitempty"`
+	// Mirror is what the channel itself last said (e-RS code): observed, never blocked.
+	Mirror      string       `json:"mirror,omitempty"`
+	Outcome     Outcome      `json:"outcome,omitzero"`
+	Answers     []string     `json:"answers,omitempty"` // messages that answered, oldest first
+	Photos      []Photo      `json:"photos,omitempty"`
+	Obligations []Obligation `json:"obligations,omitempty"`
+	Tasks       []Task       `json:"tasks,omitempty"`
+	// Referral status words of the last transition that set them.
+	ServiceRequest string `json:"serviceRequest,omitempty"`
+	TaskStatus     string `json:"taskStatus,omitempty"`
+	Business       string `json:"business,omitempty"`
+	Tracked        string `json:"tracked,omitempty"` // who took over the 28-day clock of a suspected cancer
+}
+
+// Request is who asked whom, by which identifiers.
+type Request struct {
+	Message      string `json:"message"`             // id of the message that opened the case
+	Source       string `json:"source"`              // configured source it came by
+	ControlID    string `json:"controlId"`           // MSH-10 or Bundle.identifier
+	Placer       string `json:"placer,omitempty"`    // RF1-6 or the placer identifier
+	Organisation string `json:"organisation"`        // ODS code of who asked
+	Performer    string `json:"performer,omitempty"` // ODS code of who was asked
+	Requester    string `json:"requester,omitempty"` // professional identifier of the named requester
+	Specialty    string `json:"specialty,omitempty"`
+	Patient      string `json:"patient,omitempty"` // keyed hash of the NHS number
+}
+
+// Photo is one photo or document of the request.
+type Photo struct {
+	Media    string   `json:"media"`             // fullUrl of the Media or DocumentReference
+	Original string   `json:"original"`          // hex SHA-256 of the bytes as received
+	Blob     string   `json:"blob"`              // object name of the derivative that travels
+	SHA256   string   `json:"sha256"`            // of the derivative
+	Keep     string   `json:"keep"`              // object name of the original
+	Type     string   `json:"type"`              // media type
+	Size     int64    `json:"size"`              // bytes of the derivative
+	Name     string   `json:"name"`              // file name for channels that want one
+	Removed  []string `json:"removed,omitempty"` // metadata taken out, by name
+	Waiting  string   `json:"waiting,omitempty"` // why it may not travel yet: "consent"
+	Document bool     `json:"document,omitempty"`
+}
+
+// Outcome is what the specialist decided, by the e-RS codes, and what the requester made of it.
+type Outcome struct {
+	Code           string `json:"code,omitempty"`           // RETURN_TO_REFERRER_WITH_ADVICE, ACCEPT_REFER_BOOK_LATER, …
+	Recommendation string `json:"recommendation,omitempty"` // REFERRAL_RECOMMENDED, …
+	Priority       string `json:"priority,omitempty"`       // the priority the specialist gave
+	Decision       string `json:"decision,omitempty"`       // of the requester: manage-in-primary-care, i-will-refer
+	Person         string `json:"person,omitempty"`         // who decided
+}
+
+// Obligation is a notice owed to the patient.
+type Obligation struct {
+	Notice string    `json:"notice"` // "N1"
+	Event  string    `json:"event"`  // "N1-request-sent"
+	Move   int       `json:"move"`   // the transition that raised it
+	Opened time.Time `json:"opened"`
+	Due    time.Time `json:"due"`
+	Status string    `json:"status"`        // open | told | waived | person
+	By     string    `json:"by,omitempty"`  // evidence: "nhsapp:read", "attested:<person>", …
+	Ref    string    `json:"ref,omitempty"` // messageReference of the notice sent
+	Ended  time.Time `json:"ended,omitzero"`
+}
+
+// Obligation statuses. Only Told and Waived discharge one; Person means the machine could not tell the
+// patient and somebody must.
+const (
+	NoticeOpen   = "open"
+	NoticeTold   = "told"
+	NoticeWaived = "waived"
+	NoticePerson = "person"
+)
+
+// Task is something a named person must do.
+type Task struct {
+	ID     string    `json:"id"`
+	Code   string    `json:"code"` // "hold", "send-failed", "overdue", "unread", "tell-patient", "photo-consent"
+	Owner  string    `json:"owner"`
+	Why    string    `json:"why"` // place and rule, never a value
+	Opened time.Time `json:"opened"`
+	Due    time.Time `json:"due"`
+	Done   time.Time `json:"done,omitzero"`
+	By     string    `json:"by,omitempty"`
+}
+
+// Suspected tells an urgent suspected cancer case.
+func (c *Case) Suspected() bool { return c.Urgency == TwoWeekWait }
+
+// ErrTransition says that an event means nothing in a case's state.
+type ErrTransition struct {
+	Kind  Kind
+	From  State
+	Event Event
+}
+
+func (e *ErrTransition) Error() string {
+	return fmt.Sprintf("a %s case in %s does not know %q", e.Kind, e.From, e.Event)
+}
+
+// Fire moves the case by an event at a time. It gives the transition made; an *ErrTransition when the
+// machine has none; an error when the transition ends the case while a notice is still owed (INV2).
+func (ms Machines) Fire(c *Case, e Event, at time.Time) (Transition, error) {
+	m := ms[c.Kind]
+	t, ok := m.Find(c.State, e)
+	if !ok {
+		return Transition{}, &ErrTransition{c.Kind, c.State, e}
+	}
+	if m.Ended(t.To) && !c.Told() {
+		return Transition{}, fmt.Errorf("%s: a notice is still owed to the patient", t.ID)
+	}
+	if t.To != c.State {
+		c.Entered = at
+	}
+	c.State = t.To
+	c.Moves++
+	c.ServiceRequest = keep(t.ServiceRequest, c.ServiceRequest)
+	c.TaskStatus = keep(t.Task, c.TaskStatus)
+	c.Business = keep(t.Business, c.Business)
+	if n := t.NoticeID(); n != "" && n != onlyIfAsked {
+		c.Obligations = append(c.Obligations, Obligation{Notice: n, Event: t.Notice, Move: c.Moves,
+			Opened: at, Due: NoticeDue(n, at), Status: NoticeOpen})
+	}
+	return t, nil
+}
+
+// onlyIfAsked is the notice that is owed only when the patient must act (N2): whoever knows that opens it,
+// the transition alone does not.
+const onlyIfAsked = "N2"
+
+func keep(now, before string) string {
+	if now != "" && now != "as on entry" {
+		return now
+	}
+	return before
+}
+
+// Told tells whether every notice owed so far is discharged.
+func (c *Case) Told() bool {
+	return !slices.ContainsFunc(c.Obligations, func(o Obligation) bool {
+		return o.Status != NoticeTold && o.Status != NoticeWaived
+	})
+}
+
+// Open gives the notices that still have to be sent.
+func (c *Case) Open(move int) []*Obligation {
+	var out []*Obligation
+	for i := range c.Obligations {
+		if o := &c.Obligations[i]; o.Move == move && o.Status == NoticeOpen {
+			out = append(out, o)
+		}
+	}
+	return out
+}
+
+// Obligation finds the notice that a messageReference belongs to.
+func (c *Case) Obligation(ref string) *Obligation {
+	for i := range c.Obligations {
+		if c.Obligations[i].Ref == ref {
+			return &c.Obligations[i]
+		}
+	}
+	return nil
+}
+
+// Discharge records the evidence that the patient knows. It never undoes what was told before.
+func (o *Obligation) Discharge(status, by string, at time.Time) {
+	if o.Status == NoticeTold || o.Status == NoticeWaived {
+		return
+	}
+	o.Status, o.By = status, by
+	if status != NoticePerson {
+		o.Ended = at
+	}
+}
+
+// AddTask opens a task unless the same one is open already.
+func (c *Case) AddTask(t Task) {
+	for _, old := range c.Tasks {
+		if old.Code == t.Code && old.Why == t.Why && old.Done.IsZero() {
+			return
+		}
+	}
+	t.ID = fmt.Sprintf("%s-task-%d", c.ID, len(c.Tasks)+1)
+	c.Tasks = append(c.Tasks, t)
+}
+
+// FinishTasks closes the open tasks of a code.
+func (c *Case) FinishTasks(code, by string, at time.Time) {
+	for i := range c.Tasks {
+		if t := &c.Tasks[i]; t.Code == code && t.Done.IsZero() {
+			t.Done, t.By = at, by
+		}
+	}
+}
+
+// Withheld gives the photos that wait, Sendable the others.
+func (c *Case) Withheld() (out []Photo) { return photos(c.Photos, true) }
+
+// Sendable gives the photos and documents that may travel.
+func (c *Case) Sendable() (out []Photo) { return photos(c.Photos, false) }
+
+func photos(all []Photo, waiting bool) (out []Photo) {
+	for _, p := range all {
+		if (p.Waiting != "") == waiting {
+			out = append(out, p)
+		}
+	}
+	return out
+}
