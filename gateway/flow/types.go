@@ -165,18 +165,20 @@ type Receipt struct {
 
 // Message is a message as it is kept.
 type Message struct {
-	ID      ID             `json:"id"`
-	Case    ID             `json:"case,omitzero"`
-	Source  string         `json:"source"`
-	Subject Subject        `json:"subject"`
-	At      time.Time      `json:"at"`
-	Format  Format         `json:"format"`
-	Raw     BodyRef        `json:"raw"`
-	Facts   []byte         `json:"facts,omitempty"` // JSON of flow.Facts
-	Issues  []*issue.Issue `json:"issues,omitempty"`
-	Maps    string         `json:"maps,omitempty"` // digest of the map set
-	Receipt Receipt        `json:"receipt"`
-	Idem    Idem           `json:"idem"`
+	ID      ID        `json:"id"`
+	Case    ID        `json:"case,omitzero"`
+	Source  string    `json:"source"`
+	Subject Subject   `json:"subject"`
+	At      time.Time `json:"at"`
+	Format  Format    `json:"format"`
+	// RequestID the sender gave beside the message (X-Request-ID).
+	RequestID string         `json:"requestId,omitempty"`
+	Raw       BodyRef        `json:"raw"`
+	Facts     []byte         `json:"facts,omitempty"` // JSON of flow.Facts
+	Issues    []*issue.Issue `json:"issues,omitempty"`
+	Maps      string         `json:"maps,omitempty"` // digest of the map set
+	Receipt   Receipt        `json:"receipt"`
+	Idem      Idem           `json:"idem"`
 }
 
 // Event is one line of a case's story. Text holds no patient data.
@@ -411,6 +413,7 @@ type Act struct {
 	To     string // the destination, for redirect, pause, resume
 	Person string // verified identity
 	Reason string
+	Step   *Step  // for replay: a step to be added first (what a person found out about an unknown create)
 	Key    string // idempotency key of the act: pressed twice, it acts once
 	At     time.Time
 }

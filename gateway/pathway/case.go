@@ -28,10 +28,13 @@ type Case struct {
 	// Facts the channels gave: "ubrn", "ers-request-id", …
 	Channel map[string]string `json:"channel,omitempty"`
 	// Mirror is what the channel itself last said (e-RS code): observed, never blocked.
-	Mirror      string       `json:"mirror,omitempty"`
-	Outcome     Outcome      `json:"outcome,omitzero"`
-	Answers     []string     `json:"answers,omitempty"` // messages that answered, oldest first
-	Photos      []Photo      `json:"photos,omitempty"`
+	Mirror  string   `json:"mirror,omitempty"`
+	Outcome Outcome  `json:"outcome,omitzero"`
+	Answers []string `json:"answers,omitempty"` // messages that answered, oldest first
+	Photos  []Photo  `json:"photos,omitempty"`
+	// Sent names the destinations that have the request; PhotosDue that released photos must follow it.
+	Sent        []string     `json:"sent,omitempty"`
+	PhotosDue   bool         `json:"photosDue,omitempty"`
 	Obligations []Obligation `json:"obligations,omitempty"`
 	Tasks       []Task       `json:"tasks,omitempty"`
 	// Referral status words of the last transition that set them.
@@ -74,6 +77,7 @@ type Outcome struct {
 	Code           string `json:"code,omitempty"`           // RETURN_TO_REFERRER_WITH_ADVICE, ACCEPT_REFER_BOOK_LATER, …
 	Recommendation string `json:"recommendation,omitempty"` // REFERRAL_RECOMMENDED, …
 	Priority       string `json:"priority,omitempty"`       // the priority the specialist gave
+	Text           string `json:"text,omitempty"`           // hash of the answer's text: tells an amendment from a repeat
 	Decision       string `json:"decision,omitempty"`       // of the requester: manage-in-primary-care, i-will-refer
 	Person         string `json:"person,omitempty"`         // who decided
 }
@@ -146,7 +150,7 @@ func (ms Machines) Fire(c *Case, e Event, at time.Time) (Transition, error) {
 	c.TaskStatus = keep(t.Task, c.TaskStatus)
 	c.Business = keep(t.Business, c.Business)
 	if n := t.NoticeID(); n != "" && n != onlyIfAsked {
-		c.Obligations = append(c.Obligations, Obligation{Notice: n, Event: t.Notice, Move: c.Moves,
+		c.Obligations = append(c.Obligations, Obligation{Notice: n, Event: t.NoticeEvent(), Move: c.Moves,
 			Opened: at, Due: NoticeDue(n, at), Status: NoticeOpen})
 	}
 	return t, nil

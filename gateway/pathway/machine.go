@@ -112,6 +112,12 @@ type Transition struct {
 	Effect         string `json:"effect"`
 }
 
+// NoticeEvent gives the notice's full name without the remark behind it ("N1-referral-sent").
+func (t Transition) NoticeEvent() string {
+	name, _, _ := strings.Cut(t.Notice, " (")
+	return name
+}
+
 // NoticeID gives the notice's short name ("N1"), empty when the transition owes none.
 func (t Transition) NoticeID() string {
 	id, _, _ := strings.Cut(t.Notice, "-")

@@ -1,0 +1,102 @@
+package adaptertest
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"net"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+)
+
+// RedisServer is a real redis-server of this test's own, on a free port of the loopback.
+type RedisServer struct {
+	t    testing.TB
+	args []string
+	port int
+	cmd  *exec.Cmd
+	log  *bytes.Buffer
+}
+
+// Redis starts a redis-server that keeps every write on disk before it answers, and ends it with the test.
+// Settings change that: "appendfsync everysec", as in redis.conf. Without a redis-server the test fails.
+func Redis(t testing.TB, settings ...string) *RedisServer {
+	t.Helper()
+	program, err := exec.LookPath("redis-server")
+	if err != nil {
+		t.Fatalf("these tests need a redis-server (apt-get install redis-server): %v", err)
+	}
+	r := &RedisServer{t: t, port: freePort(t)}
+	r.args = []string{program, "--bind", "127.0.0.1", "--port", fmt.Sprint(r.port), "--dir", t.TempDir(), "--save", ""}
+	for _, s := range append([]string{"appendonly yes", "appendfsync always", "maxmemory-policy noeviction", "no-appendfsync-on-rewrite no"}, settings...) {
+		name, value, _ := strings.Cut(s, " ")
+		r.args = append(r.args, "--"+name)
+		r.args = append(r.args, strings.Fields(value)...)
+	}
+	t.Cleanup(r.Kill)
+	r.Restart()
+	return r
+}
+
+func freePort(t testing.TB) int {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port
+}
+
+// URL of its first database.
+func (r *RedisServer) URL() string { return fmt.Sprintf("redis://%s/0", r.Addr()) }
+
+// Addr is host:port.
+func (r *RedisServer) Addr() string { return fmt.Sprintf("127.0.0.1:%d", r.port) }
+
+// Kill ends it as a power cut would end it (SIGKILL): only what is on disk is left.
+func (r *RedisServer) Kill() {
+	if r.cmd == nil {
+		return
+	}
+	_ = r.cmd.Process.Kill()
+	_ = r.cmd.Wait()
+	r.cmd = nil
+}
+
+// Restart ends it if it runs, starts it with what is on disk, and returns when it answers.
+func (r *RedisServer) Restart() {
+	r.t.Helper()
+	r.Kill()
+	r.log = &bytes.Buffer{}
+	r.cmd = exec.Command(r.args[0], r.args[1:]...)
+	r.cmd.Stdout, r.cmd.Stderr = r.log, r.log
+	if err := r.cmd.Start(); err != nil {
+		r.t.Fatal(err)
+	}
+	for limit := time.Now().Add(20 * time.Second); time.Now().Before(limit); time.Sleep(5 * time.Millisecond) {
+		if answer := r.Send("PING"); strings.HasPrefix(answer, "+PONG") || strings.HasPrefix(answer, "-NOAUTH") {
+			return
+		}
+	}
+	r.Kill()
+	r.t.Fatalf("redis-server does not answer:\n%s", r.log)
+}
+
+// Send sends one inline command, such as "FLUSHALL", and gives the first line of the answer; empty when
+// there is none.
+func (r *RedisServer) Send(command string) string {
+	c, err := net.DialTimeout("tcp", r.Addr(), time.Second)
+	if err != nil {
+		return ""
+	}
+	defer c.Close()
+	_ = c.SetDeadline(time.Now().Add(10 * time.Second))
+	if _, err := c.Write([]byte(command + "\r\n")); err != nil {
+		return ""
+	}
+	line, _ := bufio.NewReader(c).ReadString('\n')
+	return strings.TrimRight(line, "\r\n")
+}

@@ -1,0 +1,35 @@
+// Package blob keeps photos and large bodies at rest, sealed, in a folder that several processes may share.
+//
+// An object is named <owner>/<HMAC-SHA-256 of the owner and the SHA-256 of its content>: the same photo is
+// kept once within its case, never shared between cases, and a stolen folder does not even tell which photo
+// it holds or that two cases hold the same one.
+//
+// # The file
+//
+//	 0   8  "DGBLOB1\n"
+//	 8   8  key id, to tell a wrong key from a broken file
+//	16  12  random nonce of the wrapped key
+//	28  48  the object's own random data key, sealed by the wrapping key (AES-256-GCM; bytes 0 to 15 and the
+//	        name are the associated data, so that one object cannot be passed off as another)
+//	76   …  segments of 64 KiB of content, each sealed by the data key (AES-256-GCM, a tag of 16 bytes); the
+//	        last one may be shorter; an empty object has one empty segment
+//
+// Segment n has the nonce 0 0 0, n (8 bytes, big endian), and 1 for the last one, else 0. This is the STREAM
+// construction (Hoang, Reyhanitabar, Rogaway, Vizár 2015): a file that is cut, extended or put in another
+// order does not open, and reading and writing hold two segments in memory whatever the size.
+//
+// # Keys
+//
+// One master key of 32 bytes; the wrapping key, the naming key and the key id are derived from it (HKDF-
+// SHA-256). Rotation rewrites bytes 8 to 75 under the new master key and no content; names stay as they are,
+// a name being a label to whoever opens it. After it, the same content put again gets a second name once.
+// Wrapping takes one random nonce an object, which AES-GCM bears for 2^32 objects a key (NIST SP 800-38D
+// §8.3).
+//
+// # Durability
+//
+// When Put returns, the object survives a power cut: temporary file, fsync, rename, fsync of the case's
+// folder, fsync of the folder above. Content that is there already is written anew over itself, which heals
+// a damaged object and makes it young again, so that Sweep, which takes old objects that no case refers to,
+// cannot take one that was just acknowledged; both lock the case's folder for that moment.
+package blob

@@ -1,0 +1,98 @@
+package blob
+
+import (
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/hkdf"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+)
+
+// Sizes in bytes; the layout is in the package comment.
+const (
+	magic     = "DGBLOB1\n"
+	idSize    = 8
+	nonceSize = 12
+	tagSize   = 16
+	keySize   = 32
+	idEnd     = len(magic) + idSize
+	nonceEnd  = idEnd + nonceSize
+	header    = nonceEnd + keySize + tagSize
+)
+
+// Errors of an object that does not open.
+var (
+	ErrCorrupt = errors.New("blob: the object was changed, cut or extended")
+	ErrKey     = errors.New("blob: the object was sealed with another key")
+)
+
+// keys are what is derived from a master key.
+type keys struct {
+	id   []byte
+	wrap cipher.AEAD
+	name []byte
+}
+
+func derive(master [keySize]byte) keys {
+	return keys{
+		id:   expand(master, "dermgate blob key id", idSize),
+		wrap: newGCM(expand(master, "dermgate blob wrapping key", keySize)),
+		name: expand(master, "dermgate blob naming key", keySize),
+	}
+}
+
+func expand(master [keySize]byte, purpose string, n int) []byte {
+	key, err := hkdf.Key(sha256.New, master[:], nil, purpose, n)
+	if err != nil {
+		panic(err) // only for more than 255 times the size of the hash
+	}
+	return key
+}
+
+func newGCM(key []byte) cipher.AEAD {
+	block, err := aes.NewCipher(key)
+	if err != nil {
+		panic(err) // keys have 32 bytes here
+	}
+	g, err := cipher.NewGCM(block)
+	if err != nil {
+		panic(err) // AES has the block size of GCM
+	}
+	return g
+}
+
+// object gives the name of a content for an owner.
+func (k keys) object(owner string, sum []byte) string {
+	m := hmac.New(sha256.New, k.name)
+	m.Write([]byte(owner + "/"))
+	m.Write(sum)
+	return owner + "/" + hex.EncodeToString(m.Sum(nil))
+}
+
+// seal makes an object's header around its data key.
+func (k keys) seal(dataKey []byte, name string) []byte {
+	h := append(append(make([]byte, 0, header), magic...), k.id...)
+	bound := append(h[:idEnd:idEnd], name...)
+	h = append(h, make([]byte, nonceSize)...)
+	rand.Read(h[idEnd:nonceEnd]) // never fails (crypto/rand since Go 1.24)
+	return k.wrap.Seal(h, h[idEnd:nonceEnd], dataKey, bound)
+}
+
+// open gives the cipher of an object's segments.
+func (k keys) open(h []byte, name string) (cipher.AEAD, error) {
+	switch {
+	case len(h) != header || string(h[:len(magic)]) != magic:
+		return nil, ErrCorrupt
+	case string(h[len(magic):idEnd]) != string(k.id):
+		return nil, ErrKey
+	}
+	bound := append(h[:idEnd:idEnd], name...)
+	dataKey, err := k.wrap.Open(nil, h[idEnd:nonceEnd], h[nonceEnd:], bound)
+	if err != nil {
+		return nil, ErrCorrupt
+	}
+	return newGCM(dataKey), nil
+}

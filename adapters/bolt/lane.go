@@ -1,0 +1,121 @@
+package bolt
+
+import (
+	"bytes"
+	"encoding/binary"
+
+	"github.com/dermgate/dermgate/gateway/flow"
+)
+
+// entry is a delivery as it is kept.
+type entry struct {
+	flow.Delivery
+	Ended int64 `json:"ended,omitempty"` // fence of the last settled attempt: a second settlement of it is a no-op
+}
+
+// head is what a lane is doing now: the delivery whose turn it is. While it is claimed nothing takes its
+// place, not even an earlier one that comes back (a replay).
+type head struct {
+	class   byte // the most urgent of all that entered since the lane was last empty
+	claimed bool
+	due     int64 // ns since 1970; the lease's end when claimed
+	n       []byte
+}
+
+func (h head) bytes() []byte {
+	b := []byte{h.class, 0}
+	if h.claimed {
+		b[1] = 1
+	}
+	return append(binary.BigEndian.AppendUint64(b, uint64(h.due)), h.n...)
+}
+
+func (t *txn) head(to, lane string) (head, bool) {
+	b := t.get(bHeads, key(to, lane))
+	if b == nil {
+		return head{}, false
+	}
+	return head{class: b[0], claimed: b[1] == 1, due: int64(binary.BigEndian.Uint64(b[2:])), n: bytes.Clone(b[10:])}, true
+}
+
+// turn makes h the head of the lane, or empties the lane when h is nil.
+func (t *txn) turn(to, lane string, h *head) {
+	if old, ok := t.head(to, lane); ok {
+		t.del(bDue, key(to, old.class, old.due, []byte(lane)))
+	}
+	if h == nil {
+		t.del(bHeads, key(to, lane))
+		return
+	}
+	t.put(bHeads, key(to, lane), h.bytes())
+	t.put(bDue, key(to, h.class, h.due, []byte(lane)), nil)
+}
+
+// push puts a delivery in its lane, at the place that its number gives it.
+func (t *txn) push(e entry, n []byte, due int64) {
+	t.put(bLanes, key(e.To, e.Lane, n), number(uint64(due)))
+	h, ok := t.head(e.To, e.Lane)
+	switch {
+	case !ok:
+		h = head{class: byte(e.Class), due: due, n: n}
+	case !h.claimed && bytes.Compare(n, h.n) < 0:
+		h.due, h.n = due, n
+	}
+	h.class = min(h.class, byte(e.Class))
+	t.turn(e.To, e.Lane, &h)
+}
+
+// pull takes a delivery out of its lane; when it was the head the next one's turn comes.
+func (t *txn) pull(e entry, n []byte) {
+	t.del(bLanes, key(e.To, e.Lane, n))
+	h, ok := t.head(e.To, e.Lane)
+	if !ok || !bytes.Equal(h.n, n) {
+		return
+	}
+	prefix := key(e.To, e.Lane)
+	k, due := t.bucket(bLanes).Cursor().Seek(prefix)
+	if !bytes.HasPrefix(k, prefix) {
+		t.turn(e.To, e.Lane, nil)
+		return
+	}
+	t.turn(e.To, e.Lane, &head{class: h.class, due: int64(binary.BigEndian.Uint64(due)), n: bytes.Clone(tail(k))})
+}
+
+// enqueue keeps a new delivery. One that is known by its id is left as it is.
+func (t *txn) enqueue(d flow.Delivery) {
+	if t.get(bIDs, key(kDelivery, d.ID)) != nil {
+		return
+	}
+	n := t.next()
+	t.put(bIDs, key(kDelivery, d.ID), n)
+	t.body(n, d.Body.Inline)
+	due := t.now + int64(d.Delay())
+	d.Body.Inline, d.State, d.Due = nil, flow.Waiting, at(due)
+	e := entry{Delivery: d}
+	t.save(e, n)
+	t.put(bListed, listed(d, n), nil)
+	if !d.Case.IsZero() {
+		t.put(bByCase, key(d.Case, n), nil)
+	}
+	t.push(e, n, due)
+}
+
+func (t *txn) save(e entry, n []byte) { t.putJSON(bDeliveries, n, e) }
+
+// move saves a changed delivery and lists it where it now belongs.
+func (t *txn) move(old, e entry, n []byte) {
+	t.del(bListed, listed(old.Delivery, n))
+	t.put(bListed, listed(e.Delivery, n), nil)
+	t.save(e, n)
+}
+
+// delivery reads a delivery, without its inline bytes, and its number.
+func (t *txn) delivery(id flow.ID) (entry, []byte, error) {
+	n := bytes.Clone(t.get(bIDs, key(kDelivery, id)))
+	if n == nil {
+		return entry{}, nil, flow.ErrNotFound
+	}
+	var e entry
+	err := t.load(bDeliveries, n, &e)
+	return e, n, err
+}

@@ -1,0 +1,111 @@
+// Package bolt is the embedded store: one bbolt file, one gateway process. Every commit is on disk (two
+// fdatasync calls of bbolt: pages, then the page that makes them count) before anybody is answered.
+//
+// What is kept under growing numbers (messages, cases, deliveries, bodies, story) is appended; only small
+// entries, from an id or a reference to such a number, land anywhere in the file.
+package bolt
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
+
+	"github.com/dermgate/dermgate/gateway/flow"
+)
+
+// schema is the version of the file's layout. A file of another version is refused, never guessed at.
+const schema = "1"
+
+// lockWait is how long Open waits for another process to let go of the file.
+const lockWait = time.Second
+
+// Store is a flow.Store in one file.
+type Store struct {
+	db      *bbolt.DB
+	started time.Time // wall clock and, with it, the monotonic one
+	ops     chan *op
+	quit    chan struct{}
+	stopped chan struct{} // closed when the committer has ended
+	closing sync.Once
+}
+
+var _ flow.Store = (*Store)(nil)
+
+// Open opens the file, made when it is not there. It fails when another process holds it, or when it was
+// written by another version. Leases in it are void: their holder was the process that had the file before.
+func Open(path string) (*Store, error) {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return nil, fmt.Errorf("bolt: %w", err)
+	}
+	db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: lockWait, FreelistType: bbolt.FreelistMapType})
+	if errors.Is(err, berrors.ErrTimeout) {
+		return nil, fmt.Errorf("bolt: %s is in use by another gateway: a file serves one process, several share a Redis", path)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("bolt: %s: %w", path, err)
+	}
+	s := &Store{db: db, started: time.Now(), ops: make(chan *op, maxBatch), quit: make(chan struct{}),
+		stopped: make(chan struct{})}
+	if err := errors.Join(s.prepare(), syncDir(filepath.Dir(path))); err != nil {
+		return nil, errors.Join(fmt.Errorf("bolt: %s: %w", path, err), db.Close())
+	}
+	go s.committer()
+	return s, nil
+}
+
+// syncDir makes the file's name durable: bbolt syncs only its content.
+func syncDir(path string) error {
+	dir, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
+}
+
+func (s *Store) prepare() error {
+	return s.db.Update(func(tx *bbolt.Tx) error {
+		for _, name := range buckets {
+			if _, err := tx.CreateBucketIfNotExists([]byte(name)); err != nil {
+				return err
+			}
+		}
+		meta := tx.Bucket([]byte(bMeta))
+		switch v := meta.Get([]byte("schema")); {
+		case v == nil:
+			return meta.Put([]byte("schema"), []byte(schema))
+		case string(v) != schema:
+			return fmt.Errorf("the file has layout %q, this gateway reads %q", v, schema)
+		}
+		t := &txn{tx: tx, now: s.now()}
+		return t.voidLeases()
+	})
+}
+
+// Close ends the store: what was handed in before is committed.
+func (s *Store) Close() error {
+	s.closing.Do(func() { close(s.quit) })
+	<-s.stopped
+	return s.db.Close()
+}
+
+// Health writes and syncs a few bytes: a full or failing disk shows here as it does to a sender.
+func (s *Store) Health(ctx context.Context) error {
+	return s.commit(ctx, func(t *txn) error {
+		t.put(bMeta, []byte("health"), binary.BigEndian.AppendUint64(nil, uint64(t.now)))
+		return nil
+	})
+}
+
+// now is the store's clock in nanoseconds since 1970: the wall clock when the file was opened and the time
+// passed since, so that setting the clock makes no lease end and no delivery late.
+func (s *Store) now() int64 { return s.started.Add(time.Since(s.started)).UnixNano() }
+
+func at(nanos int64) time.Time { return time.Unix(0, nanos).UTC() }

@@ -1,0 +1,227 @@
+package ers
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptrace"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/dermgate/dermgate/gateway/flow"
+	"github.com/dermgate/dermgate/mapping/issue"
+)
+
+// longestAnswer is the most bytes read of a response; a conversation of many 8,000 character texts fits.
+const longestAnswer = 16 << 20
+
+// Client is how e-RS is reached: for whom, as whom.
+type Client struct {
+	Base             string                                // "https://…/referrals/FHIR"
+	Token            func(context.Context) (string, error) // a signed-in user's bearer token; asked again after a 401
+	ODS              string                                // NHSD-End-User-Organisation-ODS
+	BusinessFunction string                                // "REFERRING_CLINICIAN", "REFERRING_CLINICIAN_ADMIN"
+	OnBehalfOf       string                                // SDS user id; empty for referrers
+	HTTP             *http.Client                          // nil: a plain client with a 190 s limit, longer than the proxy's 180 s
+}
+
+// call is one request to e-RS.
+type call struct {
+	name   string // the A-number, for people
+	method string
+	path   string // below Base, with the query
+	header map[string]string
+	body   []byte
+	create bool // makes something new without an idempotency key: no answer means that nobody knows
+}
+
+// reply is an answered call that did what was asked.
+type reply struct {
+	header http.Header
+	body   []byte
+}
+
+// stop ends an attempt with an outcome.
+type stop struct{ flow.Outcome }
+
+// Error names what stopped it.
+func (s *stop) Error() string { return string(s.Result) + ": " + s.Cause.Error() }
+
+func stopped(r flow.Result, i *issue.Issue) *stop { return &stop{flow.Outcome{Result: r, Cause: i}} }
+
+// errStale is a 409: the version that a write was based on is not the current one any more.
+var errStale = errors.New("e-RS: stale version")
+
+// do makes a call. The error is errStale or a *stop, which already says what to do with the delivery. A
+// token that e-RS does not take is asked for again once.
+func (c *Client) do(ctx context.Context, k call) (reply, error) {
+	token, err := c.token(ctx, k)
+	if err != nil {
+		return reply{}, err
+	}
+	r, status, err := c.send(ctx, k, token)
+	if err == nil && status == http.StatusUnauthorized {
+		renewed, tokenErr := c.token(ctx, k)
+		if tokenErr != nil {
+			return reply{}, tokenErr
+		}
+		if renewed != token {
+			r, status, err = c.send(ctx, k, renewed)
+		}
+	}
+	if err != nil {
+		return reply{}, err
+	}
+	return r, judge(k, status, r)
+}
+
+func (c *Client) token(ctx context.Context, k call) (string, error) {
+	token, err := c.Token(ctx)
+	switch {
+	case err != nil:
+		return "", stopped(flow.Retry, issue.New(issue.Unavailable, k.name, "no token").Because(err))
+	case token == "":
+		return "", stopped(flow.Refused, issue.New(issue.Denied, k.name, "e-RS takes this only from a signed-in user, and there is no token of one"))
+	}
+	return token, nil
+}
+
+// send makes one HTTP exchange. Without an answer the outcome depends on whether anything left.
+func (c *Client) send(ctx context.Context, k call, token string) (reply, int, error) {
+	left := false
+	trace := &httptrace.ClientTrace{WroteHeaders: func() { left = true }}
+	req, err := http.NewRequestWithContext(httptrace.WithClientTrace(ctx, trace), k.method, strings.TrimRight(c.Base, "/")+k.path, bytes.NewReader(k.body))
+	if err != nil {
+		return reply{}, 0, stopped(flow.Refused, issue.New(issue.Internal, "base_url", "no request can be made to it").Because(err))
+	}
+	c.headers(req, k, token)
+	resp, err := c.client().Do(req)
+	if err != nil {
+		return reply{}, 0, noAnswer(k, left, err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, longestAnswer))
+	if err != nil {
+		return reply{}, 0, noAnswer(k, true, err)
+	}
+	return reply{resp.Header, body}, resp.StatusCode, nil
+}
+
+func (c *Client) headers(req *http.Request, k call, token string) {
+	req.Header.Set("Authorization", "Bearer "+token)
+	req.Header.Set("NHSD-End-User-Organisation-ODS", c.ODS)
+	req.Header.Set("NHSD-eRS-Business-Function", c.BusinessFunction)
+	if c.OnBehalfOf != "" {
+		req.Header.Set("NHSD-eRS-On-Behalf-Of-User-ID", c.OnBehalfOf)
+	}
+	req.Header.Set("Accept", mediaType)
+	if k.body != nil {
+		req.Header.Set("Content-Type", mediaType)
+	}
+	for name, value := range k.header {
+		req.Header.Set(name, value)
+	}
+}
+
+func noAnswer(k call, left bool, cause error) *stop {
+	if k.create && left {
+		return stopped(flow.Unknown, issue.New(issue.Unavailable, k.name, "sent, but not answered: it may have been created").Because(cause))
+	}
+	return stopped(flow.Retry, issue.New(issue.Unavailable, k.name, "no answer").Because(cause))
+}
+
+// judge classifies an answer by nhs-services.md §1.4; nil for success.
+func judge(k call, status int, r reply) error {
+	text := "e-RS answered " + strconv.Itoa(status) + codes(r.body)
+	wait := retryAfter(r.header)
+	switch status {
+	case http.StatusOK, http.StatusCreated:
+		return nil
+	case http.StatusConflict:
+		return errStale
+	case http.StatusTooManyRequests, http.StatusServiceUnavailable, http.StatusLocked:
+		s := stopped(flow.Retry, issue.New(issue.Unavailable, k.name, text))
+		s.After = wait
+		return s
+	case http.StatusInternalServerError, http.StatusBadGateway, http.StatusGatewayTimeout:
+		// Reads, and writes guarded by a version, can be made again. A create may have happened.
+		if k.create {
+			return stopped(flow.Unknown, issue.New(issue.Unavailable, k.name, text+": it may have been created"))
+		}
+		return stopped(flow.Retry, issue.New(issue.Unavailable, k.name, text))
+	case http.StatusUnauthorized:
+		return stopped(flow.Retry, issue.New(issue.Denied, k.name, text+": the token is not accepted"))
+	case http.StatusForbidden:
+		return stopped(flow.Refused, issue.New(issue.Denied, k.name, text))
+	case http.StatusNotFound:
+		return stopped(flow.Refused, issue.New(issue.NotFound, k.name, text))
+	}
+	return stopped(flow.Refused, issue.New(issue.Value, k.name, text))
+}
+
+// codes lists the error codes of an OperationOutcome. Its diagnostics may repeat what was sent.
+func codes(body []byte) string {
+	var o operationOutcome
+	if json.Unmarshal(body, &o) != nil {
+		return ""
+	}
+	var b strings.Builder
+	for _, i := range o.Issue {
+		for _, c := range i.Details.Coding {
+			if c.Code != "" && len(c.Code) <= 64 && strings.Trim(c.Code, "ABCDEFGHIJKLMNOPQRSTUVWXYZ_") == "" {
+				b.WriteString(" " + c.Code)
+			}
+		}
+	}
+	return b.String()
+}
+
+// retryAfter reads Retry-After in seconds, as e-RS gives it; 0 leaves the pace to the dispatcher.
+func retryAfter(h http.Header) time.Duration {
+	n, err := strconv.Atoi(h.Get("Retry-After"))
+	if err != nil || n < 0 {
+		return 0
+	}
+	return time.Duration(n) * time.Second
+}
+
+func (c *Client) client() *http.Client {
+	h := http.Client{Timeout: 190 * time.Second}
+	if c.HTTP != nil {
+		h = *c.HTTP
+	}
+	// A token and a patient's data go where the configuration says and nowhere else.
+	h.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	return &h
+}
+
+// read makes a GET and decodes its answer.
+func (c *Client) read(ctx context.Context, name, path string, into any) error {
+	r, err := c.do(ctx, call{name: name, method: http.MethodGet, path: path})
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(r.body, into); err != nil {
+		return stopped(flow.Retry, issue.New(issue.Structure, name, "the answer is no FHIR JSON").Because(err))
+	}
+	return nil
+}
+
+// referral reads a ReferralRequest (A005).
+func (c *Client) referral(ctx context.Context, ubrn string) (ersRequest, error) {
+	var r ersRequest
+	err := c.read(ctx, "A005", "/STU3/ReferralRequest/"+ubrn, &r)
+	if err == nil && (r.ID != ubrn || r.Meta.VersionID == "") {
+		err = foreign("A005")
+	}
+	return r, err
+}
+
+// foreign is an answer that succeeds and is not what the call gives: something on the way spoke.
+func foreign(name string) *stop {
+	return stopped(flow.Retry, issue.New(issue.Structure, name, "the answer is not that of e-RS"))
+}

@@ -1,0 +1,163 @@
+package fhirhttp
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/dermgate/dermgate/gateway/flow"
+	"github.com/dermgate/dermgate/mapping/issue"
+)
+
+// longestAnswer is the most bytes read of a response: an OperationOutcome, or an answer with its letter.
+const longestAnswer = 64 << 20
+
+// Destination posts message Bundles to Base + "/$process-message". A message carries its delivery's key as
+// X-Request-ID, the same on every attempt, so that trying again is always safe: a receiver that has it
+// already says 409 duplicate, which is a delivery. Redirects are not followed: a Bundle goes where the
+// configuration says and nowhere else.
+type Destination struct {
+	Name      string                                                     // source name that answers in a response are accepted under
+	Base      string                                                     // "https://…/fhir"
+	OpenBody  func(context.Context, flow.BodyRef) (io.ReadCloser, error) // streams the Bundle
+	Authorise func(*http.Request) error                                  // adds credentials; nil: none
+	HTTP      *http.Client                                               // nil: a plain client with a 60 s limit
+	Now       func() time.Time                                           // nil: time.Now
+}
+
+// Deliver sends one message. The only error is none: whatever happens is an outcome of the attempt.
+func (d *Destination) Deliver(ctx context.Context, del flow.Delivery, _ func(flow.Step) error) (flow.Outcome, error) {
+	body, err := d.OpenBody(ctx, del.Body)
+	if err != nil {
+		return retry("the message cannot be read from the store", 0, err), nil
+	}
+	defer body.Close()
+	req, err := d.request(ctx, del, body)
+	if err != nil {
+		return flow.Outcome{Result: flow.Refused, Cause: issue.New(issue.Internal, "base_url", "no request can be made to it").Because(err)}, nil
+	}
+	if d.Authorise != nil {
+		if err := d.Authorise(req); err != nil {
+			return retry("no credentials for the receiver", 0, err), nil
+		}
+	}
+	resp, err := d.client().Do(req)
+	if err != nil {
+		return retry("no answer", 0, err), nil
+	}
+	defer resp.Body.Close()
+	answer, err := io.ReadAll(io.LimitReader(resp.Body, longestAnswer))
+	if err != nil {
+		return retry("the answer was cut off", 0, err), nil
+	}
+	return d.judge(del, resp, answer), nil
+}
+
+func (d *Destination) request(ctx context.Context, del flow.Delivery, body io.Reader) (*http.Request, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, strings.TrimRight(d.Base, "/")+"/$process-message", body)
+	if err != nil {
+		return nil, err
+	}
+	if len(del.Parts) == 0 { // with parts, photos are written into the Bundle on the way: the length is not known
+		req.ContentLength = del.Body.Size
+	}
+	req.Header.Set("Content-Type", MediaType)
+	req.Header.Set("Accept", MediaType)
+	req.Header.Set("X-Request-ID", del.Key)
+	req.Header.Set("X-Correlation-ID", del.Case.String())
+	return req, nil
+}
+
+// judge decides what the receiver made of the message.
+func (d *Destination) judge(del flow.Delivery, resp *http.Response, body []byte) flow.Outcome {
+	ack := readAck(body)
+	switch code := resp.StatusCode; {
+	case code < 300:
+		return d.taken(del, ack, body)
+	case code < 400:
+		return refused(issue.UnsupportedType, code, "answered by a redirect, which is not followed", ack)
+	case code == http.StatusConflict && ack.has("duplicate"):
+		return flow.Outcome{Result: flow.Delivered}
+	case transient(code):
+		return retry("answered "+strconv.Itoa(code), d.after(resp.Header), nil)
+	case code == http.StatusUnauthorized || code == http.StatusForbidden:
+		return refused(issue.Denied, code, "the receiver does not let us in", ack)
+	default:
+		return refused(issue.Value, code, "the receiver refuses the message", ack)
+	}
+}
+
+// taken judges a 2xx. Only a FHIR body proves that the receiver itself spoke: a network device on the way
+// may answer 200 too (BaRS core: retry when there is no OperationOutcome).
+func (d *Destination) taken(del flow.Delivery, ack ack, body []byte) flow.Outcome {
+	switch {
+	case ack.ResourceType != "OperationOutcome" && ack.ResourceType != "Bundle":
+		return retry("answered 2xx without a FHIR body", 0, nil)
+	case ack.fatal():
+		return refused(issue.Value, http.StatusOK, "the receiver refuses the message", ack)
+	case ack.responseCode() == "transient-error":
+		return retry("the receiver reports a transient error", 0, nil)
+	case ack.responseCode() == "fatal-error":
+		return refused(issue.Value, http.StatusOK, "the receiver reports a fatal error", ack)
+	}
+	o := flow.Outcome{Result: flow.Delivered, Refs: ack.refs()}
+	if ack.answers() {
+		o.Replies = []flow.Received{{Source: d.Name, At: d.now(), Format: flow.FHIRR4, Raw: body,
+			RequestID: "answer-to:" + del.Key}}
+	}
+	return o
+}
+
+// transient tells the statuses that say "later" (architecture: when the other side fails). A message with
+// an idempotency key may be sent again after any of them.
+func transient(code int) bool {
+	switch code {
+	case http.StatusRequestTimeout, http.StatusLocked, http.StatusTooEarly, http.StatusTooManyRequests:
+		return true
+	}
+	return code >= 500 && code != http.StatusNotImplemented
+}
+
+func retry(text string, after time.Duration, cause error) flow.Outcome {
+	return flow.Outcome{Result: flow.Retry, After: after, Cause: issue.New(issue.Unavailable, "$process-message", text).Because(cause)}
+}
+
+// refused names the status and the receiver's codes, never its words: they may hold patient data.
+func refused(k issue.Kind, status int, text string, a ack) flow.Outcome {
+	text += " (HTTP " + strconv.Itoa(status)
+	if codes := a.codes(); codes != "" {
+		text += ", " + codes
+	}
+	return flow.Outcome{Result: flow.Refused, Cause: issue.New(k, "$process-message", text+")")}
+}
+
+// after reads Retry-After in seconds or as a date (RFC 9110 §10.2.3); 0 when there is none.
+func (d *Destination) after(h http.Header) time.Duration {
+	v := h.Get("Retry-After")
+	if n, err := strconv.Atoi(v); err == nil {
+		return max(0, time.Duration(n)*time.Second)
+	}
+	if t, err := http.ParseTime(v); err == nil {
+		return max(0, t.Sub(d.now()))
+	}
+	return 0
+}
+
+func (d *Destination) client() *http.Client {
+	c := http.Client{Timeout: 60 * time.Second}
+	if d.HTTP != nil {
+		c = *d.HTTP
+	}
+	c.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	return &c
+}
+
+func (d *Destination) now() time.Time {
+	if d.Now != nil {
+		return d.Now()
+	}
+	return time.Now()
+}

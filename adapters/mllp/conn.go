@@ -1,0 +1,112 @@
+package mllp
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"sync"
+	"time"
+)
+
+// Conn is a connection to an MLLP receiver, for one message at a time.
+type Conn struct {
+	conn   net.Conn
+	reader *Reader
+
+	mu    sync.Mutex
+	until time.Time // when the exchange under way must be over; zero: no limit
+}
+
+// AckLimit is the size an acknowledgement may have, in bytes, where nothing else is said: 1 MiB.
+const AckLimit = 1 << 20
+
+// Dial connects to "host:port", with TLS when config is not nil.
+func Dial(ctx context.Context, address string, config *tls.Config) (*Conn, error) {
+	d := net.Dialer{}
+	if config == nil {
+		c, err := d.DialContext(ctx, "tcp", address)
+		if err != nil {
+			return nil, err
+		}
+		return newConn(c), nil
+	}
+	c, err := (&tls.Dialer{NetDialer: &d, Config: config}).DialContext(ctx, "tcp", address)
+	if err != nil {
+		return nil, err
+	}
+	return newConn(c), nil
+}
+
+func newConn(c net.Conn) *Conn {
+	conn := &Conn{conn: c, reader: NewReader(c, AckLimit)}
+	conn.reader.wait = conn
+	return conn
+}
+
+// await keeps the reader within the exchange's time, and within trailerWait for a trailing CR.
+func (c *Conn) await(p phase) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	at := c.until
+	if trailer := time.Now().Add(trailerWait); p == forTrailer && (at.IsZero() || trailer.Before(at)) {
+		at = trailer
+	}
+	_ = c.conn.SetReadDeadline(at) // a closed connection shows when it is read
+}
+
+// limit bounds everything that is done on the connection.
+func (c *Conn) limit(at time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.until = at
+	_ = c.conn.SetDeadline(at) // a closed connection shows when it is used
+}
+
+// Close ends the connection.
+func (c *Conn) Close() error { return c.conn.Close() }
+
+// Exchange sends one message and gives the acknowledgement, until ctx ends. After an error the connection
+// is of no further use: a late acknowledgement would be taken for the next message's.
+func (c *Conn) Exchange(ctx context.Context, message []byte) ([]byte, error) {
+	return c.exchange(ctx, func(w io.Writer) error { return WriteFrame(w, message) })
+}
+
+// exchange sends with send and reads one frame. An error of ctx is given as such.
+func (c *Conn) exchange(ctx context.Context, send func(io.Writer) error) ([]byte, error) {
+	at, _ := ctx.Deadline() // zero when there is none
+	c.limit(at)
+	stop := context.AfterFunc(ctx, func() { c.limit(time.Unix(1, 0)) })
+	defer stop()
+	ack, err := c.roundTrip(send)
+	switch {
+	case err == nil:
+		return ack, nil
+	case errors.Is(ctx.Err(), context.Canceled):
+		return nil, context.Canceled
+	case errors.Is(err, os.ErrDeadlineExceeded): // the deadline of ctx, which may not have noticed yet
+		return nil, context.DeadlineExceeded
+	}
+	return ack, err
+}
+
+func (c *Conn) roundTrip(send func(io.Writer) error) ([]byte, error) {
+	if err := send(c.conn); err != nil {
+		return nil, err
+	}
+	return c.reader.ReadFrame()
+}
+
+// idleLook is how long an idle connection is listened to before it is used again.
+const idleLook = 200 * time.Microsecond
+
+// alive tells whether an idle connection can take a message: the peer has neither closed it nor sent
+// anything, such as an acknowledgement that came too late.
+func (c *Conn) alive() bool {
+	_ = c.conn.SetReadDeadline(time.Now().Add(idleLook))
+	_, err := c.reader.br.Peek(1)
+	_ = c.conn.SetReadDeadline(time.Time{})
+	return errors.Is(err, os.ErrDeadlineExceeded)
+}

@@ -1,0 +1,9 @@
+-- Commits a change, all or none.
+-- KEYS: the partition's, then those of change().
+-- ARGV: those of change().
+-- Returns {'done'}, {'repeat', first receipt}, {'applied'}, {'conflict'} or {'stale'}.
+local c = change()
+local no = admit(c)
+if no then return no end
+apply(c)
+return { 'done' }

@@ -1,0 +1,126 @@
+package redis
+
+import (
+	"context"
+	"embed"
+	"fmt"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/dermgate/dermgate/gateway/flow"
+)
+
+//go:embed lua/*.lua
+var lua embed.FS
+
+type scripts struct{ put, claim, settle, renew, step, act, tell, pause *redis.Script }
+
+// loadScripts reads the scripts, each behind what all share.
+func loadScripts() (scripts, error) {
+	shared, err := lua.ReadFile("lua/lib.lua")
+	if err != nil {
+		return scripts{}, err
+	}
+	var s scripts
+	for name, to := range map[string]**redis.Script{"put": &s.put, "claim": &s.claim, "settle": &s.settle, "renew": &s.renew,
+		"step": &s.step, "act": &s.act, "tell": &s.tell, "pause": &s.pause} {
+		own, err := lua.ReadFile("lua/" + name + ".lua")
+		if err != nil {
+			return scripts{}, err
+		}
+		*to = redis.NewScript(string(shared) + string(own))
+	}
+	return s, nil
+}
+
+// call gathers KEYS and ARGV of a script in one partition; scripts read both in order.
+type call struct {
+	partition int
+	keys      []string
+	args      []any
+}
+
+func (s *Store) call(partition int) *call {
+	return &call{partition: partition, keys: append(make([]string, 0, 32), s.keys[partition]...)}
+}
+
+func (c *call) key(keys ...string) *call { c.keys = append(c.keys, keys...); return c }
+func (c *call) arg(args ...any) *call    { c.args = append(c.args, args...); return c }
+
+// run runs a script that writes, and gives the parts of its answer, the word first.
+func (s *Store) run(ctx context.Context, script *redis.Script, c *call) ([]any, error) {
+	if s.o.WaitReplicas == 0 {
+		reply, err := script.Run(ctx, s.db, c.keys, c.args...).Slice()
+		return reply, fault(err)
+	}
+	conn := s.db.Conn()
+	defer conn.Close()
+	reply, err := script.Run(ctx, conn, c.keys, c.args...).Slice()
+	if err != nil {
+		return nil, fault(err)
+	}
+	return reply, s.replicated(ctx, conn, c.partition)
+}
+
+// replicated waits until enough replicas have what was written. WAIT is about the connection's own writes,
+// and a script that found everything done before has made none: the probe makes one that comes after it.
+func (s *Store) replicated(ctx context.Context, conn *redis.Conn, partition int) error {
+	if err := conn.Incr(ctx, key(partition, "wait")).Err(); err != nil {
+		return fault(err)
+	}
+	n, err := conn.Wait(ctx, s.o.WaitReplicas, s.o.WaitTimeout).Result()
+	if err != nil {
+		return fault(err)
+	}
+	if int(n) < s.o.WaitReplicas {
+		return fmt.Errorf("%w: redis: %d of %d replicas have it after %v", flow.ErrUnavailable, n, s.o.WaitReplicas, s.o.WaitTimeout)
+	}
+	return nil
+}
+
+// settled runs a script whose answer is one word.
+func (s *Store) settled(ctx context.Context, script *redis.Script, c *call) error {
+	reply, err := s.run(ctx, script, c)
+	if err != nil {
+		return err
+	}
+	return word(reply)
+}
+
+// runAll runs a script in several partitions in one round trip. A Redis that was started anew does not know
+// the script: it is then sent whole.
+func (s *Store) runAll(ctx context.Context, script *redis.Script, calls []*call) []*redis.Cmd {
+	out := make([]*redis.Cmd, len(calls))
+	_, _ = s.db.Pipelined(ctx, func(p redis.Pipeliner) error { // each command has its own error
+		for i, c := range calls {
+			out[i] = script.EvalSha(ctx, p, c.keys, c.args...)
+		}
+		return nil
+	})
+	for i, cmd := range out {
+		if redis.HasErrorPrefix(cmd.Err(), "NOSCRIPT") {
+			out[i] = script.Eval(ctx, s.db, calls[i].keys, calls[i].args...)
+		}
+	}
+	return out
+}
+
+// word gives the first word of an answer as an error: nil for done, and for what was applied before.
+func word(reply []any) error {
+	if len(reply) == 0 {
+		return fmt.Errorf("redis: a script without an answer")
+	}
+	switch reply[0] {
+	case "done", "repeat", "applied":
+		return nil
+	case "conflict":
+		return flow.ErrConflict
+	case "stale":
+		return flow.ErrStale
+	case "lease":
+		return flow.ErrLease
+	case "none":
+		return flow.ErrNotFound
+	}
+	return fmt.Errorf("redis: a script answers %v", reply[0])
+}

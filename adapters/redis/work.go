@@ -1,0 +1,190 @@
+package redis
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/dermgate/dermgate/gateway/flow"
+)
+
+// Claim leases up to n due deliveries of a destination, the head of each lane only, urgent lanes first. One
+// round trip looks at all partitions; a second, made only when something is due, claims the best of them.
+func (s *Store) Claim(ctx context.Context, to string, n int, lease time.Duration) ([]flow.Delivery, error) {
+	due, err := s.due(ctx, to, n)
+	if err != nil || len(due) == 0 {
+		return nil, err
+	}
+	claimed, err := s.claim(ctx, to, due, lease)
+	if len(claimed) > 0 {
+		return claimed, nil // they are leased: what failed beside them is tried at the next claim
+	}
+	return nil, err
+}
+
+// dueLane is a lane that may be claimed.
+type dueLane struct {
+	class, partition int
+	due              float64 // µs since 1970
+	name             string
+}
+
+// due looks for lanes that are due: up to n, best first.
+func (s *Store) due(ctx context.Context, to string, n int) ([]dueLane, error) {
+	var clock *redis.TimeCmd
+	var paused *redis.BoolCmd
+	var heads [flow.Partitions][]*redis.ZSliceCmd
+	_, err := s.db.Pipelined(ctx, func(p redis.Pipeliner) error {
+		paused = p.HExists(ctx, key(0, "paused"), to)
+		for part := range heads {
+			for _, k := range ready(part, to) {
+				heads[part] = append(heads[part], p.ZRangeWithScores(ctx, k, 0, int64(n-1)))
+			}
+		}
+		clock = p.Time(ctx)
+		return nil
+	})
+	if err != nil || paused.Val() {
+		return nil, fault(err)
+	}
+	now := float64(clock.Val().UnixMicro())
+	var out []dueLane
+	for part, classes := range heads {
+		for class, cmd := range classes {
+			for _, z := range cmd.Val() {
+				if z.Score <= now {
+					out = append(out, dueLane{class, part, z.Score, z.Member.(string)})
+				}
+			}
+		}
+	}
+	slices.SortFunc(out, func(a, b dueLane) int { return cmp.Or(a.class-b.class, cmp.Compare(a.due, b.due)) })
+	return out[:min(n, len(out))], nil
+}
+
+// claim claims lanes, in one round trip, and gives what it got in their order.
+func (s *Store) claim(ctx context.Context, to string, due []dueLane, lease time.Duration) ([]flow.Delivery, error) {
+	token := rand.Text()
+	var calls []*call
+	var of [flow.Partitions]*call
+	for _, l := range due {
+		if of[l.partition] == nil {
+			of[l.partition] = s.call(l.partition).key(ready(l.partition, to)...).arg(to, lease.Microseconds(), token)
+			calls = append(calls, of[l.partition])
+		}
+		of[l.partition].arg(l.name)
+	}
+	var all []taken
+	var troubles []error
+	for _, cmd := range s.runAll(ctx, s.scripts.claim, calls) {
+		got, err := read(cmd)
+		all, troubles = append(all, got...), append(troubles, err)
+	}
+	slices.SortFunc(all, func(a, b taken) int { return cmp.Or(a.class-b.class, cmp.Compare(a.due, b.due)) })
+	out := make([]flow.Delivery, len(all))
+	for i, t := range all {
+		out[i] = t.Delivery
+	}
+	return out, errors.Join(troubles...)
+}
+
+// taken is a claimed delivery with its lane's place among the due ones.
+type taken struct {
+	class int
+	due   int64
+	flow.Delivery
+}
+
+// read reads what lua/claim.lua gives.
+func read(cmd *redis.Cmd) ([]taken, error) {
+	rows, err := cmd.Slice()
+	if err != nil {
+		return nil, fault(err)
+	}
+	var out []taken
+	for _, row := range rows {
+		f, ok := row.([]any)
+		if !ok || len(f) != 5 {
+			return out, fmt.Errorf("redis: a claim answers %T", row)
+		}
+		text := func(i int) string { t, _ := f[i].(string); return t }
+		d, err := whole(text(2), text(3), text(4))
+		if err != nil {
+			return out, err
+		}
+		class, _ := strconv.Atoi(text(0))
+		due, _ := strconv.ParseInt(text(1), 10, 64)
+		out = append(out, taken{class, due, d})
+	}
+	return out, nil
+}
+
+// Renew makes the lease end a lease from now.
+func (s *Store) Renew(ctx context.Context, d flow.Delivery, lease time.Duration) error {
+	p := d.ID.Partition()
+	return s.settled(ctx, s.scripts.renew, s.call(p).key(ready(p, d.To)...).arg(d.ID.String(), d.Fence, lease.Microseconds()))
+}
+
+// SaveStep keeps a step; one of the same name takes the place of the old.
+func (s *Store) SaveStep(ctx context.Context, d flow.Delivery, done flow.Step) error {
+	text, err := json.Marshal(done)
+	if err != nil {
+		return err
+	}
+	return s.settled(ctx, s.scripts.step, s.call(d.ID.Partition()).arg(d.ID.String(), d.Fence, done.Name, text))
+}
+
+// Settle ends an attempt and commits o.Change with it.
+func (s *Store) Settle(ctx context.Context, d flow.Delivery, o flow.Outcome) error {
+	if err := o.Check(d); err != nil {
+		return err
+	}
+	if o.Change != nil {
+		if err := s.refer(ctx, *o.Change); err != nil {
+			return err
+		}
+	}
+	if !d.Case.IsZero() {
+		if err := s.lead(ctx, o.Refs, d.Case); err != nil {
+			return err
+		}
+	}
+	call, err := s.settlement(d, o)
+	if err != nil {
+		return err
+	}
+	return s.settled(ctx, s.scripts.settle, call)
+}
+
+// settlement makes the call of lua/settle.lua.
+func (s *Store) settlement(d flow.Delivery, o flow.Outcome) (*call, error) {
+	after := d.Settled(o)
+	p := d.ID.Partition()
+	w := writer{call: s.call(p).key(ready(p, d.To)...)}
+	cause, attempt, note, wait := "", "", "", time.Duration(0)
+	if after.Cause != nil {
+		cause = w.json(after.Cause)
+	}
+	if after.Attempt != d.Attempt {
+		attempt = strconv.Itoa(after.Attempt)
+	}
+	if after.Note != d.Note {
+		note = after.Note
+	}
+	if after.State == flow.Waiting {
+		wait = o.After
+	}
+	w.arg(d.ID.String(), d.Fence, string(after.State), wait.Microseconds(), cause, attempt, note)
+	if w.err != nil || o.Change == nil {
+		return w.arg(0), w.err
+	}
+	return w.call, s.arguments(w.arg(1), *o.Change)
+}

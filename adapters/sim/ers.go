@@ -1,0 +1,281 @@
+package sim
+
+import (
+	"fmt"
+	"maps"
+	"net/http"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// ERS stands in for the NHS e-Referral Service: A005, A011, A012, A016 (triage deferral), A020, A024, A025,
+// A042 and A044, under /referrals/FHIR, in the words of the published OpenAPI document. It checks bearer
+// tokens, the organisation and business function headers, content types, STU3 profiles, parameters,
+// versions (If-Match, incomingReferral), attachment sizes and types, and that a file attached to a request
+// was uploaded for it.
+//
+// It leaves out: worklists, service search, slots and booking, cancelling, every provider-side call (use
+// Answer, Triage, Book and Cancel instead), user roles behind a token, rate limits (use Fail), relationship
+// checks, SPECIALTY and clinic type code lists, and the patient index: any NHS number with a right check
+// digit is a patient. Scanning is instant unless Scan says otherwise.
+type ERS struct {
+	server
+	Tokens *Token // who issues tokens; nil: any bearer token passes
+	Scan   string // availability of what is uploaded next: AVAILABLE, PENDING, THREATS_FOUND; set before use
+
+	requests map[string]*ersRequest
+	binaries map[string]*Upload
+}
+
+// Upload is a file that was uploaded (A020).
+type Upload struct {
+	ID       string // "Binary/<uuid>" without the "Binary/"
+	Name     string
+	Type     string
+	Referral string // NHSD-eRS-Referral-ID, empty when there was none
+	Status   string // eRS-AvailabilityStatus-1
+	Body     []byte
+}
+
+// ersRequest is an A&G request or a referral.
+type ersRequest struct {
+	ubrn, id     string // id: ers-request-id, "a.<uuid>" or "r.<uuid>"
+	advice       bool
+	version      int
+	patient      string // NHS number
+	services     []string
+	criteria     []any // parameters of the service search
+	priority     string
+	specialty    string
+	conversion   string
+	state        string // eRS-AdviceAndGuidanceStatus-1 or eRS-ReferralState-1
+	reason       string
+	comments     string
+	organisation string
+	files        []attachment
+	talk         []communication
+	service      string // the one it was sent to
+}
+
+type attachment struct {
+	binary      *Upload
+	description string
+	indexed     string
+	kind        string // eRS-AttachmentType-1
+}
+
+type communication struct {
+	id, text, sent string
+	byProvider     bool
+	files          []attachment
+}
+
+const (
+	stu3      = "https://fhir.nhs.uk/STU3/StructureDefinition/"
+	stu3Codes = "https://fhir.nhs.uk/STU3/CodeSystem/"
+	nhsNumber = "http://fhir.nhs.net/Id/nhs-number"
+	sdsUser   = "http://fhir.nhs.net/Id/sds-user-id"
+	odsCode   = "https://fhir.nhs.uk/Id/ods-organization-code"
+	service   = "http://fhir.nhs.net/Id/ers-service"
+	fhirJSON  = "application/fhir+json"
+)
+
+// StartERS starts an e-RS on addr ("": any free loopback port).
+func StartERS(addr string) (*ERS, error) {
+	s := &ERS{Scan: "AVAILABLE", requests: map[string]*ersRequest{}, binaries: map[string]*Upload{}}
+	s.problem = ersProblem
+	if err := s.listen(addr); err != nil {
+		return nil, err
+	}
+	const base = "/referrals/FHIR"
+	for _, c := range []struct {
+		name, pattern string
+		write         bool // the roles of referrers only
+		do            func(request) answer
+	}{
+		{"A011", "POST " + base + "/STU3/ReferralRequest/$ers.createReferral", true, s.createReferral},
+		{"A012", "POST " + base + "/STU3/ReferralRequest/{ubrn}/$ers.maintainReferralLetter", true, s.maintainLetter},
+		{"A016", "POST " + base + "/STU3/Appointment", true, s.deferToTriage},
+		{"A020", "POST " + base + "/STU3/Binary", true, s.upload},
+		{"A044", "POST " + base + "/STU3/CommunicationRequest/$ers.createAdviceAndGuidance", true, s.createAdvice},
+		{"A005", "GET " + base + "/STU3/ReferralRequest/{ubrn}", false, s.readReferral},
+		{"A024", "GET " + base + "/STU3/CommunicationRequest/{ubrn}", false, s.readAdvice},
+		{"A025", "GET " + base + "/STU3/Communication", false, s.readConversation},
+		{"A042", "GET " + base + "/R4/Binary/{id}", false, s.download},
+	} {
+		s.handle(c.name, c.pattern, func(r request) answer { return s.guarded(r, c.write, c.do) })
+	}
+	s.handle("object", "GET /objects/{id}", s.object)
+	s.control()
+	return s, nil
+}
+
+// Base is what a client is configured with: the address down to "/referrals/FHIR".
+func (s *ERS) Base() string { return s.URL + "/referrals/FHIR" }
+
+// referrers are the business functions that may create and attach (A011, A044: clinicians and their admins).
+var referrers = []string{"REFERRING_CLINICIAN", "REFERRING_CLINICIAN_ADMIN", "REFERRING_ADMIN"}
+
+// guarded checks what every call needs before doing it, and puts the ids of the transaction on the answer.
+func (s *ERS) guarded(r request, write bool, do func(request) answer) answer {
+	a := s.admit(r, write)
+	if a.status == 0 {
+		a = do(r)
+	}
+	a.header = with(a.header, "X-Request-ID", s.uuid(), "X-Correlation-ID", r.Header.Get("X-Correlation-ID"))
+	return a
+}
+
+// admit gives the refusal of a call by its headers; status 0 lets it in.
+func (s *ERS) admit(r request, write bool) answer {
+	token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+	function := r.Header.Get("NHSD-eRS-Business-Function")
+	switch {
+	case !ok || token == "" || s.Tokens != nil && !s.Tokens.Valid(token):
+		return ersProblem(http.StatusUnauthorized, "NO_ACCESS")
+	case r.Header.Get("NHSD-End-User-Organisation-ODS") == "" || function == "":
+		return ersProblem(http.StatusBadRequest, "MISSING_HEADER")
+	case write && !slices.Contains(referrers, function):
+		return ersProblem(http.StatusForbidden, "FORBIDDEN")
+	case r.Header.Get("NHSD-eRS-On-Behalf-Of-User-ID") != "":
+		return ersProblem(http.StatusForbidden, "NO_ACCESS") // providers' admins only
+	}
+	return answer{}
+}
+
+// ersProblem is the OperationOutcome of STU3 calls. 404, 409, 412, 423, 429 and 500 have no body.
+func ersProblem(status int, code string) answer {
+	a := answer{status: status}
+	issue := map[int]string{400: "value", 401: "login", 403: "forbidden", 422: "value", 503: "transient"}[status]
+	switch status {
+	case http.StatusUnsupportedMediaType, http.StatusNotAcceptable:
+		a.body, a.header = []byte(http.StatusText(status)), map[string]string{"Content-Type": "text/plain;charset=utf-8"}
+	case 400, 401, 403, 422, 503:
+		if code == "" {
+			code = map[int]string{401: "NO_ACCESS", 403: "FORBIDDEN", 503: "SYSTEM_UNAVAILABLE"}[status]
+		}
+		a.header = map[string]string{"Content-Type": fhirJSON}
+		a.body = object{"meta": profile("eRS-OperationOutcome-1"), "resourceType": "OperationOutcome", "issue": []any{object{
+			"severity": "error", "code": issue, "diagnostics": "Example diagnostics message.",
+			"details": object{"coding": []any{object{"system": stu3Codes + "eRS-APIErrorCode-1", "code": code}}}}}}
+	}
+	return a
+}
+
+func profile(names ...string) object {
+	var full []any
+	for _, n := range names {
+		if !strings.HasPrefix(n, "https:") {
+			n = stu3 + n
+		}
+		full = append(full, n)
+	}
+	return object{"profile": full}
+}
+
+// parameters reads a Parameters body of a profile. Every parameter must be known; one that may come once
+// comes once.
+func parameters(r request, name string, known ...string) (map[string][]any, answer) {
+	if ct := r.Header.Get("Content-Type"); !strings.HasPrefix(ct, fhirJSON) {
+		return nil, ersProblem(http.StatusUnsupportedMediaType, "")
+	}
+	body := parse(r.body)
+	if text(body, "resourceType") != "Parameters" || text(body, "meta", "profile", 0) != stu3+name {
+		return nil, ersProblem(422, "INVALID_FHIR_STRUCTURE")
+	}
+	out := map[string][]any{}
+	for _, p := range list(body, "parameter") {
+		n := text(p, "name")
+		if !slices.Contains(known, n) {
+			return nil, ersProblem(422, "UNEXPECTED_FIELD")
+		}
+		if len(out[n]) > 0 && !strings.HasSuffix(n, "File") {
+			return nil, ersProblem(422, "TOO_MANY_ITEMS")
+		}
+		out[n] = append(out[n], p)
+	}
+	return out, answer{}
+}
+
+// one gives the value of a parameter that comes at most once; "" when it is absent.
+func one(ps map[string][]any, name string, path ...any) string {
+	if len(ps[name]) == 0 {
+		return ""
+	}
+	return text(ps[name][0], path...)
+}
+
+var weakVersion = regexp.MustCompile(`^W/"([0-9]+)"$`)
+
+// versioned finds the request that a write is about and checks If-Match.
+func (s *ERS) versioned(r request) (*ersRequest, answer) {
+	q := s.requests["r:"+r.PathValue("ubrn")]
+	match := weakVersion.FindStringSubmatch(r.Header.Get("If-Match"))
+	switch {
+	case q == nil:
+		return nil, ersProblem(http.StatusNotFound, "")
+	case r.Header.Get("If-Match") == "":
+		return nil, ersProblem(http.StatusPreconditionFailed, "")
+	case match == nil:
+		return nil, ersProblem(http.StatusBadRequest, "INVALID_VALUE")
+	case match[1] != fmt.Sprint(q.version):
+		return nil, ersProblem(http.StatusConflict, "")
+	}
+	return q, answer{}
+}
+
+// nextUBRN gives twelve digits.
+func (s *ERS) nextUBRN() string { return fmt.Sprintf("%012d", 70000+s.next()) }
+
+// Uploads gives what was uploaded, by id.
+func (s *ERS) Uploads() map[string]Upload {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := map[string]Upload{}
+	for id, u := range s.binaries {
+		out[id] = *u
+	}
+	return out
+}
+
+// Requests gives the UBRNs of the A&G requests ("a") or referrals ("r"), in order.
+func (s *ERS) Requests(kind string) []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var out []string
+	for key := range maps.Keys(s.requests) {
+		if rest, ok := strings.CutPrefix(key, kind+":"); ok {
+			out = append(out, rest)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// Request is what is known of a request, for checking.
+type Request struct {
+	UBRN, ID, Patient, Priority, Service, Conversion, State, Text string
+	Version                                                       int
+	Files                                                         []Upload // attached, in order
+}
+
+// Request gives an A&G request ("a") or referral ("r"); false when there is none.
+func (s *ERS) Request(kind, ubrn string) (Request, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	q := s.requests[kind+":"+ubrn]
+	if q == nil {
+		return Request{}, false
+	}
+	out := Request{UBRN: q.ubrn, ID: q.id, Patient: q.patient, Priority: q.priority, Service: q.service,
+		Conversion: q.conversion, State: q.state, Version: q.version}
+	files := q.files
+	if q.advice {
+		out.Text, files = q.talk[0].text, q.talk[0].files
+	}
+	for _, f := range files {
+		out.Files = append(out.Files, *f.binary)
+	}
+	return out, true
+}

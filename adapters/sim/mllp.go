@@ -1,0 +1,235 @@
+package sim
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"sync"
+	"time"
+)
+
+// Ack is how an MLLP stand-in meets a message.
+type Ack struct {
+	Code   string        // MSA-1 instead of its own judgement: "AE", "AR", "AA"
+	Error  string        // ERR-3 with it, "207"
+	Silent bool          // no answer; the connection stays open
+	Close  bool          // no answer; the connection is closed
+	Delay  time.Duration // before the answer
+	Lose   bool          // with Silent or Close: the message is not kept either
+}
+
+// listener takes MLLP frames and answers them, the part that EPR and GP share.
+type listener struct {
+	Now func() time.Time // set before use; time.Now unless changed
+
+	tcp     net.Listener
+	judge   func(hl7) []string // what is wrong with a message, as "segment^sequence^field:code"; none: AA
+	mu      sync.Mutex         // guards everything below
+	conns   map[net.Conn]bool
+	got     []Message
+	seen    map[string]string // MSH-10 → acknowledgement code
+	acks    []Ack
+	repeats int
+	closed  bool
+}
+
+// Message is an HL7 v2 message that was taken.
+type Message struct {
+	Raw     []byte
+	Type    string // "REF^I12"
+	Control string // MSH-10
+	Patient string // NHS number in PID-3
+	Photos  []Photo
+	Texts   []string // OBX-5 of textual OBX, NTE-3; decoded
+}
+
+// listen starts on addr ("": any free loopback port).
+func (l *listener) listen(addr string) error {
+	if addr == "" {
+		addr = "127.0.0.1:0"
+	}
+	tcp, err := net.Listen("tcp", addr)
+	if err != nil {
+		return fmt.Errorf("sim: %w", err)
+	}
+	l.tcp, l.Now, l.conns, l.seen = tcp, time.Now, map[net.Conn]bool{}, map[string]string{}
+	go l.accept()
+	return nil
+}
+
+// Address is where it listens, "127.0.0.1:port".
+func (l *listener) Address() string { return l.tcp.Addr().String() }
+
+// Close stops listening and cuts all connections.
+func (l *listener) Close() error {
+	err := l.tcp.Close()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.closed = true
+	for c := range l.conns {
+		c.Close()
+	}
+	return err
+}
+
+// Next arranges how the next messages are met, one each.
+func (l *listener) Next(acks ...Ack) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.acks = append(l.acks, acks...)
+}
+
+// Messages gives what was taken, each once, in order.
+func (l *listener) Messages() []Message {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return append([]Message(nil), l.got...)
+}
+
+// Repeats counts messages whose MSH-10 was taken before: they are answered as then and kept once.
+func (l *listener) Repeats() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.repeats
+}
+
+func (l *listener) accept() {
+	for {
+		c, err := l.tcp.Accept()
+		if err != nil {
+			return
+		}
+		l.mu.Lock()
+		if l.closed {
+			c.Close()
+		}
+		l.conns[c] = true
+		l.mu.Unlock()
+		go l.serve(c)
+	}
+}
+
+func (l *listener) serve(c net.Conn) {
+	defer func() {
+		c.Close()
+		l.mu.Lock()
+		delete(l.conns, c)
+		l.mu.Unlock()
+	}()
+	r := bufio.NewReader(c)
+	for {
+		raw, err := readFrame(r)
+		if err != nil {
+			return
+		}
+		answer, how := l.take(raw)
+		time.Sleep(how.Delay)
+		switch {
+		case how.Close:
+			return
+		case how.Silent:
+			continue
+		}
+		if _, err := c.Write(frame(answer)); err != nil {
+			return
+		}
+	}
+}
+
+// take judges, keeps and acknowledges a message.
+func (l *listener) take(raw []byte) ([]byte, Ack) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var how Ack
+	if len(l.acks) > 0 {
+		how, l.acks = l.acks[0], l.acks[1:]
+	}
+	m := split7(raw)
+	control := m.field("MSH", 0, 10)
+	if code, ok := l.seen[control]; ok && how.Code == "" {
+		l.repeats++
+		return m.ack(l.Now(), code, nil), how
+	}
+	if how.Lose {
+		return nil, how
+	}
+	faults := l.judge(m)
+	code := "AA"
+	if len(faults) > 0 {
+		code = "AE"
+	}
+	if how.Code != "" {
+		code, faults = how.Code, nil
+		if how.Error != "" {
+			faults = []string{"^^:" + how.Error}
+		}
+	}
+	if code == "AA" || code == "CA" {
+		l.seen[control] = code
+		l.got = append(l.got, m.message())
+	}
+	return m.ack(l.Now(), code, faults), how
+}
+
+// The MLLP frame: VT, message, FS, CR.
+const (
+	startBlock, endBlock = 0x0b, 0x1c
+	maxFrame             = 256 << 20
+)
+
+func frame(message []byte) []byte {
+	return append(append([]byte{startBlock}, message...), endBlock, '\r')
+}
+
+// readFrame reads up to FS CR; anything before VT is a fault of the sender.
+func readFrame(r *bufio.Reader) ([]byte, error) {
+	first, err := r.ReadByte()
+	if err != nil {
+		return nil, err
+	}
+	if first != startBlock {
+		return nil, errors.New("sim: no start block")
+	}
+	var out bytes.Buffer
+	for {
+		part, err := r.ReadSlice(endBlock)
+		out.Write(part)
+		if err != nil && !errors.Is(err, bufio.ErrBufferFull) {
+			return nil, err
+		}
+		if err == nil {
+			break
+		}
+		if out.Len() > maxFrame {
+			return nil, errors.New("sim: frame over the limit")
+		}
+	}
+	if next, err := r.ReadByte(); err != nil || next != '\r' {
+		return nil, errors.New("sim: no CR after the end block")
+	}
+	return out.Bytes()[:out.Len()-1], nil
+}
+
+// Send sends one message by MLLP to an address and gives what it was answered.
+func Send(ctx context.Context, address string, message []byte) ([]byte, error) {
+	var d net.Dialer
+	c, err := d.DialContext(ctx, "tcp", address)
+	if err != nil {
+		return nil, err
+	}
+	defer c.Close()
+	stop := context.AfterFunc(ctx, func() { c.Close() })
+	defer stop()
+	if _, err := c.Write(frame(message)); err != nil {
+		return nil, err
+	}
+	answer, err := readFrame(bufio.NewReader(c))
+	if errors.Is(err, io.EOF) {
+		return nil, errors.New("sim: the connection was closed without an answer")
+	}
+	return answer, err
+}

@@ -1,0 +1,128 @@
+package api
+
+import (
+	"net/http"
+	"regexp"
+	"strings"
+
+	"github.com/gin-gonic/gin"
+
+	"github.com/dermgate/dermgate/gateway/flow"
+	"github.com/dermgate/dermgate/mapping/issue"
+)
+
+// decision is the body of an act.
+type decision struct {
+	Reason     string `json:"reason"`
+	To         string `json:"to"`
+	Translate  bool   `json:"translate"`
+	UBRN       string `json:"ubrn"`
+	NotCreated bool   `json:"not_created"`
+}
+
+// decisionKeys are what the body of a verb may hold beside the reason.
+var decisionKeys = map[string][]string{
+	"replay":   {"to", "translate"},
+	"redirect": {"to"},
+	"resolve":  {"ubrn", "not_created"},
+}
+
+// keyPattern is an idempotency key: visible ASCII, such as a UUID made when the button was drawn.
+var keyPattern = regexp.MustCompile(`^[!-~]{8,128}$`)
+
+// namePattern is that of configured names.
+var namePattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$`)
+
+// ubrnPattern: a UBRN has 12 digits (e-RS A005).
+var ubrnPattern = regexp.MustCompile(`^\d{12}$`)
+
+// decide reads who decides what and why; false when something is missing and the request is refused.
+func (a *Admin) decide(c *gin.Context, verb string) (Act, bool) {
+	var d decision
+	err := body(c, &d, append([]string{"reason"}, decisionKeys[verb]...)...)
+	key := c.GetHeader("Idempotency-Key")
+	switch {
+	case err != nil:
+	case strings.TrimSpace(d.Reason) == "" || len(d.Reason) > 500:
+		err = issue.New(issue.Required, "reason", "an act needs a reason, of at most 500 characters")
+	case !keyPattern.MatchString(key):
+		err = issue.New(issue.Required, "Idempotency-Key", "an act needs a key of 8 to 128 characters, so that pressed twice it acts once")
+	default:
+		err = complete(verb, d)
+	}
+	if err != nil {
+		refuse(c, err)
+		return Act{}, false
+	}
+	who, _ := IdentityOf(c.Request.Context())
+	act := flow.Act{Verb: verb, To: d.To, Person: who.Name, Reason: d.Reason, Key: key, At: a.Now()}
+	return Act{Act: act, Translate: d.Translate, UBRN: d.UBRN, NotCreated: d.NotCreated}, true
+}
+
+// complete tells what a verb still needs to know.
+func complete(verb string, d decision) error {
+	switch {
+	case verb == "redirect" && d.To == "":
+		return issue.New(issue.Required, "to", "redirect to which destination?")
+	case verb == "resolve" && (d.UBRN != "") == d.NotCreated:
+		return issue.New(issue.Required, "ubrn", "resolve with the ubrn it was created under, or with not_created")
+	case d.UBRN != "" && !ubrnPattern.MatchString(d.UBRN):
+		return issue.New(issue.Value, "ubrn", "a UBRN has 12 digits")
+	}
+	return nil
+}
+
+func (a *Admin) actOnDelivery(verb string) gin.HandlerFunc {
+	return func(c *gin.Context) {
+		id, ok := found(c)
+		if !ok {
+			return
+		}
+		if act, ok := a.decide(c, verb); ok {
+			act.ID = id
+			a.do(c, act, "delivery/"+id.String())
+		}
+	}
+}
+
+func (a *Admin) actOnDestination(verb string) gin.HandlerFunc {
+	return func(c *gin.Context) {
+		name := c.Param("name")
+		if !namePattern.MatchString(name) {
+			refuse(c, issue.New(issue.NotFound, "", "no such destination"))
+			return
+		}
+		if act, ok := a.decide(c, verb); ok {
+			act.To = name
+			a.do(c, act, "destination/"+act.To)
+		}
+	}
+}
+
+// do audits an act and carries it out. It is on record even when it then fails: somebody tried.
+func (a *Admin) do(c *gin.Context, act Act, what string) {
+	if !audited(c, a.Audit, Entry{Verb: act.Verb, What: what, Why: act.Reason}) {
+		return
+	}
+	if err := a.Acts.Act(c.Request.Context(), act); err != nil {
+		refuse(c, missing(err, strings.Split(what, "/")[0]))
+		return
+	}
+	send(c, http.StatusOK, "application/json", gin.H{"done": act.Verb})
+}
+
+func (a *Admin) releaseCase(c *gin.Context) {
+	id, ok := found(c)
+	if !ok {
+		return
+	}
+	act, ok := a.decide(c, "release")
+	if !ok || !audited(c, a.Audit, Entry{Verb: "release", What: "case/" + id.String(), Why: act.Reason}) {
+		return
+	}
+	if err := a.Release.Release(c.Request.Context(), id, act.Person, act.Reason); err != nil {
+		refuse(c, missing(err, "case"))
+		return
+	}
+	send(c, http.StatusOK, "application/json", gin.H{"done": "release"})
+}

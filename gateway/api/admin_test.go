@@ -1,0 +1,383 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gin-gonic/gin"
+	"github.com/golang-jwt/jwt/v5"
+
+	"github.com/dermgate/dermgate/gateway/flow"
+	"github.com/dermgate/dermgate/mapping/issue"
+)
+
+// shop stands for all that the admin listener asks.
+type shop struct {
+	err      error
+	query    flow.CaseQuery
+	wanted   flow.DeliveryQuery
+	acts     []Act
+	released []string
+}
+
+var (
+	caseID     = flow.NewID(1, "case")
+	deliveryID = flow.NewID(1, "delivery")
+	now        = time.Date(2026, 7, 1, 9, 0, 0, 0, time.UTC)
+)
+
+func (s *shop) record() flow.CaseRecord {
+	return flow.CaseRecord{ID: caseID, Version: 3, State: []byte(`{"state":"HELD"}`),
+		Index: flow.CaseIndex{Kind: "advice", State: "HELD", Organisation: "Y06601", Patient: "keyed-hash", Opened: now, Changed: now}}
+}
+
+func (s *shop) Case(_ context.Context, id flow.ID) (flow.CaseRecord, error) {
+	if id != caseID {
+		return flow.CaseRecord{}, flow.ErrNotFound
+	}
+	return s.record(), s.err
+}
+
+func (s *shop) Cases(_ context.Context, q flow.CaseQuery) ([]flow.CaseRecord, error) {
+	s.query = q
+	return []flow.CaseRecord{s.record()}, s.err
+}
+
+func (s *shop) Story(context.Context, flow.ID) ([]flow.Event, error) {
+	return []flow.Event{{At: now, What: "received"}}, s.err
+}
+
+func (s *shop) Message(_ context.Context, id flow.ID) (flow.Message, error) {
+	return flow.Message{ID: id, Source: "gp", Raw: flow.BodyRef{Inline: []byte("MSH|")}}, s.err
+}
+
+func (s *shop) Deliveries(_ context.Context, q flow.DeliveryQuery) ([]flow.Delivery, error) {
+	s.wanted = q
+	return []flow.Delivery{{ID: deliveryID, To: "epr", State: flow.Parked, Body: flow.BodyRef{Inline: []byte("Eleanor Rigby"), Size: 13},
+		Steps: []flow.Step{{Name: "A011", Data: map[string]string{"ubrn": "000049735440"}}}, Cause: issue.New(issue.Unavailable, "", "no answer")}}, s.err
+}
+
+func (s *shop) Act(_ context.Context, a Act) error { s.acts = append(s.acts, a); return s.err }
+
+func (s *shop) Explain(context.Context, flow.Message) ([]byte, error) {
+	return []byte(`{"elements":[]}`), s.err
+}
+
+func (s *shop) Release(_ context.Context, id flow.ID, person, reason string) error {
+	s.released = append(s.released, id.String()+" "+person+" "+reason)
+	return s.err
+}
+
+func admin(s *shop, l *ledger) *Admin {
+	return &Admin{
+		Security: Security{Local: Identity{flow.Subject{Name: "local:me"}, []string{Operator, Referrer, Viewer}}},
+		Cases:    s, Messages: s, Acts: s, Explain: s, Release: s, Audit: l.audit, Now: func() time.Time { return now },
+		Patient: func(n string) string { return "hash of " + n[:0] + fmt.Sprint(len(n)) },
+		Ready:   []Probe{{"store", func(context.Context) error { return s.err }}},
+		Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "dermgate_store_up 1\n") }),
+		Log:     (&buffer{}).logger(),
+	}
+}
+
+const (
+	asJSON = "Content-Type: application/json"
+	keyed  = "Idempotency-Key: button-0001"
+)
+
+func TestOperationsRead(t *testing.T) {
+	id := caseID.String()
+	for _, c := range []struct {
+		method, path, body string
+		code               int
+		has                string
+		audited            []Entry
+	}{
+		{"GET", "/healthz", "", 200, `{"status":"up"}`, nil},
+		{"GET", "/readyz", "", 200, `"store":"up"`, nil},
+		{"GET", "/metrics", "", 200, "dermgate_store_up 1", nil},
+		{"GET", "/openapi.json", "", 200, `"openapi": "3.1.0"`, nil},
+		{"POST", "/api/v1/cases/search", `{"patient":"9990548609","open":true}`, 200, `"state":"HELD"`, []Entry{{"local:me", "search", "cases", ""}}},
+		{"GET", "/api/v1/cases/" + id, "", 200, `"case":{"state":"HELD"},"story":[{"at"`, []Entry{{"local:me", "read", "case/" + id, ""}}},
+		{"GET", "/api/v1/cases/" + deliveryID.String(), "", 404, "no such case", []Entry{{"local:me", "read", "case/" + deliveryID.String(), ""}}},
+		{"GET", "/api/v1/cases/9990548609", "", 400, "an id is a UUID", nil},
+		{"GET", "/api/v1/messages/" + id, "", 200, `"source":"gp"`, []Entry{{"local:me", "read", "message/" + id, ""}}},
+		{"GET", "/api/v1/messages/" + id + "/explain", "", 200, `{"elements":[]}`, []Entry{{"local:me", "explain", "message/" + id, ""}}},
+		{"GET", "/api/v1/deliveries?state=parked&to=epr&limit=7&case=" + id, "", 200, `"steps":["A011"]`, nil},
+		{"GET", "/api/v1/deliveries?patient=1", "", 400, "", nil},
+		{"GET", "/api/v1/deliveries?limit=x", "", 422, "", nil},
+		{"GET", "/api/v1/deliveries?limit=-1", "", 422, "", nil},
+		{"GET", "/api/v1/deliveries?case=1", "", 422, "", nil},
+		{"POST", "/api/v1/cases/search", `{"limit":1001}`, 422, "", nil},
+		{"GET", "/api/v1/cases/search", "", 400, "", nil},
+	} {
+		t.Run(c.method+" "+c.path, func(t *testing.T) {
+			s, l := &shop{}, &ledger{}
+			base := serve(t, nil, admin(s, l).Handler())
+			got := call(t, http.DefaultClient, c.method, base+c.path, c.body, asJSON)
+			if got.code != c.code || !strings.Contains(got.body, c.has) {
+				t.Errorf("got %d %s", got.code, got.body)
+			}
+			if entries := l.take(); !reflect.DeepEqual(entries, c.audited) {
+				t.Errorf("audited %v", entries)
+			}
+			for _, secret := range []string{"9990548609", "Eleanor", "keyed-hash"} {
+				if strings.Contains(got.body, secret) {
+					t.Errorf("shows %s: %s", secret, got.body)
+				}
+			}
+		})
+	}
+}
+
+func TestQueriesArriveWhole(t *testing.T) {
+	s := &shop{}
+	base := serve(t, nil, admin(s, &ledger{}).Handler())
+	call(t, http.DefaultClient, "POST", base+"/api/v1/cases/search", `{"patient":"9990548609","organisation":"Y06601","kind":"advice","state":"HELD","open":true,"limit":5}`, asJSON)
+	if want := (flow.CaseQuery{Patient: "hash of 10", Organisation: "Y06601", Kind: "advice", State: "HELD", Open: true, Limit: 5}); s.query != want {
+		t.Errorf("got %+v", s.query)
+	}
+	call(t, http.DefaultClient, "GET", base+"/api/v1/deliveries?state=parked&to=epr&limit=7&case="+caseID.String(), "")
+	if want := (flow.DeliveryQuery{Case: caseID, To: "epr", State: flow.Parked, Limit: 7}); s.wanted != want {
+		t.Errorf("got %+v", s.wanted)
+	}
+}
+
+func TestActs(t *testing.T) {
+	delivery, destination := "/api/v1/deliveries/"+deliveryID.String()+"/", "/api/v1/destinations/epr/"
+	on := func(verb, to string) flow.Act {
+		return flow.Act{Verb: verb, ID: deliveryID, To: to, Person: "local:me", Reason: "r", Key: "button-0001", At: now}
+	}
+	to := func(verb string) flow.Act { a := on(verb, "epr"); a.ID = flow.ID{}; return a }
+	for _, c := range []struct {
+		path, body string
+		want       Act
+	}{
+		{delivery + "replay", `{"reason":"r"}`, Act{Act: on("replay", "")}},
+		{delivery + "replay", `{"reason":"r","translate":true,"to":"gp"}`, Act{Act: on("replay", "gp"), Translate: true}},
+		{delivery + "redirect", `{"reason":"r","to":"gp"}`, Act{Act: on("redirect", "gp")}},
+		{delivery + "resolve", `{"reason":"r","ubrn":"000049735440"}`, Act{Act: on("resolve", ""), UBRN: "000049735440"}},
+		{delivery + "resolve", `{"reason":"r","not_created":true}`, Act{Act: on("resolve", ""), NotCreated: true}},
+		{delivery + "discard", `{"reason":"r"}`, Act{Act: on("discard", "")}},
+		{destination + "pause", `{"reason":"r"}`, Act{Act: to("pause")}},
+		{destination + "resume", `{"reason":"r"}`, Act{Act: to("resume")}},
+	} {
+		t.Run(c.path+c.body, func(t *testing.T) {
+			s, l := &shop{}, &ledger{}
+			base := serve(t, nil, admin(s, l).Handler())
+			got := call(t, http.DefaultClient, "POST", base+c.path, c.body, asJSON, keyed)
+			if got.code != 200 || len(s.acts) != 1 || s.acts[0] != c.want {
+				t.Errorf("got %d %s %+v", got.code, got.body, s.acts)
+			}
+			what := "delivery/" + deliveryID.String()
+			if strings.Contains(c.path, "destinations") {
+				what = "destination/epr"
+			}
+			if entries := l.take(); !slices.Equal(entries, []Entry{{"local:me", c.want.Verb, what, "r"}}) {
+				t.Errorf("audited %v", entries)
+			}
+		})
+	}
+}
+
+func TestRelease(t *testing.T) {
+	s, l := &shop{}, &ledger{}
+	base := serve(t, nil, admin(s, l).Handler())
+	got := call(t, http.DefaultClient, "POST", base+"/api/v1/cases/"+caseID.String()+"/release", `{"reason":"consent is in the letter"}`, asJSON, keyed)
+	if want := []string{caseID.String() + " local:me consent is in the letter"}; got.code != 200 || !slices.Equal(s.released, want) {
+		t.Errorf("got %d %s %v", got.code, got.body, s.released)
+	}
+	if entries := l.take(); len(entries) != 1 || entries[0].Verb != "release" || entries[0].Why != "consent is in the letter" {
+		t.Errorf("audited %v", entries)
+	}
+}
+
+func TestActsThatAreIncomplete(t *testing.T) {
+	delivery := "/api/v1/deliveries/" + deliveryID.String() + "/"
+	for _, c := range []struct {
+		path, body string
+		headers    []string
+		code       int
+		where      string
+	}{
+		{delivery + "discard", `{}`, []string{asJSON, keyed}, 422, "reason"},
+		{delivery + "discard", `{"reason":"  "}`, []string{asJSON, keyed}, 422, "reason"},
+		{delivery + "discard", `{"reason":"r"}`, []string{asJSON}, 422, "Idempotency-Key"},
+		{delivery + "discard", `{"reason":"r"}`, []string{asJSON, "Idempotency-Key: short"}, 422, "Idempotency-Key"},
+		{delivery + "discard", `{"reason":"r"}`, []string{keyed, "Content-Type: text/plain"}, 415, "Content-Type"},
+		{delivery + "discard", `{"reason":"r","person":"Dr B"}`, []string{asJSON, keyed}, 400, ""},
+		{delivery + "discard", `{"reason":"r","to":"gp"}`, []string{asJSON, keyed}, 400, ""},
+		{delivery + "discard", `{"REASON":"r"}`, []string{asJSON, keyed}, 400, ""},
+		{delivery + "discard", `{"reason":"a","reason":"b"}`, []string{asJSON, keyed}, 400, "reason"},
+		{delivery + "discard", `{"reason":{"a":1}}`, []string{asJSON, keyed}, 400, "reason"},
+		{delivery + "discard", `{"reason":1}`, []string{asJSON, keyed}, 400, ""},
+		{delivery + "discard", `{"reason":"r"} x`, []string{asJSON, keyed}, 400, ""},
+		{delivery + "discard", `{"reason":"r"`, []string{asJSON, keyed}, 400, ""},
+		{delivery + "discard", `["reason"]`, []string{asJSON, keyed}, 400, ""},
+		{delivery + "discard", `{"reason":"` + strings.Repeat("r", actBytes) + `"}`, []string{asJSON, keyed}, 413, ""},
+		{delivery + "redirect", `{"reason":"r"}`, []string{asJSON, keyed}, 422, "to"},
+		{delivery + "resolve", `{"reason":"r"}`, []string{asJSON, keyed}, 422, "ubrn"},
+		{delivery + "resolve", `{"reason":"r","ubrn":"000049735440","not_created":true}`, []string{asJSON, keyed}, 422, "ubrn"},
+		{delivery + "resolve", `{"reason":"r","ubrn":"9990548609"}`, []string{asJSON, keyed}, 422, "ubrn"},
+		{"/api/v1/deliveries/1/discard", `{"reason":"r"}`, []string{asJSON, keyed}, 400, "id"},
+		{"/api/v1/destinations/~case/pause", `{"reason":"r"}`, []string{asJSON, keyed}, 404, ""},
+		{"/api/v1/cases/1/release", `{"reason":"r"}`, []string{asJSON, keyed}, 400, "id"},
+	} {
+		t.Run(c.path+c.body[:min(len(c.body), 40)], func(t *testing.T) {
+			s, l := &shop{}, &ledger{}
+			base := serve(t, nil, admin(s, l).Handler())
+			got := call(t, http.DefaultClient, "POST", base+c.path, c.body, c.headers...)
+			var said struct{ Issues issue.List }
+			if err := json.Unmarshal([]byte(got.body), &said); err != nil || len(said.Issues) != 1 {
+				t.Fatalf("%d %s: %v", got.code, got.body, err)
+			}
+			if got.code != c.code || said.Issues[0].Where != c.where {
+				t.Errorf("got %d %s", got.code, got.body)
+			}
+			if len(s.acts)+len(s.released)+len(l.take()) != 0 {
+				t.Error("it was done, or recorded, all the same")
+			}
+		})
+	}
+}
+
+func TestRoles(t *testing.T) {
+	login := newIssuer(t)
+	s, l := &shop{}, &ledger{}
+	a := admin(s, l)
+	a.Security.OIDC = &OIDC{Issuer: login.url, Audience: "dermgate", RolesClaim: "roles", OrganisationClaim: "organisation"}
+	base := serve(t, nil, a.Handler())
+	delivery := "/api/v1/deliveries/" + deliveryID.String()
+	for _, c := range []struct {
+		method, path, body string
+		let                []string
+	}{
+		{"GET", "/metrics", "", []string{Viewer, Operator, Referrer}},
+		{"GET", "/api/v1/deliveries", "", []string{Viewer, Operator, Referrer}},
+		{"POST", delivery + "/replay", `{"reason":"r"}`, []string{Operator}},
+		{"POST", delivery + "/discard", `{"reason":"r"}`, []string{Operator}},
+		{"POST", delivery + "/redirect", `{"reason":"r","to":"gp"}`, []string{Operator}},
+		{"POST", delivery + "/resolve", `{"reason":"r","not_created":true}`, []string{Operator, Referrer}},
+		{"POST", "/api/v1/cases/" + caseID.String() + "/release", `{"reason":"r"}`, []string{Operator, Referrer}},
+		{"POST", "/api/v1/destinations/epr/pause", `{"reason":"r"}`, []string{Operator}},
+		{"POST", "/api/v1/destinations/epr/resume", `{"reason":"r"}`, []string{Operator}},
+		{"GET", "/healthz", "", []string{Sender, Referrer, Operator, Viewer}},
+	} {
+		for _, role := range []string{Sender, Referrer, Operator, Viewer} {
+			want := 403
+			if slices.Contains(c.let, role) {
+				want = 200
+			}
+			token := "Authorization: Bearer " + login.token(jwt.MapClaims{"roles": []string{role}})
+			if got := call(t, http.DefaultClient, c.method, base+c.path, c.body, asJSON, keyed, token); got.code != want {
+				t.Errorf("%s as %s: got %d, want %d", c.path, role, got.code, want)
+			}
+		}
+	}
+	if got := s.acts[0].Person; got != "dr-a" {
+		t.Errorf("the person is %q, not the token's subject", got)
+	}
+	if got := l.take()[0].Who; got != "dr-a (RXX01)" {
+		t.Errorf("audited as %q", got)
+	}
+}
+
+func TestErrorsOfTheStore(t *testing.T) {
+	for err, code := range map[error]int{
+		flow.ErrNotFound: 404, fmt.Errorf("redis: %w", flow.ErrUnavailable): 503, flow.ErrStale: 409, errors.New("secret"): 500,
+		issue.New(issue.Denied, "", "not this one"): 403,
+	} {
+		s := &shop{err: err}
+		base := serve(t, nil, admin(s, &ledger{}).Handler())
+		for _, c := range []struct{ method, path, body string }{
+			{"GET", "/api/v1/cases/" + caseID.String(), ""},
+			{"POST", "/api/v1/cases/search", "{}"},
+			{"GET", "/api/v1/messages/" + caseID.String(), ""},
+			{"GET", "/api/v1/deliveries", ""},
+			{"POST", "/api/v1/destinations/epr/pause", `{"reason":"r"}`},
+			{"POST", "/api/v1/cases/" + caseID.String() + "/release", `{"reason":"r"}`},
+		} {
+			got := call(t, http.DefaultClient, c.method, base+c.path, c.body, asJSON, keyed)
+			if got.code != code || strings.Contains(got.body, "secret") {
+				t.Errorf("%v at %s: got %d %s", err, c.path, got.code, got.body)
+			}
+		}
+		if got := call(t, http.DefaultClient, "GET", base+"/readyz", ""); got.code != 503 || !strings.Contains(got.body, `"store":"down"`) {
+			t.Errorf("readyz: %d %s", got.code, got.body)
+		}
+	}
+}
+
+func TestNothingIsDoneThatCannotBeAudited(t *testing.T) {
+	s, l := &shop{}, &ledger{broken: errors.New("disk full")}
+	base := serve(t, nil, admin(s, l).Handler())
+	for _, path := range []string{"/api/v1/destinations/epr/pause", "/api/v1/cases/" + caseID.String() + "/release"} {
+		if got := call(t, http.DefaultClient, "POST", base+path, `{"reason":"r"}`, asJSON, keyed); got.code != 503 {
+			t.Errorf("%s: %d", path, got.code)
+		}
+	}
+	if got := call(t, http.DefaultClient, "GET", base+"/api/v1/messages/"+caseID.String(), ""); got.code != 503 || strings.Contains(got.body, "MSH") {
+		t.Errorf("%d %s", got.code, got.body)
+	}
+	if len(s.acts)+len(s.released) > 0 {
+		t.Error("it was done all the same")
+	}
+}
+
+func TestLocalIdentityHasAName(t *testing.T) {
+	if who := LocalIdentity(Operator); !strings.HasPrefix(who.Name, "local") || !who.Is(Viewer, Operator) || who.Is(Viewer) {
+		t.Errorf("%+v", who)
+	}
+}
+
+// TestOpenAPI: every route of both listeners is in the document, and every one in the document is a route.
+// Those of the sources are mounted by their adapters: named here, as interfaces promise them.
+func TestOpenAPI(t *testing.T) {
+	file, err := os.ReadFile("openapi.json")
+	if err != nil || string(file) != string(openapi) {
+		t.Fatal(err)
+	}
+	var doc struct {
+		Paths map[string]map[string]any `json:"paths"`
+	}
+	if err := json.Unmarshal(file, &doc); err != nil {
+		t.Fatal(err)
+	}
+	told := map[string]bool{}
+	for path, methods := range doc.Paths {
+		for method := range methods {
+			told[strings.ToUpper(method)+" "+path] = true
+		}
+	}
+	p := public(&facade{}, &ledger{}, &buffer{})
+	p.Sources, p.Open = []func(gin.IRouter){func(r gin.IRouter) {
+		for _, path := range []string{"/hl7", "/fhir", "/fhir/$process-message"} {
+			r.POST(path, func(*gin.Context) {})
+		}
+	}}, nil
+	routes := append(p.engine().Routes(), admin(&shop{}, &ledger{}).engine().Routes()...)
+	for _, r := range routes {
+		parts := strings.Split(r.Path, "/")
+		for i, part := range parts {
+			if name, ok := strings.CutPrefix(part, ":"); ok {
+				parts[i] = "{" + name + "}"
+			}
+		}
+		route := r.Method + " " + strings.Join(parts, "/")
+		if !told[route] {
+			t.Errorf("%s is not in openapi.json", route)
+		}
+		delete(told, route)
+	}
+	for route := range told {
+		t.Errorf("openapi.json tells of %s, which is no route", route)
+	}
+}

@@ -1,0 +1,297 @@
+package main
+
+import (
+	"context"
+	"crypto/hkdf"
+	"crypto/sha256"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/gin-gonic/gin"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/dermgate/dermgate/adapters/blob"
+	"github.com/dermgate/dermgate/adapters/bolt"
+	"github.com/dermgate/dermgate/adapters/fhirhttp"
+	"github.com/dermgate/dermgate/adapters/hl7http"
+	"github.com/dermgate/dermgate/adapters/mllp"
+	"github.com/dermgate/dermgate/adapters/notify"
+	"github.com/dermgate/dermgate/adapters/redis"
+	"github.com/dermgate/dermgate/gateway/api"
+	"github.com/dermgate/dermgate/gateway/config"
+	"github.com/dermgate/dermgate/gateway/flow"
+	"github.com/dermgate/dermgate/gateway/observe"
+	"github.com/dermgate/dermgate/gateway/pathway"
+	"github.com/dermgate/dermgate/mapping"
+	"github.com/dermgate/dermgate/mapping/maps"
+)
+
+// app is the gateway wired together: the one place where configuration meets parts.
+type app struct {
+	cfg      *config.Config
+	log      *slog.Logger
+	now      func() time.Time
+	every    time.Duration // how often workers look for due work unasked
+	backoff  flow.Backoff
+	store    flow.Store
+	pipeline *flow.Pipeline
+	metrics  *observe.Metrics
+	audit    *observe.Audit
+	accept   flow.Accept
+	workers  map[string]*flow.Dispatcher
+	servers  []*mllp.Server
+	mount    []func(gin.IRouter) // routes of sources
+	open     []func(gin.IRouter) // routes that know their callers themselves
+	public   net.Listener
+	admin    net.Listener
+}
+
+// build makes the gateway and binds its listeners; nothing is taken in before run.
+func build(ctx context.Context, cfg *config.Config, log *slog.Logger) (*app, error) {
+	if faults := cfg.Check(); len(faults) > 0 {
+		return nil, faults
+	}
+	a := &app{cfg: cfg, log: log, now: time.Now, every: time.Second, metrics: observe.NewMetrics(), workers: map[string]*flow.Dispatcher{}}
+	for _, step := range []func(context.Context) error{a.openStore, a.openPipeline, a.openDestinations, a.openSources, a.listen} {
+		if err := step(ctx); err != nil {
+			a.close()
+			return nil, err
+		}
+	}
+	return a, nil
+}
+
+// close gives back what build took.
+func (a *app) close() {
+	for _, l := range []net.Listener{a.public, a.admin} {
+		if l != nil {
+			l.Close()
+		}
+	}
+	if a.store != nil {
+		a.store.Close()
+	}
+	if a.audit != nil {
+		a.audit.Close()
+	}
+}
+
+func (a *app) openStore(ctx context.Context) error {
+	var store flow.Store
+	var err error
+	if r := a.cfg.Store.Redis; r != nil {
+		var url string
+		if url, err = r.URL.Read(); err == nil {
+			store, err = redis.Open(ctx, redis.Options{URL: url, Durability: string(r.Durability), Reason: r.Reason, WaitReplicas: r.Replicas, WaitTimeout: r.Timeout})
+		}
+	} else {
+		if err = os.MkdirAll(filepath.Dir(a.cfg.Store.Embedded), 0o700); err == nil {
+			store, err = bolt.Open(a.cfg.Store.Embedded)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	a.store = a.metrics.Store(store)
+	return nil
+}
+
+// photoKey gives the key that seals photos: the configured one, or with the embedded store one made beside
+// its file.
+func (a *app) photoKey() ([32]byte, error) {
+	if a.cfg.Photos.Key.Given() {
+		return a.cfg.Photos.Key.Key()
+	}
+	return blob.CreateKey(filepath.Join(filepath.Dir(a.cfg.Store.Embedded), "photo.key"))
+}
+
+func (a *app) openPipeline(context.Context) error {
+	key, err := a.photoKey()
+	if err != nil {
+		return err
+	}
+	folder, err := blob.OpenFolder(a.cfg.Photos.Folder, key)
+	if err != nil {
+		return err
+	}
+	secret, err := hkdf.Key(sha256.New, key[:], nil, "dermgate patient hash", 32)
+	if err != nil {
+		return err
+	}
+	set, err := loadMaps(a.cfg.Maps)
+	if err != nil {
+		return err
+	}
+	machines, err := pathway.Load()
+	if err != nil {
+		return err
+	}
+	if a.audit, err = observe.OpenAudit(filepath.Join(a.cfg.Photos.Folder, "audit.jsonl"), a.now); err != nil {
+		return err
+	}
+	a.pipeline = &flow.Pipeline{
+		Store: a.store, Bodies: bodies{folder}, Maps: func() *mapping.Set { return set }, Machines: machines, Timers: a.cfg.Timers,
+		Site:    flow.Site{Name: a.cfg.Site.Name, ODS: a.cfg.Site.ODS, Zone: a.cfg.Site.Timezone},
+		Sources: map[string]flow.SourceRules{}, Routes: routes(a.cfg),
+		Owners: flow.Owners{Provider: a.cfg.Owners.Provider.Name, Deputy: a.cfg.Owners.Provider.Deputy, Operations: a.cfg.Owners.Operations.Name},
+		Secret: secret, Now: a.now, Poke: a.poke, Log: a.log,
+		Alarm: func(name, text string) { a.log.Warn("alarm", "name", name, "text", text) },
+	}
+	a.accept = a.metrics.Accept(a.pipeline.Accept)
+	return nil
+}
+
+// loadMaps compiles the shipped maps and, over them, a site's own.
+func loadMaps(folder string) (*mapping.Set, error) {
+	layers := []fs.FS{maps.FS}
+	if folder != "" {
+		layers = append(layers, os.DirFS(folder))
+	}
+	return mapping.Load(layers...)
+}
+
+func (a *app) poke(to string) {
+	if w := a.workers[to]; w != nil {
+		w.Poke()
+	}
+}
+
+// openDestinations makes a worker for each destination, and for the internal ones.
+func (a *app) openDestinations(context.Context) error {
+	for _, d := range a.cfg.Destinations {
+		e, err := endpoint(a.cfg, d)
+		if err != nil {
+			return err
+		}
+		a.pipeline.Endpoints = append(a.pipeline.Endpoints, e)
+		adapters, err := a.destinations(d)
+		if err != nil {
+			return err
+		}
+		for name, adapter := range adapters {
+			a.workers[name] = a.dispatcher(name, adapter, d)
+		}
+		// What a destination answers, in its response or when asked, enters as from a source of its name.
+		a.pipeline.Sources[d.Name] = flow.SourceRules{Name: d.Name, Answers: true, Checks: flow.Checks{Photo: flow.Warn, NHSNumber: flow.Warn}}
+	}
+	a.workers[flow.ToCase] = a.dispatcher(flow.ToCase, flow.Applier{P: a.pipeline}, config.Destination{Concurrency: 4})
+	a.workers[flow.ToClock] = a.dispatcher(flow.ToClock, flow.Clock{P: a.pipeline}, config.Destination{Concurrency: 2})
+	return nil
+}
+
+func (a *app) openSources(context.Context) error {
+	for _, s := range a.cfg.Sources {
+		rules, err := sourceRules(a.cfg, s)
+		if err != nil {
+			return fmt.Errorf("source %s: %w", s.Name, err)
+		}
+		a.pipeline.Sources[s.Name] = rules
+		if err := a.openSource(s); err != nil {
+			return fmt.Errorf("source %s: %w", s.Name, err)
+		}
+	}
+	for _, d := range a.cfg.Destinations {
+		if d.Kind == config.Notify && d.Callback != nil {
+			cb, err := callback(d, a.now)
+			if err != nil {
+				return fmt.Errorf("destination %s: %w", d.Name, err)
+			}
+			a.open = append(a.open, func(r gin.IRouter) { cb.Routes(r, a.accept) })
+		}
+	}
+	return nil
+}
+
+func (a *app) openSource(s config.Source) error {
+	switch s.Kind {
+	case config.MLLP:
+		return a.openMLLP(s)
+	case config.FHIR:
+		src := &fhirhttp.Source{Name: s.Name, Limit: a.cfg.Limits.MessageBytes, Subject: subject, Now: a.now}
+		a.mount = append(a.mount, func(r gin.IRouter) { src.Routes(r, a.accept) })
+	case config.HL7HTTP:
+		src := &hl7http.Source{Name: s.Name, Limit: a.cfg.Limits.MessageBytes, Subject: subject, Now: a.now}
+		a.mount = append(a.mount, func(r gin.IRouter) { src.Routes(r, a.accept) })
+	default:
+		return fmt.Errorf("kind %s is not taken in by this version", s.Kind)
+	}
+	return nil
+}
+
+func (a *app) openMLLP(s config.Source) error {
+	if s.Acknowledge.Mode != "original" {
+		return fmt.Errorf("acknowledge mode %s is not spoken by this version: want original", s.Acknowledge.Mode)
+	}
+	server := &mllp.Server{Name: s.Name, Addr: s.Listen, Allow: s.Allow, MaxMessage: a.cfg.Limits.MessageBytes,
+		WhenDown: mllp.WhenDown(s.Acknowledge.WhenDown), Log: a.log, Now: a.now}
+	if s.TLS != nil {
+		conf, err := api.ServerTLS(s.TLS.CertFile, s.TLS.KeyFile, s.TLS.ClientCAFile, s.TLS.ClientCAFile != "")
+		if err != nil {
+			return err
+		}
+		server.TLS = conf
+	}
+	a.servers = append(a.servers, server)
+	return server.Listen()
+}
+
+// callback takes NHS Notify's status reports; its secret is "<application id>.<api key>".
+func callback(d config.Destination, now func() time.Time) (*notify.Callback, error) {
+	key, err := d.Callback.APIKey.Read()
+	if err != nil {
+		return nil, err
+	}
+	secret, err := d.Callback.Secret.Read()
+	if err != nil {
+		return nil, err
+	}
+	id, ok := strings.CutSuffix(secret, "."+key)
+	if !ok {
+		return nil, fmt.Errorf("callback.secret is the application id, a dot, and callback.api_key")
+	}
+	return &notify.Callback{Name: d.Name, ApplicationID: id, APIKey: key, Now: now}, nil
+}
+
+func (a *app) listen(context.Context) error {
+	var err error
+	if a.public, err = listener(a.cfg.HTTP); err != nil {
+		return fmt.Errorf("http: %w", err)
+	}
+	if a.admin, err = listener(a.cfg.Admin); err != nil {
+		return fmt.Errorf("admin: %w", err)
+	}
+	return nil
+}
+
+// run works until ctx ends, then finishes what has begun and closes the store.
+func (a *app) run(ctx context.Context) error {
+	defer a.close()
+	public, admin, err := a.handlers()
+	if err != nil {
+		return err
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	for _, s := range a.servers {
+		g.Go(func() error { return s.Serve(ctx, a.accept) })
+	}
+	g.Go(func() error { return api.Serve(ctx, a.public, public, a.log) })
+	g.Go(func() error { return api.Serve(ctx, a.admin, admin, a.log) })
+	names := make([]string, 0, len(a.workers))
+	for name, w := range a.workers {
+		names = append(names, name)
+		g.Go(func() error { return w.Run(ctx) })
+	}
+	slices.Sort(names)
+	g.Go(func() error { a.metrics.Watch(ctx, a.store, names, 15*time.Second); return nil })
+	a.log.Info("serving", "address", a.public.Addr().String(), "listen", a.admin.Addr().String(), "digest", a.audit.Head().Hash)
+	err = g.Wait()
+	a.log.Info("stopped", "digest", a.audit.Head().Hash)
+	return err
+}

@@ -1,0 +1,296 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"slices"
+	"strings"
+)
+
+// checker gathers the faults of the rules that hold between keys.
+type checker struct {
+	*Config
+	faults Faults
+}
+
+func (c *checker) fault(path, format string, args ...any) {
+	c.faults = append(c.faults, c.Fault(path, fmt.Sprintf(format, args...)))
+}
+
+// Check tells which rules between keys are broken: names that lead nowhere, and listeners that anyone
+// could reach. Parse has called it already; a configuration made in code calls it itself.
+func (c *Config) Check() Faults {
+	k := &checker{Config: c}
+	k.store()
+	k.listener("http", c.HTTP)
+	k.listener("admin", c.Admin)
+	k.limits()
+	k.names()
+	for i := range c.Sources {
+		k.source(fmt.Sprintf("sources[%d]", i), &c.Sources[i])
+	}
+	k.shared()
+	for i := range c.Destinations {
+		k.destination(fmt.Sprintf("destinations[%d]", i), &c.Destinations[i])
+	}
+	for i, r := range c.Routes {
+		k.route(fmt.Sprintf("routes[%d]", i), r)
+	}
+	for name := range c.Alarms.SenderSilent {
+		k.known("alarms.sender_silent."+name, "source", name, c.sourceNames())
+	}
+	k.faults.sort()
+	return k.faults
+}
+
+// CheckFiles tells which of the files named in the configuration cannot be read.
+func (c *Config) CheckFiles() Faults {
+	var faults Faults
+	for path, file := range c.files {
+		if err := readable(file); err != nil {
+			faults = append(faults, c.Fault(path, err.Error()))
+		}
+	}
+	faults.sort()
+	return faults
+}
+
+func readable(file string) error {
+	f, err := os.Open(file)
+	var pe *os.PathError
+	if errors.As(err, &pe) {
+		return fmt.Errorf("%s: %w", file, pe.Err)
+	}
+	if err != nil {
+		return err
+	}
+	return f.Close()
+}
+
+// Warnings tells what will work and may not be meant.
+func (c *Config) Warnings() Faults {
+	k := &checker{Config: c}
+	if len(c.Destinations) == 0 {
+		k.fault("destinations", "no destinations: every request is refused, there is nowhere to send it")
+	}
+	if c.Store.Redis != nil && c.Store.Redis.Durability == Relaxed {
+		k.fault("store.redis.durability", "relaxed: an acknowledged message can be lost when Redis stops")
+	}
+	if len(c.Destinations) > 0 && len(c.Routes) == 0 {
+		k.fault("routes", "no routes: every request is refused, none leads anywhere")
+	}
+	for i, s := range c.Sources {
+		if s.KindOfCase == nil && slices.Contains(sourceKeys[s.Kind], "kind_of_case") && slices.Contains(s.Carries, Requests) {
+			k.fault(fmt.Sprintf("sources[%d]", i), "%s has no kind_of_case: its HL7 v2 requests are refused (AE)", s.Name)
+		}
+	}
+	for i, d := range c.Destinations {
+		path := fmt.Sprintf("destinations[%d]", i)
+		if d.Plaintext != "" {
+			k.fault(path+".plaintext", "%s is spoken to without TLS", d.Name)
+		}
+		if d.Kind != Notify && !slices.ContainsFunc(c.Routes, func(r Route) bool { return slices.Contains(r.To, d.Name) }) {
+			k.fault(path, "no route leads to %s", d.Name)
+		}
+	}
+	k.faults.sort()
+	return k.faults
+}
+
+func (c *checker) store() {
+	r := c.Store.Redis
+	if r == nil {
+		return
+	}
+	if (r.Durability == Attested) != (r.Reason != "") {
+		c.fault("store.redis.durability", "durability attested and its reason go together: who vouches, and how they know")
+	}
+	if r.Replicas > 0 && r.Durability == Relaxed {
+		c.fault("store.redis.wait", "waiting for replicas promises what relaxed durability does not keep")
+	}
+	if !c.Photos.Key.Given() {
+		c.fault("photos", "with Redis the photos need key or key_file: every replica seals with the same one")
+	}
+}
+
+// listener holds the rule of the house: reachable from elsewhere means encrypted and authenticated.
+func (c *checker) listener(path string, l Listener) {
+	withCA := l.TLS != nil && l.TLS.ClientCAFile != ""
+	if !Loopback(l.Listen) {
+		if l.TLS == nil {
+			c.fault(path+".listen", "off loopback %s needs tls", path)
+		}
+		if l.OIDC == nil && !withCA {
+			c.fault(path+".listen", "off loopback %s needs oidc or tls.client_ca_file: anyone could call it", path)
+		}
+	}
+	if len(l.Clients) > 0 && !withCA {
+		c.fault(path+".clients", "clients are known by certificate: tls.client_ca_file is missing")
+	}
+	if l.OIDC != nil && !secure(l.OIDC.Issuer) {
+		c.fault(path+".oidc.issuer", "off loopback an issuer is https")
+	}
+}
+
+func (c *checker) limits() {
+	if c.Limits.PhotoBytes > c.Limits.MessageBytes {
+		c.fault("limits.photo_bytes", "photo_bytes is over message_bytes: no such photo could arrive")
+	}
+}
+
+func (c *Config) sourceNames() []string {
+	names := make([]string, len(c.Sources))
+	for i, s := range c.Sources {
+		names[i] = s.Name
+	}
+	return names
+}
+
+func (c *Config) destinationNames() []string {
+	names := make([]string, len(c.Destinations))
+	for i, d := range c.Destinations {
+		names[i] = d.Name
+	}
+	return names
+}
+
+// names are said once: they are metric labels and keys of the store.
+func (c *checker) names() {
+	for section, names := range map[string][]string{"sources": c.sourceNames(), "destinations": c.destinationNames()} {
+		for i, name := range names {
+			if first := slices.Index(names, name); first < i {
+				at := c.position(fmt.Sprintf("%s[%d].name", section, first))
+				c.fault(fmt.Sprintf("%s[%d].name", section, i), "the name %s is taken at line %d", name, at.line)
+			}
+		}
+	}
+}
+
+func (c *checker) known(path, what, name string, names []string) {
+	if !slices.Contains(names, name) {
+		c.fault(path, "no %s is called %q; %s", what, name, meant(name, names))
+	}
+}
+
+func (c *checker) source(path string, s *Source) {
+	if s.Kind == MLLP {
+		if !Loopback(s.Listen) && (s.TLS == nil || s.TLS.ClientCAFile == "") {
+			c.fault(path+".listen", "off loopback %s needs tls with client_ca_file: MLLP has no other way to know who speaks", s.Name)
+		}
+		if s.KindOfCase == nil && slices.Contains(s.Carries, Requests) {
+			c.fault(path, "%s needs kind_of_case (which codes mean A&G, which referral), or carries: [answers]", s.Name)
+		}
+	}
+	if k := s.KindOfCase; k != nil {
+		if len(k.Advice)+len(k.Referral) == 0 {
+			c.fault(path+".kind_of_case", "kind_of_case names no code: give advice or referral")
+		}
+		c.apart(path+".kind_of_case", k.Advice, k.Referral)
+	}
+	if u := s.Urgency; u != nil {
+		c.apart(path+".urgency", u.TwoWeekWait, u.Urgent, u.Routine)
+	}
+	if a := s.Acknowledge; a.ApplicationTo != "" {
+		c.known(path+".acknowledge.application_to", "destination", a.ApplicationTo, c.destinationNames())
+	}
+	if s.Acknowledge.Mode == "enhanced" && s.Acknowledge.ApplicationTo == "" {
+		c.fault(path+".acknowledge", "enhanced mode needs application_to: where the application acknowledgement goes")
+	}
+	c.base(path+".base_url", s.BaseURL, "")
+}
+
+// apart wants each code to mean one thing.
+func (c *checker) apart(path string, lists ...[]string) {
+	var seen []string
+	for _, list := range lists {
+		for _, code := range list {
+			if slices.Contains(seen, code) {
+				c.fault(path, "the code %q means two things", code)
+			}
+			seen = append(seen, code)
+		}
+	}
+}
+
+// shared looks after what only one can have: an address, and the HTTP routes of a kind.
+func (c *checker) shared() {
+	taken := map[string]string{c.HTTP.Listen: "http"}
+	claim := func(path, address, who string) {
+		if first, ok := taken[address]; ok && !strings.HasSuffix(address, ":0") {
+			c.fault(path, "%s is already the address of %s", address, first)
+		}
+		taken[address] = who
+	}
+	claim("admin.listen", c.Admin.Listen, "admin")
+	routes := map[string]string{}
+	for i, s := range c.Sources {
+		path := fmt.Sprintf("sources[%d]", i)
+		if s.Kind == MLLP {
+			claim(path+".listen", s.Listen, s.Name)
+		}
+		if s.Kind != FHIR && s.Kind != HL7HTTP {
+			continue
+		}
+		if first, ok := routes[s.Kind]; ok {
+			c.fault(path+".kind", "the routes of kind %s belong to %s already", s.Kind, first)
+		}
+		routes[s.Kind] = s.Name
+	}
+}
+
+func (c *checker) destination(path string, d *Destination) {
+	if d.Kind == MLLP && d.TLS == nil && d.Plaintext == "" && !Loopback(d.Address) {
+		c.fault(path+".address", "off loopback %s needs tls, or plaintext: with the reason why that is safe", d.Name)
+	}
+	c.base(path+".base_url", d.BaseURL, d.Plaintext)
+}
+
+func (c *checker) base(path, address, plaintext string) {
+	if address != "" && plaintext == "" && !secure(address) {
+		c.fault(path, "off loopback an address is https, or needs plaintext: with the reason why that is safe")
+	}
+}
+
+// secure tells whether an address is https or does not leave this machine.
+func secure(address string) bool {
+	u, err := url.Parse(address)
+	if err != nil {
+		return false
+	}
+	port := u.Port()
+	if port == "" {
+		port = "80"
+	}
+	host := u.Hostname()
+	if strings.Contains(host, ":") {
+		host = "[" + host + "]"
+	}
+	return u.Scheme == "https" || Loopback(host+":"+port)
+}
+
+func (c *checker) route(path string, r Route) {
+	if r.When.Source != "" {
+		c.known(path+".when.source", "source", r.When.Source, c.sourceNames())
+	}
+	for i, name := range r.To {
+		at := fmt.Sprintf("%s.to[%d]", path, i)
+		c.known(at, "destination", name, c.destinationNames())
+		for _, d := range c.Destinations {
+			if d.Name == name {
+				c.fits(at, r.When, d)
+			}
+		}
+	}
+}
+
+// fits refuses routes that could never send anything.
+func (c *checker) fits(path string, w When, d Destination) {
+	switch {
+	case d.Kind == Notify:
+		c.fault(path, "patients are told by the rules of the pathway, not by routes: leave %s out", d.Name)
+	case d.Kind == ERS && w.Event != "" && w.Event != "requested":
+		c.fault(path, "e-RS takes requests: for event %s it is told nothing", w.Event)
+	}
+}

@@ -1,0 +1,341 @@
+// Package config reads gateway.yaml, the one file that says what the gateway does. It is strict: a key or
+// value that means nothing is a fault at file:line:col with a suggestion, and one reading shows all of
+// them. Nothing else in the program reads configuration or the environment.
+package config
+
+import (
+	"net/netip"
+	"os"
+	"time"
+
+	"github.com/dermgate/dermgate/gateway/pathway"
+)
+
+// Config is the whole configuration, defaults filled in.
+type Config struct {
+	Site         Site
+	Store        Store
+	Photos       Photos
+	HTTP         Listener // senders and readers: /hl7, /fhir
+	Admin        Listener // operations, health, metrics
+	Limits       Limits
+	Alarms       Alarms
+	Owners       Owners
+	Timers       pathway.Timers // the pathway's, with the file's over them
+	Sources      []Source
+	Destinations []Destination
+	Routes       []Route
+	Maps         string // folder of a site's own maps, over the shipped ones; empty: none
+
+	file  string
+	at    map[string]position
+	files map[string]string
+}
+
+// Site is the organisation that runs the gateway.
+type Site struct {
+	Name     string
+	ODS      string
+	Timezone *time.Location // of HL7 v2 times without an offset
+}
+
+// Store is where messages and cases are kept: Redis when set, else the embedded file.
+type Store struct {
+	Redis    *Redis
+	Embedded string        // path of the file
+	Retain   time.Duration // how long a finished case is kept
+}
+
+// Redis is the shared store.
+type Redis struct {
+	URL        Secret // redis://, rediss:// or unix://; may carry a password
+	Durability Durability
+	Reason     string // why the durability settings cannot be read, when attested
+	Replicas   int    // WAIT for so many before a message is acknowledged
+	Timeout    time.Duration
+}
+
+// Durability says how Redis's own settings are trusted.
+type Durability string
+
+// The three: checked at start-up, vouched for by a person, or not asked for.
+const (
+	Strict   Durability = "strict"
+	Attested Durability = "attested"
+	Relaxed  Durability = "relaxed"
+)
+
+// Photos is the store of originals and derivatives.
+type Photos struct {
+	Folder string // of file:// URLs
+	Key    Secret // 32 bytes; unset only with the embedded store, which then makes photo.key beside its file
+}
+
+// Listener is an HTTP listener.
+type Listener struct {
+	Listen  string
+	TLS     *TLS
+	OIDC    *OIDC
+	Clients []Client
+}
+
+// TLS holds a server's certificate and the authority of its clients' certificates.
+type TLS struct{ CertFile, KeyFile, ClientCAFile string }
+
+// OIDC is who issues the bearer tokens a listener takes, and the claims it reads.
+type OIDC struct {
+	Issuer, Audience  string
+	RolesClaim        string // list of roles; "roles" unless set
+	OrganisationClaim string // ODS code; "organisation" unless set
+}
+
+// Client is what a client certificate may do.
+type Client struct {
+	Certificate  string // subject common name, or a DNS or URI name of the certificate
+	Organisation string
+	Roles        []string
+}
+
+// Roles are what a person or system may be.
+const (
+	RoleSender   = "sender"   // sends messages and reads what became of them
+	RoleReferrer = "referrer" // releases and resolves
+	RoleOperator = "operator" // replays and pauses
+	RoleViewer   = "viewer"   // reads
+)
+
+// Limits on what comes in.
+type Limits struct {
+	MessageBytes int64
+	PhotoBytes   int64
+	PhotoPixels  int64
+	Attachments  int
+}
+
+// Alarms go to a webhook.
+type Alarms struct {
+	Webhook       Secret
+	OldestWaiting time.Duration
+	SenderSilent  map[string]time.Duration // by source
+}
+
+// Owners are the people whom tasks go to.
+type Owners struct {
+	Requester  string // "practice": the requesting practice's worklist
+	Provider   Owner
+	Operations Owner
+}
+
+// Owner is a named person or team and who stands in.
+type Owner struct{ Name, Deputy string }
+
+// Party is an application and facility of MSH-3/4 or MSH-5/6.
+type Party struct{ App, Facility string }
+
+// Source kinds.
+const (
+	MLLP        = "mllp"
+	HL7HTTP     = "hl7http"
+	FHIR        = "fhir"
+	File        = "file"
+	ERSWorklist = "ers-worklist"
+	MESH        = "mesh"
+)
+
+// Destination kinds beside MLLP and FHIR.
+const (
+	ERS    = "ers"
+	Notify = "notify"
+)
+
+// Source is where messages come in. Which fields its kind uses: see sourceKeys.
+type Source struct {
+	Name, Kind   string
+	Listen       string
+	TLS          *TLS
+	Allow        []netip.Prefix
+	Organisation string
+	Sender       Party  // what MSH-3/4 must be
+	Charset      string // when MSH-18 is absent
+	Processing   string // MSH-11 taken
+	Carries      []string
+	KindOfCase   *KindOfCase
+	Urgency      *Urgency
+	Acknowledge  Acknowledge
+	Repeat       Repeat
+	Checks       Checks
+
+	Path     string // file
+	BaseURL  string // ers-worklist, mesh
+	Auth     *Auth
+	Client   *ClientTLS
+	Services []string // ers-worklist: service ids
+	Mailbox  string   // mesh
+	Poll     time.Duration
+}
+
+// What a source carries.
+const (
+	Requests = "requests" // may open cases
+	Answers  = "answers"  // may answer them
+)
+
+// KindOfCase tells A&G from referral: the codes found at From.
+type KindOfCase struct {
+	From             string // HL7 path
+	Advice, Referral []string
+}
+
+// Urgency tells how urgent a request is: the codes found at From.
+type Urgency struct {
+	From                         string // HL7 path
+	TwoWeekWait, Urgent, Routine []string
+}
+
+// Acknowledge is how a source is answered.
+type Acknowledge struct {
+	Mode          string // "original" or "enhanced"
+	WhenDown      string // "AR" or "close"
+	ApplicationTo string // destination of the later application acknowledgement, when enhanced
+}
+
+// Repeat is what counts as the same message again.
+type Repeat struct {
+	Window time.Duration
+	Ignore []string // HL7 paths that may differ
+}
+
+// Check is what to do about a request that breaks a rule.
+type Check string
+
+// The checks; strict is require, for photos.
+const (
+	Require  Check = "require"
+	Hold     Check = "hold"
+	Warn     Check = "warn"
+	Off      Check = "off"
+	Strictly Check = "strict"
+)
+
+// Checks of a source.
+type Checks struct{ Consent, Images, NHSNumber, Photo, Profile Check }
+
+// Auth is how the gateway proves who it is: a bearer token, or a signed assertion exchanged for one.
+type Auth struct {
+	Token    Secret
+	TokenURL string // OAuth 2 token endpoint
+	ClientID string
+	Key      Secret // PEM of the RSA key that signs the assertion (RS512)
+	KeyID    string // kid
+}
+
+// ClientTLS is how the gateway connects.
+type ClientTLS struct{ CAFile, CertFile, KeyFile, ServerName string }
+
+// Destination is where messages go. Which fields its kind uses: see destinationKeys.
+type Destination struct {
+	Name, Kind  string
+	Address     string // mllp
+	BaseURL     string
+	Auth        *Auth
+	TLS         *ClientTLS
+	Plaintext   string  // why a destination off loopback is spoken to without TLS; empty: it is not
+	PhotoBytes  int64   // largest photo it takes; 0: no limit
+	Rate        float64 // a second; 0: no limit
+	Concurrency int
+	Timeout     time.Duration // of one attempt
+
+	Message  string // mllp: message for requests and outcomes
+	Answer   string // mllp: message for answers
+	Version  string // MSH-12
+	Charset  string // MSH-18
+	Receiver Party  // MSH-5/6
+	Mode     string // fhir: "message" or "transaction"
+
+	ODS              string        // ers: NHSD-End-User-Organisation-ODS
+	BusinessFunction string        // ers: NHSD-eRS-Business-Function
+	OnBehalfOf       string        // ers: NHSD-eRS-On-Behalf-Of-User-ID
+	Service          string        // ers: service id of requests that name none
+	Specialty        string        // ers: SPECIALTY code of the service search
+	ClinicType       string        // ers: CLINIC-TYPE code of the service search
+	Poll             time.Duration // ers: pace of looking for answers
+
+	RoutingPlan string // notify
+	Callback    *Callback
+	Templates   string // notify: folder of a site's own texts; empty: the shipped ones
+}
+
+// Callback is how NHS Notify proves itself when it calls back: the x-api-key it sends, and the secret
+// "<application id>.<api key>" that its HMAC is made with.
+type Callback struct{ APIKey, Secret Secret }
+
+// Route sends what matches When to the destinations in To.
+type Route struct {
+	When When
+	To   []string
+}
+
+// When is the condition of a route; empty keys match all.
+type When struct{ Source, Message, Event, Case, Outcome, Priority, Organisation, Specialty string }
+
+// Load reads a file. The error is Faults, or says why the file cannot be read. Relative paths inside it
+// start at its own folder.
+func Load(file string) (*Config, error) {
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	return Parse(file, b, os.LookupEnv)
+}
+
+// Parse reads the text of a configuration; file is its name in faults, env looks up ${NAME}. The error is
+// Faults: everything wrong with it, by Check as well.
+func Parse(file string, b []byte, env func(string) (string, bool)) (*Config, error) {
+	d := &decoder{file: file, env: env, at: map[string]position{}, files: map[string]string{}}
+	c := defaults(d.resolve("data"))
+	c.file, c.at, c.files = file, d.at, d.files
+	if n, ok := d.root(b); ok {
+		d.config(n, c)
+		c.inherit()
+		if len(d.faults) == 0 { // rules between keys make no sense of half-read ones
+			d.faults = c.Check()
+		}
+	}
+	d.faults.sort()
+	return c, d.faults.Err()
+}
+
+// inherit gives e-RS destinations the site's own organisation where they name none.
+func (c *Config) inherit() {
+	for i := range c.Destinations {
+		if t := &c.Destinations[i]; t.Kind == ERS && t.ODS == "" {
+			t.ODS = c.Site.ODS
+		}
+	}
+}
+
+// Fault makes a fault at the place of a key, such as "sources[0].listen"; where the key is absent, at that
+// of what should hold it.
+func (c *Config) Fault(path, text string) *Fault {
+	p := c.position(path)
+	return &Fault{File: c.file, Line: p.line, Col: p.col, Text: text}
+}
+
+func (c *Config) position(path string) position {
+	for path != "" {
+		if p, ok := c.at[path]; ok {
+			return p
+		}
+		path = parent(path)
+	}
+	return position{1, 1}
+}
+
+func parent(path string) string {
+	for i := len(path) - 1; i > 0; i-- {
+		if path[i] == '.' || path[i] == '[' {
+			return path[:i]
+		}
+	}
+	return ""
+}

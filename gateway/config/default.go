@@ -1,0 +1,91 @@
+package config
+
+import (
+	"path/filepath"
+	"time"
+	_ "time/tzdata" // a container image from scratch has no time zone database
+
+	"github.com/dermgate/dermgate/gateway/pathway"
+)
+
+// Default is the configuration of `gateway serve` without a file: everything on loopback, an embedded
+// store under ./data, HL7 v2 by MLLP on 2575 and by HTTP, FHIR on 8080, operations on 8081.
+//
+// It has no destinations and so no routes: nobody can guess where a site's referrals go. A request is
+// therefore refused (AE, or an OperationOutcome) by name of what is missing, and recorded; nothing is
+// acknowledged that could not be sent on. Name destinations and routes in a file to let requests through.
+//
+// Its rules for HL7 v2 are those of the shipped examples: RF1-3.1 AG or DERM, RF1-2.1 2WW or U.
+func Default() *Config {
+	c := defaults("data")
+	c.file = "(default)"
+	for _, s := range []Source{
+		{Name: "mllp", Kind: MLLP, Listen: "127.0.0.1:2575"},
+		{Name: "hl7http", Kind: HL7HTTP},
+		{Name: "fhir", Kind: FHIR},
+	} {
+		s = defaultSource(s)
+		if s.Kind != FHIR {
+			s.KindOfCase = &KindOfCase{From: "RF1-3.1", Advice: []string{"AG"}, Referral: []string{"DERM"}}
+			s.Urgency = &Urgency{From: "RF1-2.1", TwoWeekWait: []string{"2WW"}, Urgent: []string{"U"}, Routine: []string{"R"}}
+		}
+		c.Sources = append(c.Sources, s)
+	}
+	return c
+}
+
+// defaults are what a file need not say; data is the folder of the embedded store.
+func defaults(data string) *Config {
+	return &Config{
+		Site: Site{Name: "Dermgate", Timezone: london()},
+		Store: Store{
+			Embedded: filepath.Join(data, "gateway.db"),
+			Retain:   84 * 24 * time.Hour, // 12 weeks: longer than any open case's limit
+		},
+		Photos: Photos{Folder: filepath.Join(data, "photos")},
+		HTTP:   Listener{Listen: "127.0.0.1:8080"},
+		Admin:  Listener{Listen: "127.0.0.1:8081"},
+		Limits: Limits{MessageBytes: 64 << 20, PhotoBytes: 25 << 20, PhotoPixels: 64e6, Attachments: 200},
+		Alarms: Alarms{OldestWaiting: 15 * time.Minute},
+		Owners: Owners{Requester: "practice", Provider: Owner{Name: "provider"}, Operations: Owner{Name: "operations"}},
+		Timers: pathway.DefaultTimers(),
+	}
+}
+
+// london is the zone of every NHS sender; UTC on a machine without a time zone database would be an hour
+// wrong all summer, so its absence (impossible: the binary embeds one) is a crash and not a guess.
+func london() *time.Location {
+	z, err := time.LoadLocation("Europe/London")
+	if err != nil {
+		panic("config: no time zone database: " + err.Error())
+	}
+	return z
+}
+
+// defaultSource fills in what a source need not say.
+func defaultSource(s Source) Source {
+	s.Processing = "P"
+	s.Carries = []string{Requests, Answers}
+	s.Acknowledge = Acknowledge{Mode: "original", WhenDown: "AR"}
+	s.Repeat = Repeat{Window: 14 * 24 * time.Hour}
+	s.Checks = Checks{Consent: Hold, Images: Hold, NHSNumber: Require, Photo: Strictly, Profile: Warn}
+	s.Poll = 5 * time.Minute
+	return s
+}
+
+// defaultDestination fills in what a destination need not say.
+func defaultDestination(d Destination) Destination {
+	d.Concurrency = 2
+	d.Timeout = 30 * time.Second
+	switch d.Kind {
+	case MLLP:
+		d.Message, d.Answer, d.Version, d.Charset = "REF_I12", "ORU_R01", "2.4", "UNICODE UTF-8"
+	case FHIR:
+		d.Mode = "message"
+	case ERS:
+		d.PhotoBytes = 5 << 20 // e-RS refuses larger files (A020)
+		d.Poll = 5 * time.Minute
+		d.BusinessFunction = "REFERRING_CLINICIAN"
+	}
+	return d
+}

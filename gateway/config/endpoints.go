@@ -1,0 +1,272 @@
+package config
+
+import (
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/goccy/go-yaml/ast"
+)
+
+// common are the keys of every source or destination; the others belong to some kinds only.
+var (
+	commonSource = []string{"name", "kind", "organisation"}
+	sourceKeys   = map[string][]string{
+		MLLP: {"listen", "tls", "allow", "sender", "charset", "processing", "carries", "kind_of_case", "urgency",
+			"acknowledge", "repeat", "checks"},
+		HL7HTTP:     {"sender", "charset", "processing", "carries", "kind_of_case", "urgency", "acknowledge", "repeat", "checks"},
+		FHIR:        {"carries", "repeat", "checks"},
+		File:        {"path", "sender", "charset", "processing", "carries", "kind_of_case", "urgency", "repeat", "checks"},
+		ERSWorklist: {"base_url", "auth", "tls", "services", "poll", "checks"},
+		MESH: {"base_url", "auth", "tls", "mailbox", "poll", "sender", "charset", "processing", "carries",
+			"kind_of_case", "urgency", "repeat", "checks"},
+	}
+	neededSource = map[string][]string{
+		MLLP: {"listen"}, File: {"path"}, ERSWorklist: {"base_url", "auth", "services"}, MESH: {"mailbox"},
+	}
+
+	commonDestination = []string{"name", "kind", "rate", "concurrency", "timeout", "tls", "plaintext"}
+	destinationKeys   = map[string][]string{
+		MLLP: {"address", "message", "answer", "version", "charset", "receiver", "photo_bytes"},
+		FHIR: {"base_url", "auth", "mode", "photo_bytes"},
+		ERS: {"base_url", "auth", "ods", "business_function", "on_behalf_of", "service", "specialty", "clinic_type", "poll",
+			"photo_bytes"},
+		Notify: {"base_url", "auth", "routing_plan", "callback", "templates"},
+	}
+	neededDestination = map[string][]string{
+		MLLP: {"address"}, FHIR: {"base_url"}, ERS: {"base_url", "auth"}, Notify: {"base_url"},
+	}
+)
+
+// kinds of a table, for suggestions.
+func kinds(table map[string][]string) []string { return slices.Sorted(maps.Keys(table)) }
+
+// kind looks ahead for an object's kind, which decides what its other keys may be.
+func (d *decoder) kind(n node, table map[string][]string) string {
+	m, ok := n.Node.(*ast.MappingNode)
+	if !ok {
+		return ""
+	}
+	for _, entry := range m.Values {
+		key, isText := entry.Key.(*ast.StringNode)
+		if v, ok := entry.Value.(*ast.StringNode); ok && isText && key.Value == "kind" && table[v.Value] != nil {
+			return v.Value
+		}
+	}
+	return ""
+}
+
+// ofKind keeps the keys that a kind may have; a key of another kind is refused by name. An unknown kind,
+// a fault already, takes them all, so that only what is wrong is complained of.
+func (d *decoder) ofKind(k keys, kind string, common []string, table map[string][]string) keys {
+	if kind == "" {
+		return k
+	}
+	out := keys{}
+	for name, read := range k {
+		plain := strings.TrimSuffix(name, "_file")
+		if slices.Contains(common, plain) || slices.Contains(table[kind], plain) {
+			out[name] = read
+			continue
+		}
+		out[name] = func(n node) { d.fault(where(n.Node), "%s is no key of kind %s", name, kind) }
+	}
+	return out
+}
+
+func (d *decoder) source(s *Source) func(node) {
+	return func(n node) {
+		kind := d.kind(n, sourceKeys)
+		*s = defaultSource(Source{Kind: kind})
+		k := keys{
+			"name":         d.name(&s.Name),
+			"kind":         oneOf(d, &s.Kind, kinds(sourceKeys)...),
+			"listen":       value(d, &s.Listen, readAddress),
+			"tls":          d.serverTLS(&s.TLS),
+			"allow":        list(d, &s.Allow, valueOf(d, readPrefix)),
+			"organisation": d.ods(&s.Organisation),
+			"sender":       d.party(&s.Sender),
+			"charset":      d.charset(&s.Charset),
+			"processing":   oneOf(d, &s.Processing, "P", "T", "D"), // HL7 table 0103
+			"carries":      list(d, &s.Carries, func(c *string) func(node) { return oneOf(d, c, Requests, Answers) }),
+			"kind_of_case": func(n node) { d.kindOfCase(n, s) },
+			"urgency":      func(n node) { d.urgency(n, s) },
+			"acknowledge":  func(n node) { d.acknowledge(n, &s.Acknowledge) },
+			"repeat":       func(n node) { d.repeat(n, &s.Repeat) },
+			"checks":       func(n node) { d.checks(n, &s.Checks) },
+			"path":         d.filePath(&s.Path),
+			"base_url":     value(d, &s.BaseURL, readBase),
+			"auth":         d.auth(&s.Auth),
+			"services":     list(d, &s.Services, d.text),
+			"mailbox":      d.text(&s.Mailbox),
+			"poll":         value(d, &s.Poll, within(time.Second, day, readDuration, "")),
+		}
+		if kind == ERSWorklist || kind == MESH {
+			k["tls"] = d.clientTLS(&s.Client)
+		}
+		d.object(n, d.ofKind(k, kind, commonSource, sourceKeys))
+		d.require(n, append([]string{"name", "kind"}, neededSource[kind]...)...)
+	}
+}
+
+func (d *decoder) destination(t *Destination) func(node) {
+	return func(n node) {
+		kind := d.kind(n, destinationKeys)
+		*t = defaultDestination(Destination{Kind: kind})
+		k := keys{
+			"name":              d.name(&t.Name),
+			"kind":              oneOf(d, &t.Kind, kinds(destinationKeys)...),
+			"address":           value(d, &t.Address, readAddress),
+			"base_url":          value(d, &t.BaseURL, readBase),
+			"auth":              d.auth(&t.Auth),
+			"tls":               d.clientTLS(&t.TLS),
+			"plaintext":         d.text(&t.Plaintext),
+			"photo_bytes":       value(d, &t.PhotoBytes, within(1<<10, 1<<30, readBytes, " bytes")),
+			"rate":              value(d, &t.Rate, readRate),
+			"concurrency":       value(d, &t.Concurrency, within(1, 256, readInt, "")),
+			"timeout":           value(d, &t.Timeout, within(100*time.Millisecond, 10*time.Minute, readDuration, "")),
+			"message":           oneOf(d, &t.Message, "REF_I12", "RRI_I12", "ORU_R01"),
+			"answer":            oneOf(d, &t.Answer, "ORU_R01", "RRI_I12"),
+			"version":           oneOf(d, &t.Version, "2.3", "2.3.1", "2.4", "2.5", "2.5.1", "2.6", "2.7", "2.8"),
+			"charset":           d.charset(&t.Charset),
+			"receiver":          d.party(&t.Receiver),
+			"mode":              oneOf(d, &t.Mode, "message", "transaction"),
+			"ods":               d.ods(&t.ODS),
+			"business_function": oneOf(d, &t.BusinessFunction, "REFERRING_CLINICIAN", "REFERRING_CLINICIAN_ADMIN", "REFERRING_ADMIN"),
+			"service":           d.text(&t.Service),
+			"specialty":         d.text(&t.Specialty),
+			"clinic_type":       d.text(&t.ClinicType),
+			"on_behalf_of":      d.text(&t.OnBehalfOf),
+			"poll":              value(d, &t.Poll, within(time.Second, day, readDuration, "")),
+			"routing_plan":      d.text(&t.RoutingPlan),
+			"callback":          func(n node) { d.callback(n, t) },
+			"templates":         d.input(&t.Templates),
+		}
+		d.object(n, d.ofKind(k, kind, commonDestination, destinationKeys))
+		d.require(n, append([]string{"name", "kind"}, neededDestination[kind]...)...)
+	}
+}
+
+// valueOf fits a reader to list.
+func valueOf[T any](d *decoder, read func(string) (T, error)) func(*T) func(node) {
+	return func(into *T) func(node) { return value(d, into, read) }
+}
+
+func (d *decoder) name(into *string) func(node) {
+	return value(d, into, matching(namePattern, "a name of letters, digits, dots, dashes and underscores, at most 63"))
+}
+
+func (d *decoder) charset(into *string) func(node) {
+	return oneOf(d, into, "ASCII", "UNICODE UTF-8", "8859/1", "8859/2", "8859/3", "8859/4", "8859/5", "8859/6",
+		"8859/7", "8859/8", "8859/9", "8859/15", "CP1252") // HL7 table 0211, and what Windows senders mean
+}
+
+func (d *decoder) party(into *Party) func(node) {
+	return func(n node) {
+		d.object(n, keys{"app": d.text(&into.App), "facility": d.text(&into.Facility)})
+	}
+}
+
+func (d *decoder) hl7Path(into *string) func(node) {
+	return value(d, into, matching(pathPattern, "an HL7 path such as RF1-3.1"))
+}
+
+func (d *decoder) kindOfCase(n node, s *Source) {
+	r := &KindOfCase{}
+	d.object(n, keys{
+		"from":     d.hl7Path(&r.From),
+		"advice":   list(d, &r.Advice, d.text),
+		"referral": list(d, &r.Referral, d.text),
+	})
+	d.require(n, "from")
+	s.KindOfCase = r
+}
+
+func (d *decoder) urgency(n node, s *Source) {
+	r := &Urgency{}
+	d.object(n, keys{
+		"from":          d.hl7Path(&r.From),
+		"two_week_wait": list(d, &r.TwoWeekWait, d.text),
+		"urgent":        list(d, &r.Urgent, d.text),
+		"routine":       list(d, &r.Routine, d.text),
+	})
+	d.require(n, "from")
+	s.Urgency = r
+}
+
+func (d *decoder) acknowledge(n node, a *Acknowledge) {
+	d.object(n, keys{
+		"mode":           oneOf(d, &a.Mode, "original", "enhanced"),
+		"when_down":      oneOf(d, &a.WhenDown, "AR", "close"),
+		"application_to": d.text(&a.ApplicationTo),
+	})
+}
+
+func (d *decoder) repeat(n node, r *Repeat) {
+	d.object(n, keys{
+		"window": value(d, &r.Window, within(time.Hour, 365*day, readDuration, "")),
+		"ignore": list(d, &r.Ignore, d.hl7Path),
+	})
+}
+
+func (d *decoder) checks(n node, c *Checks) {
+	d.object(n, keys{
+		"consent":    oneOf(d, &c.Consent, Require, Hold, Warn, Off),
+		"images":     oneOf(d, &c.Images, Require, Hold, Warn, Off),
+		"nhs_number": oneOf(d, &c.NHSNumber, Require, Hold, Warn, Off),
+		"photo":      oneOf(d, &c.Photo, Strictly, Warn, Off),
+		"profile":    oneOf(d, &c.Profile, Require, Hold, Warn, Off),
+	})
+}
+
+func (d *decoder) auth(into **Auth) func(node) {
+	return func(n node) {
+		a := &Auth{}
+		k := keys{
+			"token_url": value(d, &a.TokenURL, readBase),
+			"client_id": d.text(&a.ClientID),
+			"key_id":    d.text(&a.KeyID),
+		}
+		d.secret(k, "token", &a.Token)
+		d.secret(k, "key", &a.Key)
+		d.object(n, k)
+		switch exchange := d.has(n, "token_url"); {
+		case exchange && a.Token.Given():
+			d.fault(where(n.Node), "auth is a token, or a token_url with client_id, key_id and key: not both")
+		case exchange:
+			d.require(n, "client_id", "key_id")
+			d.requireSecret(n, "key", a.Key)
+		default:
+			d.requireSecret(n, "token", a.Token)
+		}
+		*into = a
+	}
+}
+
+func (d *decoder) clientTLS(into **ClientTLS) func(node) {
+	return func(n node) {
+		t := &ClientTLS{}
+		d.object(n, keys{
+			"ca_file":     d.input(&t.CAFile),
+			"cert_file":   d.input(&t.CertFile),
+			"key_file":    d.input(&t.KeyFile),
+			"server_name": d.text(&t.ServerName),
+		})
+		if d.has(n, "cert_file") != d.has(n, "key_file") {
+			d.fault(where(n.Node), "cert_file and key_file go together")
+		}
+		*into = t
+	}
+}
+
+func (d *decoder) callback(n node, t *Destination) {
+	c := &Callback{}
+	k := keys{}
+	d.secret(k, "api_key", &c.APIKey)
+	d.secret(k, "secret", &c.Secret)
+	d.object(n, k)
+	d.requireSecret(n, "api_key", c.APIKey)
+	d.requireSecret(n, "secret", c.Secret)
+	t.Callback = c
+}

@@ -1,0 +1,250 @@
+package config
+
+import (
+	"errors"
+	"maps"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/dermgate/dermgate/gateway/pathway"
+)
+
+const day = 24 * time.Hour
+
+// config reads the whole file, in the order of docs/operations.md.
+func (d *decoder) config(n node, c *Config) {
+	d.object(n, keys{
+		"site":         func(n node) { d.site(n, &c.Site) },
+		"store":        func(n node) { d.store(n, &c.Store) },
+		"photos":       func(n node) { d.photos(n, &c.Photos) },
+		"http":         func(n node) { d.listener(n, &c.HTTP) },
+		"admin":        func(n node) { d.listener(n, &c.Admin) },
+		"limits":       func(n node) { d.limits(n, &c.Limits) },
+		"alarms":       func(n node) { d.alarms(n, &c.Alarms) },
+		"owners":       func(n node) { d.owners(n, &c.Owners) },
+		"timers":       func(n node) { d.timers(n, c.Timers) },
+		"sources":      list(d, &c.Sources, d.source),
+		"destinations": list(d, &c.Destinations, d.destination),
+		"routes":       list(d, &c.Routes, d.route),
+		"maps": func(n node) {
+			d.object(n, keys{"path": d.input(&c.Maps)})
+			d.require(n, "path")
+		},
+	})
+	d.require(n, "site", "sources")
+}
+
+func (d *decoder) site(n node, s *Site) {
+	d.object(n, keys{
+		"name":     d.text(&s.Name),
+		"ods":      d.ods(&s.ODS),
+		"timezone": value(d, &s.Timezone, readZone),
+	})
+	d.require(n, "name", "ods")
+}
+
+func (d *decoder) ods(into *string) func(node) {
+	return value(d, into, matching(odsPattern, "an ODS code such as RXX01: capitals and digits"))
+}
+
+func (d *decoder) store(n node, s *Store) {
+	d.object(n, keys{
+		"redis": func(n node) { d.redis(n, s) },
+		"embedded": func(n node) {
+			d.object(n, keys{"path": d.filePath(&s.Embedded)})
+			d.require(n, "path")
+		},
+		"retain": value(d, &s.Retain, within(day, 3650*day, readDuration, "")),
+	})
+	if d.has(n, "redis") && d.has(n, "embedded") {
+		d.fault(d.at[n.path+".embedded"], "a store is redis or embedded, not both")
+	}
+}
+
+func (d *decoder) redis(n node, s *Store) {
+	r := &Redis{Durability: Strict, Timeout: 200 * time.Millisecond}
+	k := keys{
+		"durability": oneOf(d, &r.Durability, Strict, Attested, Relaxed),
+		"reason":     d.text(&r.Reason),
+		"wait": func(n node) {
+			d.object(n, keys{
+				"replicas": value(d, &r.Replicas, within(0, 10, readInt, "")),
+				"timeout":  value(d, &r.Timeout, within(time.Millisecond, time.Minute, readDuration, "")),
+			})
+		},
+	}
+	d.secret(k, "url", &r.URL)
+	d.object(n, k)
+	d.requireSecret(n, "url", r.URL)
+	s.Redis, s.Embedded = r, ""
+}
+
+// requireSecret asks for a key or its _file twin.
+func (d *decoder) requireSecret(n node, name string, s Secret) {
+	if !s.Given() && !d.has(n, name) && !d.has(n, name+"_file") {
+		d.fault(where(n.Node), "%s needs the key %s or %s_file", subject(n), name, name)
+	}
+}
+
+func (d *decoder) photos(n node, p *Photos) {
+	k := keys{"url": value(d, &p.Folder, d.photoFolder)}
+	d.secret(k, "key", &p.Key)
+	d.object(n, k)
+	d.require(n, "url")
+}
+
+// photoFolder takes file:///folder, the one kind of photo store this version has.
+func (d *decoder) photoFolder(s string) (string, error) {
+	u, err := url.Parse(s)
+	if err != nil || u.Scheme != "file" || u.Path == "" || u.RawQuery != "" {
+		return "", errors.New("is a folder as file:///var/lib/gateway/photos, or file://./photos beside the configuration")
+	}
+	return d.resolve(u.Host + u.Path), nil
+}
+
+func (d *decoder) listener(n node, l *Listener) {
+	d.object(n, keys{
+		"listen":  value(d, &l.Listen, readAddress),
+		"tls":     d.serverTLS(&l.TLS),
+		"oidc":    func(n node) { d.oidc(n, l) },
+		"clients": list(d, &l.Clients, d.client),
+	})
+}
+
+// serverTLS reads the certificate of something that listens.
+func (d *decoder) serverTLS(into **TLS) func(node) {
+	return func(n node) {
+		t := &TLS{}
+		d.object(n, keys{
+			"cert_file":      d.input(&t.CertFile),
+			"key_file":       d.input(&t.KeyFile),
+			"client_ca_file": d.input(&t.ClientCAFile),
+		})
+		d.require(n, "cert_file", "key_file")
+		*into = t
+	}
+}
+
+func (d *decoder) oidc(n node, l *Listener) {
+	o := &OIDC{RolesClaim: "roles", OrganisationClaim: "organisation"}
+	d.object(n, keys{
+		"issuer":             value(d, &o.Issuer, readIssuer),
+		"audience":           d.text(&o.Audience),
+		"roles_claim":        d.text(&o.RolesClaim),
+		"organisation_claim": d.text(&o.OrganisationClaim),
+	})
+	d.require(n, "issuer", "audience")
+	l.OIDC = o
+}
+
+// readIssuer keeps the address as written: OpenID Connect compares issuers byte by byte, a last slash
+// included (OpenID Connect Core §3.1.3.7).
+func readIssuer(s string) (string, error) {
+	_, err := readBase(s)
+	return s, err
+}
+
+func (d *decoder) client(c *Client) func(node) {
+	return func(n node) {
+		d.object(n, keys{
+			"certificate":  d.text(&c.Certificate),
+			"organisation": d.ods(&c.Organisation),
+			"roles": list(d, &c.Roles, func(r *string) func(node) {
+				return oneOf(d, r, RoleSender, RoleReferrer, RoleOperator, RoleViewer)
+			}),
+		})
+		d.require(n, "certificate", "roles")
+	}
+}
+
+func (d *decoder) limits(n node, l *Limits) {
+	d.object(n, keys{
+		"message_bytes": value(d, &l.MessageBytes, within(1<<10, 1<<30, readBytes, " bytes")),
+		"photo_bytes":   value(d, &l.PhotoBytes, within(1<<10, 1<<30, readBytes, " bytes")),
+		"photo_pixels":  value(d, &l.PhotoPixels, within(1e4, 1e9, readPixels, " pixels")),
+		"attachments":   value(d, &l.Attachments, within(1, 10000, readInt, "")),
+	})
+}
+
+func (d *decoder) alarms(n node, a *Alarms) {
+	k := keys{
+		"oldest_waiting": value(d, &a.OldestWaiting, within(time.Second, 30*day, readDuration, "")),
+		"sender_silent": func(n node) {
+			a.SenderSilent = map[string]time.Duration{}
+			d.each(n, func(name string, _ position, v node) {
+				var limit time.Duration
+				value(d, &limit, within(time.Minute, 365*day, readDuration, ""))(v)
+				a.SenderSilent[name] = limit
+			})
+		},
+	}
+	d.secret(k, "webhook", &a.Webhook)
+	d.object(n, k)
+}
+
+func (d *decoder) owners(n node, o *Owners) {
+	owner := func(into *Owner) func(node) {
+		return func(n node) {
+			d.object(n, keys{"name": d.text(&into.Name), "deputy": d.text(&into.Deputy)})
+			d.require(n, "name")
+		}
+	}
+	d.object(n, keys{
+		"requester":  oneOf(d, &o.Requester, "practice", "clinician"),
+		"provider":   owner(&o.Provider),
+		"operations": owner(&o.Operations),
+	})
+}
+
+// timers lays the file's limits over the pathway's own.
+func (d *decoder) timers(n node, t pathway.Timers) {
+	k := keys{}
+	for _, name := range slices.Sorted(maps.Keys(t)) {
+		k[name] = func(n node) {
+			span := t[name]
+			value(d, &span, readSpan)(n)
+			t[name] = span
+		}
+	}
+	d.object(n, k)
+}
+
+func (d *decoder) route(r *Route) func(node) {
+	return func(n node) {
+		d.object(n, keys{
+			"when": func(n node) { d.when(n, &r.When) },
+			"to":   list(d, &r.To, d.text),
+		})
+		d.require(n, "when", "to")
+	}
+}
+
+// The words of routing rules: what flow says of a message.
+var (
+	routeEvents = []string{"requested", "amended", "cancelled", "answered", "info-requested", "triaged", "booked",
+		"converted", "ended", "reviewed", "tracked", "notice", "status"}
+	routeOutcomes = []string{"accepted", "returned", "straight-to-test", "ended"}
+)
+
+func (d *decoder) when(n node, w *When) {
+	d.object(n, keys{
+		"source":       d.text(&w.Source),
+		"message":      value(d, &w.Message, readMessage),
+		"event":        oneOf(d, &w.Event, routeEvents...),
+		"case":         oneOf(d, &w.Case, string(pathway.Advice), string(pathway.Referral)),
+		"outcome":      oneOf(d, &w.Outcome, routeOutcomes...),
+		"priority":     oneOf(d, &w.Priority, pathway.Routine, pathway.Urgent, pathway.TwoWeekWait),
+		"organisation": d.ods(&w.Organisation),
+		"specialty":    d.text(&w.Specialty),
+	})
+}
+
+// readMessage takes an HL7 message structure or a FHIR message event.
+func readMessage(s string) (string, error) {
+	if strings.HasPrefix(s, "servicerequest-") {
+		return s, nil
+	}
+	return matching(structPattern, "a message structure such as REF_I12, or a FHIR message event")(s)
+}

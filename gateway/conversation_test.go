@@ -1,0 +1,456 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/gin-gonic/gin"
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/tools/txtar"
+
+	"github.com/dermgate/dermgate/adapters/mllp"
+	"github.com/dermgate/dermgate/adapters/sim"
+	"github.com/dermgate/dermgate/fixtures"
+	"github.com/dermgate/dermgate/gateway/flow"
+	"github.com/dermgate/dermgate/gateway/observe"
+	"github.com/dermgate/dermgate/gateway/pathway"
+)
+
+// A conversation is a txtar file: its comment says what happens, `script` is what everybody does, and
+// every other file is an input or an expected output (`got/…`). UPDATE=1 writes the outputs anew.
+//
+// The script, a line a step:
+//
+//	mllp FILE                 a GP system sends it; the ACK is the next output got/NN-ack.hl7
+//	fhir FILE                 posted to $process-message; the response is got/NN-response.json
+//	await STATE               the case that the script is about is in STATE
+//	answer OUTCOME RECOMMENDATION PRIORITY FILE      the A&G platform's specialist answers
+//	triage OUTCOME COMMENT…   the e-RS dermatologist decides;  book  books
+//	review DECISION PERSON    the GP has read the answer
+//	tracking PERSON           cancer tracking takes over
+//	release REASON…           the requester lets what is held go
+//	settle                    nothing is under way any more
+func TestConversations(t *testing.T) {
+	gin.SetMode(gin.ReleaseMode)
+	files, err := filepath.Glob("../fixtures/conversations/*.txtar")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no conversations: %v", err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar"), func(t *testing.T) {
+			t.Parallel()
+			converse(t, file)
+		})
+	}
+}
+
+// talk is one conversation under way.
+type talk struct {
+	t       *testing.T
+	ctx     context.Context
+	w       *world
+	archive *txtar.Archive
+	got     map[string][]byte
+	step    int
+	log     *lockedBuffer
+}
+
+// lockedBuffer is a log that many write and the test reads.
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) Bytes() []byte {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return bytes.Clone(l.b.Bytes())
+}
+
+func converse(t *testing.T, file string) {
+	archive, err := txtar.ParseFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 90*time.Second)
+	defer cancel()
+	k := &talk{t: t, ctx: ctx, archive: archive, got: map[string][]byte{}, log: &lockedBuffer{}}
+	k.w, err = startWorld(ctx, demoConfig, [3]string{"127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"}, observe.NewLogger(k.log, slog.LevelDebug))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer k.w.close()
+	running, stop := context.WithCancel(ctx)
+	done := make(chan error, 1)
+	go func() { done <- k.w.app.run(running) }()
+	for _, line := range strings.Split(strings.TrimSpace(string(part(archive, "script"))), "\n") {
+		k.do(strings.Fields(line))
+		if t.Failed() {
+			t.Logf("log:\n%s", k.log.Bytes())
+			break
+		}
+	}
+	k.collect()
+	metrics := k.get("http://" + k.w.app.admin.Addr().String() + "/metrics")
+	stop()
+	if err := <-done; err != nil {
+		t.Errorf("the gateway ended with: %v", err)
+	}
+	k.compare(file)
+	k.noPatients("the log", k.log.Bytes())
+	k.noPatients("the metrics", metrics)
+	for name, b := range k.got {
+		if strings.HasSuffix(name, "-response.json") && bytes.Contains(b, []byte("OperationOutcome")) || strings.HasSuffix(name, "-ack.hl7") {
+			k.noPatients(name, b)
+		}
+	}
+}
+
+func (k *talk) do(words []string) {
+	if len(words) == 0 || k.t.Failed() {
+		return
+	}
+	verb, args := words[0], words[1:]
+	var err error
+	switch verb {
+	case "mllp":
+		err = k.mllp(args[0])
+	case "fhir":
+		err = k.fhir(args[0])
+	case "await":
+		err = until(k.ctx, "the case is "+args[0], func() bool { c, ok := k.current(); return ok && string(c.State) == args[0] })
+	case "answer":
+		err = k.answer(args)
+	case "triage":
+		err = k.w.ers.Triage(k.ubrn(), sim.Outcome{Outcome: args[0], Comment: strings.Join(args[1:], " ")})
+	case "book":
+		err = k.w.ers.Book(k.ubrn())
+	case "review":
+		c, _ := k.current()
+		err = k.w.emis.Review(k.ctx, sim.Review{ID: "review-1", Person: args[1], Decision: args[0], Identifiers: []sim.Identifier{{System: "urn:dermgate:case", Value: c.ID}}})
+	case "tracking":
+		c, _ := k.current()
+		err = k.w.emis.Review(k.ctx, sim.Review{ID: "tracking-1", Act: "cancer-tracking", Person: args[0], Identifiers: []sim.Identifier{{System: "urn:dermgate:case", Value: c.ID}}})
+	case "release":
+		err = k.release(strings.Join(args, " "))
+	case "settle":
+		err = until(k.ctx, "nothing is under way", k.settled)
+	default:
+		err = fmt.Errorf("no such step")
+	}
+	if err != nil {
+		k.t.Errorf("%s: %v", strings.Join(words, " "), err)
+	}
+}
+
+func (k *talk) output(kind string, b []byte) {
+	k.step++
+	k.got[fmt.Sprintf("got/%02d-%s", k.step, kind)] = b
+}
+
+func (k *talk) input(name string) ([]byte, error) {
+	b := part(k.archive, name)
+	if b == nil {
+		return fixtures.Message(name)
+	}
+	return fixtures.Fill(b)
+}
+
+func (k *talk) mllp(name string) error {
+	message, err := k.input(name)
+	if err != nil {
+		return err
+	}
+	conn, err := mllp.Dial(k.ctx, k.w.mllp(), nil)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	ack, err := conn.Exchange(k.ctx, message)
+	k.output("ack.hl7", lines(ack))
+	return err
+}
+
+func (k *talk) fhir(name string) error {
+	message, err := k.input(name)
+	if err != nil {
+		return err
+	}
+	req, err := http.NewRequestWithContext(k.ctx, http.MethodPost, k.w.systmone.FHIR+"/$process-message", bytes.NewReader(message))
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Content-Type", "application/fhir+json")
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	var pretty bytes.Buffer
+	if json.Indent(&pretty, body, "", "  ") != nil {
+		pretty.Write(body)
+	}
+	k.output("response.json", fmt.Appendf(nil, "%s\n%s\n", resp.Status, pretty.Bytes()))
+	return err
+}
+
+func (k *talk) get(url string) []byte {
+	resp, err := http.Get(url)
+	if err != nil {
+		k.t.Error(err)
+		return nil
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	if err != nil || resp.StatusCode != http.StatusOK {
+		k.t.Errorf("%s: %s %v", url, resp.Status, err)
+	}
+	return b
+}
+
+// current gives the newest case.
+func (k *talk) current() (pathway.Case, bool) {
+	records, err := k.w.app.store.Cases(k.ctx, flow.CaseQuery{})
+	if err != nil || len(records) == 0 {
+		return pathway.Case{}, false
+	}
+	var c pathway.Case
+	err = json.Unmarshal(records[0].State, &c)
+	return c, err == nil
+}
+
+func (k *talk) ubrn() string {
+	c, _ := k.current()
+	return c.Channel["ubrn"]
+}
+
+func (k *talk) answer(args []string) error {
+	if err := until(k.ctx, "the platform has the request", func() bool { return len(k.w.ag.Requests()) > 0 }); err != nil {
+		return err
+	}
+	text, err := k.input(args[3])
+	if err != nil {
+		return err
+	}
+	return k.w.ag.Answer(k.ctx, k.w.ag.Requests()[0].ID, sim.Advice{Outcome: args[0], Recommendation: args[1], Priority: args[2], Guidance: strings.TrimSpace(string(text))})
+}
+
+func (k *talk) release(reason string) error {
+	c, ok := k.current()
+	if !ok {
+		return fmt.Errorf("no case")
+	}
+	for range 2 { // pressed twice, it acts once
+		var out bytes.Buffer
+		code := run(k.ctx, []string{"release", c.ID, "--reason", reason, "--server", "http://" + k.w.app.admin.Addr().String()}, stdio{nil, &out, &out})
+		if code != 0 {
+			return fmt.Errorf("%s", out.String())
+		}
+	}
+	return nil
+}
+
+// settled tells whether no delivery waits but polls and clocks.
+func (k *talk) settled() bool {
+	for _, to := range k.destinations() {
+		for _, state := range []flow.State{flow.Waiting, flow.Claimed} {
+			ds, err := k.w.app.store.Deliveries(k.ctx, flow.DeliveryQuery{To: to, State: state})
+			if err != nil || len(ds) > 0 {
+				return false
+			}
+		}
+	}
+	c, ok := k.current()
+	return !ok || !slices.ContainsFunc(c.Obligations, func(o pathway.Obligation) bool { return o.Status == pathway.NoticeOpen })
+}
+
+func (k *talk) destinations() []string {
+	out := []string{flow.ToCase}
+	for _, d := range k.w.app.cfg.Destinations {
+		out = append(out, d.Name)
+	}
+	return out
+}
+
+// lines shows an HL7 v2 message with a segment a line, and a photo by its size.
+func lines(b []byte) []byte {
+	text := strings.ReplaceAll(strings.TrimSuffix(string(b), "\r"), "\r", "\n") + "\n"
+	return []byte(payload.ReplaceAllStringFunc(text, func(s string) string { return fmt.Sprintf("(%d characters of base64)", len(s)) }))
+}
+
+var (
+	payload = regexp.MustCompile(`[A-Za-z0-9+/=]{200,}`)
+	stamps  = regexp.MustCompile(`\|20\d{12}(\.\d+)?([+-]\d{4})?\|`)
+	instant = regexp.MustCompile(`20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)`)
+)
+
+// normal takes out of an output what differs from run to run: the times of today.
+func (k *talk) normal(b []byte) []byte {
+	given := map[string]bool{}
+	for _, f := range k.archive.Files {
+		if !strings.HasPrefix(f.Name, "got/") {
+			for _, s := range append(stamps.FindAllString(string(f.Data), -1), instant.FindAllString(string(f.Data), -1)...) {
+				given[s] = true
+			}
+		}
+	}
+	replace := func(mark string) func(string) string {
+		return func(s string) string {
+			if given[s] || strings.Contains(s, "20261124") {
+				return s
+			}
+			return mark
+		}
+	}
+	text := stamps.ReplaceAllStringFunc(string(b), replace("|<time>|"))
+	return []byte(instant.ReplaceAllStringFunc(text, replace("<time>")))
+}
+
+// collect gathers what everybody received.
+func (k *talk) collect() {
+	put := func(name, text string) {
+		if text != "" {
+			k.got["got/"+name] = []byte(text)
+		}
+	}
+	var ag, ers, patient, story strings.Builder
+	for _, q := range k.w.ag.Requests() {
+		fmt.Fprintf(&ag, "%s %s priority=%s patient=%s\n", q.ID, q.Kind, q.Priority, q.Patient)
+		for _, n := range q.Notes {
+			fmt.Fprintf(&ag, "note %q\n", n)
+		}
+		photoLines(&ag, q.Photos)
+	}
+	for _, kind := range []string{"a", "r"} {
+		for _, ubrn := range k.w.ers.Requests(kind) {
+			q, _ := k.w.ers.Request(kind, ubrn)
+			fmt.Fprintf(&ers, "%s %s %s priority=%s patient=%s service=%s\n", kind, ubrn, q.State, q.Priority, q.Patient, q.Service)
+			for _, f := range q.Files {
+				fmt.Fprintf(&ers, "file %s %s\n", f.Name, f.Type)
+			}
+		}
+	}
+	for _, n := range k.w.notify.Messages() {
+		fmt.Fprintf(&patient, "to %s\n%s\n\n", n.NHSNumber, n.Text)
+	}
+	put("ag.txt", ag.String())
+	put("ers.txt", ers.String())
+	put("epr.hl7", messages(k.w.epr.Messages()))
+	put("gp-emis.hl7", messages(k.w.emis.Messages()))
+	put("gp-systmone.hl7", messages(k.w.systmone.Messages()))
+	put("patient.txt", patient.String())
+	k.stories(&story)
+	put("cases.txt", story.String())
+}
+
+func photoLines(b *strings.Builder, photos []sim.Photo) {
+	for _, p := range photos {
+		fmt.Fprintf(b, "photo %s %s view=%s lesion=%s sha256=%s\n", p.Name, p.Type, p.View, p.Lesion, p.SHA256)
+	}
+}
+
+func messages(ms []sim.Message) string {
+	var b strings.Builder
+	for _, m := range ms {
+		b.Write(lines(m.Raw))
+		photoLines(&b, m.Photos)
+		b.WriteString("\n")
+	}
+	return b.String()
+}
+
+// stories tells each case's moves in order, and what is left to do.
+func (k *talk) stories(b *strings.Builder) {
+	records, err := k.w.app.store.Cases(k.ctx, flow.CaseQuery{})
+	if err != nil {
+		k.t.Error(err)
+		return
+	}
+	slices.SortFunc(records, func(x, y flow.CaseRecord) int { return x.Index.Opened.Compare(y.Index.Opened) })
+	for _, r := range records {
+		fmt.Fprintf(b, "%s %s %s asked=%s\n", r.Index.Kind, r.Index.State, r.Index.Urgency, r.Index.Organisation)
+		story, err := k.w.app.store.Story(k.ctx, r.ID)
+		if err != nil {
+			k.t.Error(err)
+		}
+		for _, e := range story {
+			if e.What == "state" || e.What == "act" || e.What == "observed" {
+				fmt.Fprintf(b, "  %s %s\n", e.What, e.Text)
+			}
+		}
+		var c pathway.Case
+		if err := json.Unmarshal(r.State, &c); err != nil {
+			k.t.Error(err)
+		}
+		for _, task := range c.Tasks {
+			fmt.Fprintf(b, "  task %s for %s done=%v: %s\n", task.Code, task.Owner, !task.Done.IsZero(), task.Why)
+		}
+		for _, o := range c.Obligations {
+			fmt.Fprintf(b, "  notice %s %s by=%s\n", o.Event, o.Status, o.By)
+		}
+	}
+}
+
+// compare holds what came against what must come.
+func (k *talk) compare(file string) {
+	if os.Getenv("UPDATE") != "" {
+		k.archive.Files = slices.DeleteFunc(k.archive.Files, func(f txtar.File) bool { return strings.HasPrefix(f.Name, "got/") })
+		names := make([]string, 0, len(k.got))
+		for name := range k.got {
+			names = append(names, name)
+		}
+		slices.Sort(names)
+		for _, name := range names {
+			k.archive.Files = append(k.archive.Files, txtar.File{Name: name, Data: k.normal(k.got[name])})
+		}
+		if err := os.WriteFile(file, txtar.Format(k.archive), 0o644); err != nil {
+			k.t.Fatal(err)
+		}
+		return
+	}
+	for _, f := range k.archive.Files {
+		if !strings.HasPrefix(f.Name, "got/") {
+			continue
+		}
+		if diff := cmp.Diff(string(f.Data), string(k.normal(k.got[f.Name]))); diff != "" {
+			k.t.Errorf("%s (-want +got):\n%s", f.Name, diff)
+		}
+		delete(k.got, f.Name)
+	}
+	for name, b := range k.got {
+		k.t.Errorf("%s was not expected:\n%s", name, b)
+	}
+}
+
+// patients are the names, numbers and birth dates of everybody in the fixtures.
+var patients = []string{"Testcase", "Rosalind", "Tobias", "Madeup", "Ferdinand", "Sample Street", "Demo Close", "Pretend Row",
+	"999000", "19680412", "19551101", "1968-04-12", "1955-11-01", "1979-02-28", "Changing mole", "Growing dark"}
+
+// noPatients proves that an output of the gateway that operators and strangers see names no patient.
+func (k *talk) noPatients(what string, b []byte) {
+	for _, p := range patients {
+		if bytes.Contains(b, []byte(p)) {
+			k.t.Errorf("%s shows %q of a patient:\n%s", what, p, b)
+		}
+	}
+}

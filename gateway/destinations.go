@@ -1,0 +1,124 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"github.com/dermgate/dermgate/adapters/ers"
+	"github.com/dermgate/dermgate/adapters/fhirhttp"
+	"github.com/dermgate/dermgate/adapters/mllp"
+	"github.com/dermgate/dermgate/adapters/notify"
+	"github.com/dermgate/dermgate/gateway/config"
+	"github.com/dermgate/dermgate/gateway/flow"
+)
+
+// destinations makes the adapters of a configured destination, by the name that deliveries go to: itself
+// and, for a channel that pushes nothing, its poller.
+func (a *app) destinations(d config.Destination) (map[string]flow.Destination, error) {
+	client, err := httpClient(d)
+	if err != nil {
+		return nil, fmt.Errorf("destination %s: %w", d.Name, err)
+	}
+	token := (&tokens{auth: d.Auth, http: client, now: a.now}).Token
+	open := a.pipeline.Bodies.Open
+	switch d.Kind {
+	case config.MLLP:
+		return a.mllpDestination(d, open)
+	case config.FHIR:
+		if d.Mode != "message" {
+			return nil, fmt.Errorf("destination %s: mode %s is not sent by this version: want message", d.Name, d.Mode)
+		}
+		return map[string]flow.Destination{d.Name: &fhirhttp.Destination{Name: d.Name, Base: d.BaseURL, OpenBody: open, Authorise: bearer(token), HTTP: client, Now: a.now}}, nil
+	case config.ERS:
+		c := ers.Client{Base: d.BaseURL, Token: token, ODS: d.ODS, BusinessFunction: d.BusinessFunction, OnBehalfOf: d.OnBehalfOf, HTTP: client}
+		return map[string]flow.Destination{
+			d.Name:         &ers.Destination{Client: c, OpenBody: open, OpenPart: open, Service: d.Service, Specialty: cmp.Or(d.Specialty, "DERMATOLOGY"), ClinicType: d.ClinicType, Now: a.now},
+			pollOf(d.Name): &ers.Poller{Client: c, Name: d.Name, Every: d.Poll, Now: a.now},
+		}, nil
+	case config.Notify:
+		return map[string]flow.Destination{d.Name: &notify.Destination{Base: d.BaseURL, Token: token, OpenBody: open, HTTP: client}}, nil
+	}
+	return nil, fmt.Errorf("destination %s: unknown kind %s", d.Name, d.Kind)
+}
+
+func (a *app) mllpDestination(d config.Destination, open func(context.Context, flow.BodyRef) (io.ReadCloser, error)) (map[string]flow.Destination, error) {
+	var conf *tls.Config
+	if d.TLS != nil {
+		var err error
+		if conf, err = clientTLS(d.TLS); err != nil {
+			return nil, fmt.Errorf("destination %s: %w", d.Name, err)
+		}
+	}
+	return map[string]flow.Destination{d.Name: &mllp.Client{Name: d.Name, Address: d.Address, TLS: conf, AckTimeout: d.Timeout, Open: open, Now: a.now}}, nil
+}
+
+func bearer(token func(context.Context) (string, error)) func(*http.Request) error {
+	return func(r *http.Request) error {
+		t, err := token(r.Context())
+		if err == nil && t != "" {
+			r.Header.Set("Authorization", "Bearer "+t)
+		}
+		return err
+	}
+}
+
+// httpClient makes the client of a destination: no redirects, its own connections, a limit on each call.
+func httpClient(d config.Destination) (*http.Client, error) {
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	if d.TLS != nil {
+		conf, err := clientTLS(d.TLS)
+		if err != nil {
+			return nil, err
+		}
+		transport.TLSClientConfig = conf
+	}
+	timeout := d.Timeout
+	if d.Kind == config.ERS {
+		timeout = max(timeout, 190*time.Second) // longer than the proxy's 180 s: a cut call leaves an unknown create
+	}
+	return &http.Client{Transport: transport, Timeout: timeout, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}, nil
+}
+
+func clientTLS(c *config.ClientTLS) (*tls.Config, error) {
+	conf := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: c.ServerName}
+	if c.CAFile != "" {
+		pem, err := os.ReadFile(c.CAFile)
+		if err != nil {
+			return nil, fmt.Errorf("tls: %w", err)
+		}
+		conf.RootCAs = x509.NewCertPool()
+		if !conf.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, errors.New("tls: no certificate in " + c.CAFile)
+		}
+	}
+	if c.CertFile != "" {
+		cert, err := tls.LoadX509KeyPair(c.CertFile, c.KeyFile)
+		if err != nil {
+			return nil, fmt.Errorf("tls: %w", err)
+		}
+		conf.Certificates = []tls.Certificate{cert}
+	}
+	return conf, nil
+}
+
+// dispatcher makes the worker of one destination.
+func (a *app) dispatcher(name string, dest flow.Destination, d config.Destination) *flow.Dispatcher {
+	worker := &flow.Dispatcher{
+		Store: a.store, To: name, Dest: a.metrics.Destination(name, dest), Accept: a.accept, Settled: a.pipeline.Settled,
+		Concurrency: d.Concurrency, Every: a.every, Backoff: a.backoff, Log: a.log,
+	}
+	if d.Rate > 0 {
+		worker.Rate = rate.NewLimiter(rate.Limit(d.Rate), max(1, int(d.Rate)))
+	}
+	return worker
+}

@@ -1,0 +1,203 @@
+package flow
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/dermgate/dermgate/mapping/issue"
+)
+
+// inlineMax is the largest body kept in the store itself, in bytes: a big value in Redis stalls everyone.
+const inlineMax = 64 << 10
+
+// Accept takes a message in: translate, check, decide, keep; only then is there an answer. It is the
+// Accept of every source.
+func (p *Pipeline) Accept(ctx context.Context, r Received) (Receipt, error) {
+	rules, ok := p.Sources[r.Source]
+	if !ok {
+		return Receipt{}, fmt.Errorf("accept: unknown source %q", r.Source)
+	}
+	if r.At.IsZero() {
+		r.At = p.Now()
+	}
+	t := p.Translate(r, rules)
+	if first, err := p.first(ctx, t); err == nil || !errors.Is(err, ErrNotFound) {
+		return p.again(ctx, t, first, err)
+	}
+	p.check(&t, rules)
+	if t.Issues.Worst() != nil {
+		return p.refuse(ctx, t)
+	}
+	change, err := p.decide(ctx, &t, rules)
+	if err != nil {
+		var trouble *issue.Issue
+		if errors.As(err, &trouble) && trouble.Kind != issue.Unavailable {
+			t.Issues = append(t.Issues, trouble)
+			return p.refuse(ctx, t)
+		}
+		return Receipt{}, err
+	}
+	receipt, err := p.Store.Put(ctx, change)
+	if errors.Is(err, ErrConflict) {
+		return p.again(ctx, t, Receipt{}, err)
+	}
+	if err != nil {
+		return Receipt{}, fmt.Errorf("accept: %w", err)
+	}
+	p.wake(change)
+	return receipt, nil
+}
+
+// first looks the message up before anything is judged: an accepted message gives its first answer again
+// whatever became of the maps or the rules since (Rule 2).
+func (p *Pipeline) first(ctx context.Context, t Translated) (Receipt, error) {
+	if t.Idem.Key == "" {
+		return Receipt{}, ErrNotFound
+	}
+	return p.Store.Receipt(ctx, t.Idem)
+}
+
+// again answers a repeat with the first receipt, and the same control id with other bytes with a refusal.
+func (p *Pipeline) again(ctx context.Context, t Translated, first Receipt, err error) (Receipt, error) {
+	if err == nil {
+		first.Repeat = true
+		return first, nil
+	}
+	if !errors.Is(err, ErrConflict) {
+		return Receipt{}, fmt.Errorf("accept: %w", err)
+	}
+	p.alarm("same-id-other-bytes", "source "+t.Source+": a control id came again with other bytes")
+	where := "MSH-10"
+	if t.Format != HL7v2 {
+		where = "Bundle.identifier"
+	}
+	t.Issues = issue.List{issue.New(issue.Conflict, where, "this control id was accepted before with other content")}
+	return p.refuse(ctx, t)
+}
+
+// refuse records a refusal, which takes no idempotency slot: the corrected message is judged afresh.
+func (p *Pipeline) refuse(ctx context.Context, t Translated) (Receipt, error) {
+	body, mediaType, err := answer(t, t.At)
+	if err != nil {
+		return Receipt{}, fmt.Errorf("refuse: %w", err)
+	}
+	id := NewID(t.Idem.Partition(), "refused", t.Idem.Key, digest(t.Raw), t.At.UTC().Format(time.RFC3339Nano))
+	m, err := p.message(ctx, t, id)
+	if err != nil {
+		return Receipt{}, err
+	}
+	m.Receipt = Receipt{Message: id, Answer: body, Type: mediaType, Refused: true, Kind: t.Issues.Worst().Kind}
+	if err := p.Store.Refuse(ctx, m); err != nil {
+		return Receipt{}, fmt.Errorf("refuse: %w", err)
+	}
+	return m.Receipt, nil
+}
+
+// message makes the record of a message; large bytes go to the blob store first.
+func (p *Pipeline) message(ctx context.Context, t Translated, id ID) (Message, error) {
+	facts, err := encode(t.Facts)
+	if err != nil {
+		return Message{}, err
+	}
+	mediaType := "application/fhir+json"
+	if t.Format == HL7v2 {
+		mediaType = "application/hl7-v2"
+	}
+	raw, err := p.body(ctx, id, t.Raw, mediaType)
+	if err != nil {
+		return Message{}, err
+	}
+	return Message{ID: id, Source: t.Source, Subject: t.Subject, At: t.At, Format: t.Format, RequestID: t.RequestID, Raw: raw,
+		Facts: facts, Issues: t.Issues, Maps: t.Maps, Idem: t.Idem}, nil
+}
+
+// body keeps bytes: small ones with the record, large ones in the blob store.
+func (p *Pipeline) body(ctx context.Context, owner ID, b []byte, mediaType string) (BodyRef, error) {
+	if len(b) <= inlineMax {
+		return BodyRef{Inline: b, SHA256: digest(b), Size: int64(len(b)), Type: mediaType}, nil
+	}
+	ref, err := p.Bodies.Put(ctx, owner.String(), b, mediaType)
+	if err != nil {
+		return BodyRef{}, fmt.Errorf("keep body: %w", err)
+	}
+	return ref, nil
+}
+
+// check applies the rules of the source: each finding is an error, a warning or nothing by its check. An
+// issue of the translation keeps its severity unless a check of the source says that it may pass.
+func (p *Pipeline) check(t *Translated, rules SourceRules) {
+	for _, i := range t.Issues {
+		if i.Severity != issue.Error {
+			continue
+		}
+		switch {
+		case about(i, "PID-3", "Patient.identifier") && soft(rules.Checks.NHSNumber),
+			about(i, "OBX", "Media", "DocumentReference") && soft(rules.Checks.Photo):
+			i.Severity = issue.Warning
+		}
+	}
+	if t.Bundle == nil || t.Issues.Worst() != nil || t.Facts.Event != Requested {
+		return
+	}
+	if t.Facts.NHSNumber == "" {
+		t.found(rules.Checks.NHSNumber, issue.Required, place(t.Format, "PID-3", "Patient.identifier"), "no NHS number with a valid check digit")
+	}
+	if rules.Attachments > 0 && len(t.Files) > rules.Attachments {
+		t.found(Require, issue.TooLong, place(t.Format, "OBX", "Bundle.entry"), "more attachments than this source may send")
+	}
+	if !rules.Requests {
+		t.found(Require, issue.Denied, place(t.Format, "MSH-9", "MessageHeader.eventCoding"), "this source may not open requests")
+	}
+}
+
+func soft(c Check) bool { return c == Warn || c == Off || c == Hold }
+
+func about(i *issue.Issue, places ...string) bool {
+	for _, p := range places {
+		if strings.HasPrefix(i.Where, p) || strings.Contains(i.Where, "resource."+p) {
+			return true
+		}
+	}
+	return false
+}
+
+func place(f Format, v2, r4 string) string {
+	if f == HL7v2 {
+		return v2
+	}
+	return r4
+}
+
+// found adds a finding by its check. Hold is a warning here: who holds says so.
+func (t *Translated) found(c Check, k issue.Kind, where, text string) {
+	switch c {
+	case Off:
+	case Require, "":
+		t.Issues = append(t.Issues, issue.New(k, where, text))
+	default:
+		t.Issues = append(t.Issues, issue.Warn(k, where, text))
+	}
+}
+
+// decide makes the change a message asks for: a new case, or a follow-up to be worked into its own.
+func (p *Pipeline) decide(ctx context.Context, t *Translated, rules SourceRules) (Change, error) {
+	if t.Facts.Event == Requested {
+		return p.open(ctx, t, rules)
+	}
+	return p.followUp(ctx, t)
+}
+
+func (p *Pipeline) wake(c Change) {
+	for _, d := range c.Deliveries {
+		p.poke(d.To)
+	}
+}
+
+func (p *Pipeline) alarm(name, text string) {
+	if p.Alarm != nil {
+		p.Alarm(name, text)
+	}
+}

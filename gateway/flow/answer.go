@@ -1,0 +1,144 @@
+package flow
+
+import (
+	"strconv"
+	"time"
+
+	"github.com/dermgate/dermgate/mapping/fhir"
+	"github.com/dermgate/dermgate/mapping/hl7"
+	"github.com/dermgate/dermgate/mapping/issue"
+)
+
+func itoa(n int) string { return strconv.Itoa(n) }
+
+// answer makes the bytes that the sender gets: an ACK for HL7 v2, a response Bundle or OperationOutcome
+// for FHIR. It is made once, before anything is kept, and given again to every repeat.
+func answer(t Translated, at time.Time) (body []byte, mediaType string, err error) {
+	switch t.Format {
+	case HL7v2:
+		return acknowledge(t, at), "application/hl7-v2", nil
+	case Notify:
+		return nil, "", nil
+	}
+	body, err = fhirAnswer(t, at)
+	return body, "application/fhir+json", err
+}
+
+// acknowledge makes the ACK. What could not be parsed gets one with empty MSH-10 echo: there is nothing
+// to mirror (HL7 v2.8 §2.9.2.2).
+func acknowledge(t Translated, at time.Time) []byte {
+	ack := hl7.Ack{Code: hl7.AckCode(t.Issues), ControlID: "A" + digest(t.Raw)[:19], At: at, Issues: t.Issues}
+	if t.HL7 == nil {
+		return hl7.Refuse(t.Raw, ack)
+	}
+	return t.HL7.Acknowledge(ack)
+}
+
+func fhirAnswer(t Translated, at time.Time) ([]byte, error) {
+	tree := fhir.NewTree()
+	if t.Issues.Worst() != nil {
+		o, err := fhir.Outcome(tree, t.Issues)
+		if err != nil {
+			return nil, err
+		}
+		return fhir.AppendJSON(nil, o)
+	}
+	if t.Bundle.First("MessageHeader").OK() {
+		return messageResponse(tree, t, at)
+	}
+	return transactionResponse(tree, t)
+}
+
+func messageResponse(tree *fhir.Tree, t Translated, at time.Time) ([]byte, error) {
+	b, err := fhir.NewBundle(tree, "message")
+	if err != nil {
+		return nil, err
+	}
+	id := NewID(t.Idem.Partition(), "answer", t.Idem.Key)
+	header, err := b.Add("urn:uuid:"+id.String(), "MessageHeader")
+	if err != nil {
+		return nil, err
+	}
+	w := writer{}
+	w.set(b.Root, "timestamp", at.UTC().Format(time.RFC3339))
+	w.coding(header, "eventCoding", fhir.SystemMessageEvents, "servicerequest-response")
+	w.set(w.add(header, "source"), "endpoint", "urn:dermgate")
+	response := w.add(header, "response")
+	w.set(response, "identifier", t.RequestID)
+	w.set(response, "code", "ok")
+	if len(t.Issues) > 0 && w.err == nil {
+		outcome, err := b.Add("urn:uuid:"+NewID(id.Partition(), "outcome", id.String()).String(), "OperationOutcome")
+		if err != nil {
+			return nil, err
+		}
+		w.set(w.add(response, "details"), "reference", "urn:uuid:"+NewID(id.Partition(), "outcome", id.String()).String())
+		w.issues(outcome, t.Issues)
+	}
+	if w.err != nil {
+		return nil, w.err
+	}
+	return fhir.AppendJSON(nil, b.Root)
+}
+
+func transactionResponse(tree *fhir.Tree, t Translated) ([]byte, error) {
+	b, err := fhir.NewBundle(tree, "transaction-response")
+	if err != nil {
+		return nil, err
+	}
+	w := writer{}
+	for r := range t.Bundle.Resources() {
+		response := w.add(w.add(b.Root, "entry"), "response")
+		w.set(response, "status", "201")
+		w.set(response, "location", r.Type().Name+"/"+r.Child("id").Text())
+	}
+	if w.err != nil {
+		return nil, w.err
+	}
+	return fhir.AppendJSON(nil, b.Root)
+}
+
+// writer sets elements one after another and keeps the first error.
+type writer struct{ err error }
+
+func (w *writer) add(e fhir.Element, name string) fhir.Element {
+	if w.err != nil {
+		return fhir.Element{}
+	}
+	child, err := e.Add(name)
+	w.err = err
+	return child
+}
+
+func (w *writer) set(e fhir.Element, name, value string) {
+	if w.err == nil && value != "" {
+		w.err = e.Set(name, value)
+	}
+}
+
+func (w *writer) coding(e fhir.Element, name, system, code string) {
+	c := w.add(e, name)
+	w.set(c, "system", system)
+	w.set(c, "code", code)
+}
+
+func (w *writer) concept(e fhir.Element, name, system, code string) {
+	w.coding(w.add(e, name), "coding", system, code)
+}
+
+func (w *writer) extension(e fhir.Element, name, valueName, value string) {
+	x := w.add(e, "extension")
+	w.set(x, "url", fhir.ExtensionBase+name)
+	w.set(x, valueName, value)
+}
+
+func (w *writer) issues(outcome fhir.Element, l issue.List) {
+	for _, i := range l {
+		e := w.add(outcome, "issue")
+		w.set(e, "severity", i.Severity.String())
+		w.set(e, "code", fhir.OutcomeCode(i.Kind))
+		w.set(e, "diagnostics", i.Text)
+		if i.Where != "" {
+			w.set(e, "expression", i.Where)
+		}
+	}
+}

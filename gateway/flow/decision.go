@@ -1,0 +1,210 @@
+package flow
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/dermgate/dermgate/gateway/pathway"
+	"github.com/dermgate/dermgate/mapping/fhir"
+)
+
+// decision gathers what one message, settlement, alarm clock or person changes about a case. It is pure
+// but for the bodies it keeps; nothing of it counts until its Change is committed.
+type decision struct {
+	p       *Pipeline
+	c       *pathway.Case
+	version int64 // of the record that was read; 0: the case is new
+	at      time.Time
+	why     ID           // the message that caused it
+	request *fhir.Bundle // canonical Bundle of the request; loaded when first needed
+	story   []Event
+	out     []Delivery
+	refs    []Ref
+}
+
+func (p *Pipeline) read(record CaseRecord) (*decision, error) {
+	c := &pathway.Case{}
+	if err := json.Unmarshal(record.State, c); err != nil {
+		return nil, fmt.Errorf("case %s: %w", record.ID, err)
+	}
+	return &decision{p: p, c: c, version: record.Version, at: p.Now()}, nil
+}
+
+func (d *decision) id() ID { id, _ := ParseID(d.c.ID); return id }
+
+// derive makes an id in the case's partition.
+func (d *decision) derive(parts ...string) ID {
+	return NewID(d.id().Partition(), append([]string{d.c.ID}, parts...)...)
+}
+
+func (d *decision) tell(what, text, ref string) {
+	d.story = append(d.story, Event{At: d.at, What: what, Text: text, Ref: ref})
+}
+
+// fire moves the case and sees to what the move owes: notices, clocks, and moves that follow by
+// themselves. An event that the state does not know is told in the story and changes nothing: what the
+// other side did is observed, never blocked.
+func (d *decision) fire(ctx context.Context, e pathway.Event) (bool, error) {
+	before := d.c.State
+	t, err := d.p.Machines.Fire(d.c, e, d.at)
+	var unknown *pathway.ErrTransition
+	if errors.As(err, &unknown) {
+		d.tell("observed", unknown.Error(), "")
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	d.tell("state", fmt.Sprintf("%s → %s (%s, %s)", before, t.To, t.ID, e), "")
+	return true, d.notices(ctx)
+}
+
+// follow makes the moves that need nobody: a case whose notices are discharged ends where its requester
+// has decided, or the hospital has taken over.
+func (d *decision) follow(ctx context.Context) error {
+	for d.c.Told() {
+		var e pathway.Event
+		switch {
+		case d.c.State == pathway.EndedNoticeDue:
+			e = pathway.NoticesDischarged
+		case d.c.State == pathway.Reviewed && d.c.Outcome.Decision == "manage-in-primary-care":
+			e = pathway.CloseCase
+		case d.c.State == pathway.Booked && (!d.c.Suspected() || d.c.Tracked != ""):
+			e = pathway.OwnedByPAS
+		default:
+			return nil
+		}
+		if moved, err := d.fire(ctx, e); err != nil || !moved {
+			return err
+		}
+	}
+	return nil
+}
+
+// notices sends what the last move owes to the patient, or gives it to a person where no machine may or
+// can tell it.
+func (d *decision) notices(ctx context.Context) error {
+	for _, o := range d.c.Open(d.c.Moves) {
+		if err := d.notice(ctx, o); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (d *decision) notice(ctx context.Context, o *pathway.Obligation) error {
+	e, ok := d.p.notifier()
+	if !ok || !ownedByMachine(o) {
+		d.person(o, "no channel to the patient is configured")
+		return nil
+	}
+	request, err := d.loadRequest(ctx)
+	if err != nil {
+		return err
+	}
+	number := nhsNumber(request.First("Patient"))
+	if number == "" {
+		d.person(o, "no NHS number to send a message to")
+		return nil
+	}
+	text, ok, err := e.Templates.Text(o.Notice, NoticeWords{Event: o.Event, Advice: d.c.Kind == pathway.Advice,
+		Suspected: d.c.Suspected(), Practice: name(request, "requester"), Hospital: name(request, "performer")})
+	if err != nil {
+		return err
+	}
+	if !ok {
+		d.person(o, "there is no text for this notice")
+		return nil
+	}
+	o.Ref = d.derive("notice", o.Notice, strconv.Itoa(o.Move)).String()
+	body, err := notifyBody(e.RoutingPlan, o.Ref, number, text)
+	if err != nil {
+		return err
+	}
+	d.refs = append(d.refs, Ref{SystemNotice, o.Ref})
+	return d.deliver(ctx, e, outgoing{what: "notice:" + o.Notice, key: o.Ref, body: body, mediaType: "application/json"})
+}
+
+// person gives a notice to somebody: a task for the practice, timed.
+func (d *decision) person(o *pathway.Obligation, why string) {
+	o.Discharge(pathway.NoticePerson, why, d.at)
+	d.c.AddTask(pathway.Task{Code: "tell-patient", Owner: d.c.Request.Organisation, Why: o.Event + ": " + why, Opened: d.at, Due: o.Due})
+	d.tell("task", "somebody must tell the patient: "+o.Event, "")
+}
+
+// deliver adds a delivery in the case's lane of a destination. key is the outbound idempotency key.
+func (d *decision) deliver(ctx context.Context, e Endpoint, m outgoing) error {
+	body, err := d.p.body(ctx, d.id(), m.body, m.mediaType)
+	if err != nil {
+		return err
+	}
+	d.out = append(d.out, Delivery{ID: d.derive("delivery", e.Name, m.what, m.key), Case: d.id(), Message: d.why, To: e.Name,
+		Lane: d.c.ID, Class: class(d.c.Urgency), Key: m.key, What: m.what, Body: body, Parts: m.parts, Note: m.note,
+		State: Waiting, Due: d.at, Created: d.at})
+	return nil
+}
+
+// outgoing is a message rendered for one destination: its bytes and key never change again.
+type outgoing struct {
+	what, key string
+	body      []byte
+	mediaType string
+	parts     []BodyRef
+	note      string
+}
+
+// clock winds the clock of the state the case is in now.
+func (d *decision) clock() error {
+	span, ok := d.p.Timers.Limit(d.c)
+	if !ok {
+		return nil
+	}
+	due := span.After(d.c.Entered.In(d.p.Site.Zone))
+	id := d.derive("clock", string(d.c.State), strconv.Itoa(d.c.Moves))
+	note, err := json.Marshal(clockNote{State: d.c.State, Move: d.c.Moves})
+	if err != nil {
+		return err
+	}
+	d.out = append(d.out, Delivery{ID: id, Case: d.id(), Message: d.why, To: ToClock, Lane: id.String(), Class: class(d.c.Urgency),
+		Key: id.String(), What: "clock", Note: string(note), State: Waiting, Due: due, Created: d.at})
+	return nil
+}
+
+type clockNote struct {
+	State pathway.State `json:"state"`
+	Move  int           `json:"move"`
+}
+
+// change closes the decision: the case's next version with its story, deliveries and references.
+func (d *decision) change(ctx context.Context, moved int) (Change, error) {
+	if err := d.follow(ctx); err != nil {
+		return Change{}, err
+	}
+	if d.c.Moves != moved {
+		if err := d.clock(); err != nil {
+			return Change{}, err
+		}
+	}
+	state, err := json.Marshal(d.c)
+	if err != nil {
+		return Change{}, err
+	}
+	return Change{
+		Case: &CaseChange{
+			Record: CaseRecord{ID: d.id(), Version: d.version + 1, State: state, Index: CaseIndex{
+				Kind: string(d.c.Kind), State: string(d.c.State), Urgency: d.c.Urgency, Organisation: d.c.Request.Organisation,
+				Performer: d.c.Request.Performer, Patient: d.c.Request.Patient, Opened: d.c.Opened, Changed: d.at,
+				Ended: d.p.Machines[d.c.Kind].Ended(d.c.State),
+			}},
+			Story: d.story,
+		},
+		Refs:       d.refs,
+		Deliveries: d.out,
+	}, nil
+}
+
+func encode(v any) ([]byte, error) { return json.Marshal(v) }

@@ -1,0 +1,32 @@
+package flow
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/dermgate/dermgate/mapping"
+	"github.com/dermgate/dermgate/mapping/hl7"
+	"github.com/dermgate/dermgate/mapping/issue"
+)
+
+// Explain translates a kept HL7 v2 message again and says where each element comes from and what was left.
+func (p *Pipeline) Explain(ctx context.Context, m Message) (*mapping.Trace, error) {
+	if m.Format != HL7v2 {
+		return nil, issue.New(issue.UnsupportedType, "message", "only HL7 v2 messages are mapped, and can be explained")
+	}
+	raw, err := p.readAll(ctx, m.Raw)
+	if err != nil {
+		return nil, fmt.Errorf("explain: %w", err)
+	}
+	parsed, err := hl7.Parse(raw)
+	if err != nil {
+		return nil, err
+	}
+	rules := p.Sources[m.Source]
+	res, err := p.Maps().ToFHIR(parsed, mapping.Options{Source: m.Source, Charset: rules.Charset, Zone: p.Site.Zone, Kind: rules.Kind,
+		Urgency: rules.Urgency, Limits: rules.Limits, Trace: true})
+	if err != nil {
+		return nil, err
+	}
+	return res.Trace, nil
+}

@@ -1,0 +1,364 @@
+package flow
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/dermgate/dermgate/gateway/pathway"
+	"github.com/dermgate/dermgate/mapping/issue"
+)
+
+// followUp makes the change for a message about a case that exists: it is kept with a work item, and
+// acknowledged; Apply works it into its case afterwards, once.
+func (p *Pipeline) followUp(ctx context.Context, t *Translated) (Change, error) {
+	id, err := p.find(ctx, t)
+	if err != nil {
+		return Change{}, err
+	}
+	part := t.Idem.Partition()
+	messageID := NewID(part, "message", t.Idem.Key)
+	work := Delivery{ID: NewID(part, "work", t.Idem.Key), Case: id, Message: messageID, To: ToCase, Lane: id.String(),
+		Class: class(t.Facts.Urgency), Key: messageID.String(), What: t.Facts.Event, State: Waiting, Due: t.At, Created: t.At}
+	c, err := p.withMessage(ctx, Change{Deliveries: []Delivery{work}}, t, messageID)
+	if err == nil {
+		c.Message.Case, c.Message.Receipt.Case = id, id
+	}
+	return c, err
+}
+
+// find gives the one case that a message is about. None, several, or one of another patient is never
+// guessed at: the message is refused, and somebody is told.
+func (p *Pipeline) find(ctx context.Context, t *Translated) (ID, error) {
+	candidates, err := p.candidates(ctx, t.Facts)
+	if err != nil {
+		return ID{}, err
+	}
+	where := place(t.Format, "MSA-2", "MessageHeader.response.identifier")
+	patient, other := p.PatientKey(t.Facts.NHSNumber), false
+	var match []CaseRecord
+	for _, r := range candidates {
+		if patient != "" && r.Index.Patient != "" && patient != r.Index.Patient {
+			other = true
+			continue
+		}
+		if t.Facts.Kind == "" || string(t.Facts.Kind) == r.Index.Kind {
+			match = append(match, r)
+		}
+	}
+	switch {
+	case len(match) == 1:
+		return match[0].ID, p.mayAnswer(t, match[0])
+	case len(match) > 1:
+		return ID{}, issue.New(issue.Conflict, where, "the identifiers lead to more than one case")
+	case other:
+		p.alarm("wrong-patient", "source "+t.Source+": an answer names another patient than its request")
+		return ID{}, issue.New(issue.Conflict, place(t.Format, "PID-3", "Patient.identifier"), "the patient is not the one of the request")
+	}
+	p.alarm("no-case", "source "+t.Source+": a message about no known case")
+	return ID{}, issue.New(issue.NotFound, where, "no case is known by these identifiers")
+}
+
+// candidates gives the cases that the message's identifiers lead to, each once. The first identifier that
+// leads anywhere decides: the most telling come first (FactsOf).
+func (p *Pipeline) candidates(ctx context.Context, f Facts) ([]CaseRecord, error) {
+	for _, ref := range f.Refs {
+		ids, err := p.Store.Find(ctx, ref)
+		if err != nil {
+			return nil, fmt.Errorf("correlate: %w", err)
+		}
+		var out []CaseRecord
+		for _, id := range ids {
+			r, err := p.Store.Case(ctx, id)
+			if errors.Is(err, ErrNotFound) {
+				continue
+			}
+			if err != nil {
+				return nil, fmt.Errorf("correlate: %w", err)
+			}
+			out = append(out, r)
+		}
+		if len(out) > 0 {
+			return out, nil
+		}
+	}
+	return nil, nil
+}
+
+// mayAnswer tells whether the source may speak about the case: who was asked answers, who asked decides.
+func (p *Pipeline) mayAnswer(t *Translated, r CaseRecord) error {
+	rules := p.Sources[t.Source]
+	switch t.Facts.Event {
+	case Reviewed, Amended, Withdrawn:
+		if rules.Organisation != "" && rules.Organisation != r.Index.Organisation {
+			return issue.New(issue.Denied, "", "only the organisation that asked may decide this")
+		}
+	default:
+		if !rules.Answers {
+			return issue.New(issue.Denied, "", "this source may not answer requests")
+		}
+	}
+	return nil
+}
+
+// Applier is the internal destination ToCase: it works follow-ups into their cases.
+type Applier struct{ P *Pipeline }
+
+// Deliver applies one follow-up. It is applied at most once however often this runs: the change carries
+// the message's id. A message that does not translate any more parks, visibly.
+func (a Applier) Deliver(ctx context.Context, work Delivery, _ func(Step) error) (Outcome, error) {
+	t, err := a.P.reload(ctx, work.Message)
+	if err != nil {
+		return Outcome{}, storeTrouble(err)
+	}
+	for {
+		err := a.P.apply(ctx, work, &t)
+		if errors.Is(err, ErrStale) {
+			continue
+		}
+		var trouble *issue.Issue
+		if errors.As(err, &trouble) && trouble.Kind != issue.Unavailable {
+			return Outcome{Result: Refused, Cause: trouble}, nil
+		}
+		if err != nil {
+			return Outcome{}, err
+		}
+		return Outcome{Result: Delivered}, nil
+	}
+}
+
+func storeTrouble(err error) error {
+	if errors.Is(err, ErrNotFound) {
+		return fmt.Errorf("a work item without its message: %w", err)
+	}
+	return err
+}
+
+func (p *Pipeline) apply(ctx context.Context, work Delivery, t *Translated) error {
+	record, err := p.Store.Case(ctx, work.Case)
+	if err != nil {
+		return err
+	}
+	d, err := p.read(record)
+	if err != nil {
+		return err
+	}
+	d.why = work.Message
+	moved := d.c.Moves
+	if t.Facts.Event != NoticeStatus { // seven a notice: only what they come to is part of the story
+		d.tell("received", t.Facts.Event+" from "+t.Source, work.Message.String())
+	}
+	if err := d.observe(ctx, t); err != nil {
+		return err
+	}
+	change, err := d.change(ctx, moved)
+	if err != nil {
+		return err
+	}
+	change.Applied = work.Message.String()
+	if _, err := p.Store.Put(ctx, change); err != nil {
+		return err
+	}
+	p.wake(change)
+	return nil
+}
+
+// observe moves the case by what a message says happened, and sends the news where the routes say.
+func (d *decision) observe(ctx context.Context, t *Translated) error {
+	f := t.Facts
+	if f.Business != "" {
+		d.c.Mirror = f.Business
+	}
+	if f.Event == NoticeStatus {
+		return d.noticed(f.Notice)
+	}
+	if f.Event != StatusOnly && f.Event != Reviewed && f.Event != Tracked {
+		if err := d.caughtUp(ctx); err != nil {
+			return err
+		}
+	}
+	d.guardPriority(f)
+	switch f.Event {
+	case Answered:
+		return d.answered(ctx, t)
+	case InfoRequested:
+		return d.news(ctx, t, pathway.MoreInformation)
+	case Triaged:
+		return d.triaged(ctx, t)
+	case BookedEvent:
+		e := pathway.BookedEvent
+		if d.c.State == pathway.AwaitingTriage || d.c.State == pathway.InTriage {
+			e = pathway.AcceptBookNow
+		}
+		return d.news(ctx, t, e)
+	case ConvertedTo:
+		if d.c.Conversion != "AUTHORISED_TO_CONVERT" {
+			d.p.alarm("converted-unauthorised", "case "+d.c.ID+": converted although the requester did not authorise it")
+		}
+		return d.news(ctx, t, pathway.Converted)
+	case Ended:
+		return d.ended(ctx, t)
+	case Reviewed:
+		return d.reviewed(ctx, f)
+	case Tracked:
+		d.c.Tracked = f.Outcome.Person
+		d.tell("act", "cancer tracking has taken over the 28-day clock", "")
+	case Amended, Withdrawn:
+		return d.fromRequester(ctx, t)
+	}
+	return nil
+}
+
+// caughtUp lets an answer that overtook the news of its request's arrival count as that news.
+func (d *decision) caughtUp(ctx context.Context) error {
+	switch d.c.State {
+	case pathway.SendFailed:
+		if _, err := d.fire(ctx, pathway.RetrySameKey); err != nil {
+			return err
+		}
+	case pathway.Submitted:
+	default:
+		return nil
+	}
+	return d.arrived(ctx)
+}
+
+// arrived moves a submitted case to where its channel has accepted it.
+func (d *decision) arrived(ctx context.Context) error {
+	e := pathway.ChannelAccepted
+	if d.c.Kind == pathway.Referral {
+		e = pathway.AcceptedByChannel
+	}
+	_, err := d.fire(ctx, e)
+	return err
+}
+
+// guardPriority raises an alarm when the channel lowered a suspected cancer: it is carried as it is, at
+// once, and somebody must look (only the referrer may lower it).
+func (d *decision) guardPriority(f Facts) {
+	if d.c.Suspected() && f.Outcome.Priority != "" && f.Outcome.Priority != pathway.TwoWeekWait {
+		d.p.alarm("urgency-lowered", "case "+d.c.ID+": the channel lowered the priority of a suspected cancer")
+		d.c.AddTask(pathway.Task{Code: "urgency-lowered", Owner: d.c.Request.Organisation,
+			Why: "the priority of a suspected cancer was lowered by the provider", Opened: d.at, Due: d.at.Add(urgentTask)})
+	}
+}
+
+// answered takes an answer to advice: the first one, or one that differs from the last. A recommendation
+// to refer stays a recommendation; nothing but the answer leaves (INV1).
+func (d *decision) answered(ctx context.Context, t *Translated) error {
+	e := pathway.ReturnWithAdvice
+	if d.c.State == pathway.Responded || d.c.State == pathway.Reviewed {
+		if t.Facts.Advice == d.c.Outcome.Text {
+			return nil
+		}
+		e = pathway.AnswerAmended
+	}
+	d.outcome(t)
+	return d.news(ctx, t, e)
+}
+
+func (d *decision) triaged(ctx context.Context, t *Translated) error {
+	d.outcome(t)
+	switch t.Facts.Result {
+	case OutcomeAccepted:
+		return d.news(ctx, t, pathway.AcceptBookLater)
+	case OutcomeTest:
+		return d.news(ctx, t, pathway.StraightToTest)
+	}
+	return d.news(ctx, t, pathway.ReturnWithAdvice)
+}
+
+func (d *decision) outcome(t *Translated) {
+	decision := d.c.Outcome.Decision
+	d.c.Outcome = t.Facts.Outcome
+	d.c.Outcome.Decision, d.c.Outcome.Text = decision, t.Facts.Advice
+	d.c.Answers = append(d.c.Answers, d.why.String())
+	d.refs = append(d.refs, resourceRefs(t.Bundle)...)
+}
+
+// ended takes the end that the channel shows.
+func (d *decision) ended(ctx context.Context, t *Translated) error {
+	e := pathway.EndObserved
+	switch {
+	case d.c.State == pathway.Responded:
+		e = pathway.EndBeforeDecision
+	case t.Facts.Business == "CONVERSATION_ENDED_CLOSED":
+		e = pathway.EndClosed
+	case t.Facts.Business == "CONVERSATION_ENDED_CANCELLED":
+		e = pathway.EndCancelled
+	}
+	return d.news(ctx, t, e)
+}
+
+// news moves the case and, when that moved it, sends the message on: to the GP system, the hospital.
+func (d *decision) news(ctx context.Context, t *Translated, e pathway.Event) error {
+	moved, err := d.fire(ctx, e)
+	if err != nil || !moved {
+		return err
+	}
+	f := t.Facts
+	f.Kind, f.Organisation, f.Specialty = d.c.Kind, d.c.Request.Organisation, d.c.Request.Specialty
+	if f.Urgency == "" {
+		f.Urgency = d.c.Urgency
+	}
+	for _, to := range d.p.route(f) {
+		if err := d.send(ctx, to, f.Event, t.Bundle); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// reviewed records that the requester read the answer and what they decided (AG11).
+func (d *decision) reviewed(ctx context.Context, f Facts) error {
+	if f.Outcome.Person == "" || f.Outcome.Decision == "" {
+		return issue.New(issue.Required, "Task.owner", "a review names the person and the decision")
+	}
+	d.c.Outcome.Decision, d.c.Outcome.Person = f.Outcome.Decision, f.Outcome.Person
+	if _, err := d.fire(ctx, pathway.ReadAndDecide); err != nil {
+		return err
+	}
+	d.c.FinishTasks("overdue", f.Outcome.Person, d.at)
+	if f.Outcome.Decision == "ask-again" {
+		_, err := d.fire(ctx, pathway.AskAgain)
+		return err
+	}
+	return nil
+}
+
+// fromRequester passes a change or withdrawal on to where the request went. e-RS has no call for either:
+// there it becomes a person's task.
+func (d *decision) fromRequester(ctx context.Context, t *Translated) error {
+	f := t.Facts
+	f.Kind = d.c.Kind
+	for _, name := range d.c.Sent {
+		e, ok := d.p.endpoint(name)
+		if !ok || e.Kind == ToERS {
+			d.c.AddTask(pathway.Task{Code: f.Event, Owner: d.c.Request.Organisation, Opened: d.at, Due: d.at.Add(urgentTask),
+				Why: "e-RS takes this only from a signed-in person: do it there"})
+			continue
+		}
+		if err := d.send(ctx, e, f.Event, t.Bundle); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// noticed takes what NHS Notify tells of a notice. Only what shows that the patient knows discharges it: a
+// read message in the NHS App. An e-mail or text that was handed over is not telling; what failed or was
+// skipped becomes a person's task (INV2).
+func (d *decision) noticed(n *NoticeFact) error {
+	o := d.c.Obligation(n.Reference)
+	if o == nil {
+		return nil
+	}
+	switch {
+	case n.Channel == "nhsapp" && (n.Status == "delivered" || n.Status == "read"):
+		o.Discharge(pathway.NoticeTold, "nhsapp:"+n.Status, d.at)
+		d.tell("told", o.Event+" read in the NHS App", o.Ref)
+	case n.Channel == "" && n.Status == "failed":
+		d.person(o, "NHS Notify could not deliver it")
+	}
+	return nil
+}

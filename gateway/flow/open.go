@@ -1,0 +1,206 @@
+package flow
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+
+	"github.com/dermgate/dermgate/gateway/pathway"
+	"github.com/dermgate/dermgate/mapping"
+	"github.com/dermgate/dermgate/mapping/fhir"
+	"github.com/dermgate/dermgate/mapping/image"
+	"github.com/dermgate/dermgate/mapping/issue"
+)
+
+// open makes the change that opens a case: photos kept, guards asked, the request rendered for each
+// destination, or the case held.
+func (p *Pipeline) open(ctx context.Context, t *Translated, rules SourceRules) (Change, error) {
+	part := t.Idem.Partition()
+	caseID, messageID := NewID(part, "case", t.Idem.Key), NewID(part, "message", t.Idem.Key)
+	d := &decision{p: p, at: t.At, why: messageID, request: t.Bundle, c: &pathway.Case{
+		ID: caseID.String(), Kind: t.Facts.Kind, State: p.Machines[t.Facts.Kind].Initial, Urgency: t.Facts.Urgency,
+		Conversion: t.Facts.Conversion, Opened: t.At, Entered: t.At, Channel: map[string]string{},
+		Request: pathway.Request{Message: messageID.String(), Source: t.Source, ControlID: t.Facts.ControlID, Placer: t.Facts.Placer,
+			Organisation: t.Facts.Organisation, Performer: t.Facts.Performer, Requester: t.Facts.Requester,
+			Specialty: t.Facts.Specialty, Patient: p.PatientKey(t.Facts.NHSNumber)},
+	}}
+	holds := p.guard(t, rules)
+	if t.Issues.Worst() != nil {
+		return Change{}, t.Issues.Worst()
+	}
+	if err := p.keepFiles(ctx, d.c, t); err != nil {
+		return Change{}, err
+	}
+	d.tell("received", fmt.Sprintf("%s from %s, %d attachments", t.Facts.Message, t.Source, len(t.Files)), messageID.String())
+	if err := d.begin(ctx, t, holds); err != nil {
+		return Change{}, err
+	}
+	d.refs = append(d.refs, t.Facts.Refs...)
+	d.refs = append(d.refs, Ref{"control-id:" + t.Source, t.Facts.ControlID}, Ref{systemResource, "Task/" + taskID(d.c)}, Ref{SystemCase, d.c.ID})
+	d.refs = append(d.refs, resourceRefs(t.Bundle)...)
+	for _, ph := range d.c.Photos {
+		d.refs = append(d.refs, Ref{systemFile, ph.SHA256})
+	}
+	change, err := d.change(ctx, 0)
+	if err != nil {
+		return Change{}, err
+	}
+	return p.withMessage(ctx, change, t, messageID)
+}
+
+// withMessage completes a change with the message that caused it and the answer to its sender.
+func (p *Pipeline) withMessage(ctx context.Context, c Change, t *Translated, id ID) (Change, error) {
+	body, mediaType, err := answer(*t, t.At)
+	if err != nil {
+		return Change{}, err
+	}
+	m, err := p.message(ctx, *t, id)
+	if err != nil {
+		return Change{}, err
+	}
+	if c.Case != nil {
+		m.Case = c.Case.Record.ID
+	}
+	m.Receipt = Receipt{Message: id, Case: m.Case, Answer: body, Type: mediaType}
+	c.Idem, c.Message = &t.Idem, &m
+	return c, nil
+}
+
+// hold is a reason for which a request waits for its requester.
+type hold struct{ code, why string }
+
+// guard asks whether the request may leave: consent for its photos, photos for its question. Suspected
+// cancer never waits: the request goes at once, only its photos stay (pathway.md §6, RA03).
+func (p *Pipeline) guard(t *Translated, rules SourceRules) []hold {
+	var holds []hold
+	ask := func(c Check, code, where, text string) {
+		if t.Facts.Urgency == pathway.TwoWeekWait && c == Require {
+			c = Hold
+		}
+		t.found(c, issue.Required, where, text)
+		if c == Hold {
+			holds = append(holds, hold{code, where + ": " + text})
+		}
+	}
+	if len(t.Files) > 0 && t.Facts.Photos > 0 && t.Facts.Consent != "permit" {
+		text := "no consent for clinical photography is recorded"
+		if t.Facts.Consent == "deny" {
+			text = "consent for clinical photography was refused: the photos do not travel"
+		}
+		ask(rules.Checks.Consent, "photo-consent", place(t.Format, "OBX", "Consent"), text)
+	}
+	if t.Facts.Photos == 0 && t.Facts.Kind == pathway.Advice {
+		ask(rules.Checks.Images, "photos", place(t.Format, "OBX", "Media"), "advice is asked without a photo")
+	}
+	return holds
+}
+
+// begin starts the case on its way: held, or sent.
+func (d *decision) begin(ctx context.Context, t *Translated, holds []hold) error {
+	for _, h := range holds {
+		if h.code == "photo-consent" {
+			d.withhold("consent")
+		}
+		span, _ := d.p.Timers.Limit(&pathway.Case{State: pathway.Held, Urgency: d.c.Urgency})
+		owner := d.c.Request.Requester
+		if owner == "" {
+			owner = d.c.Request.Organisation
+		}
+		d.c.AddTask(pathway.Task{Code: h.code, Owner: owner, Why: h.why, Opened: d.at, Due: span.After(d.at.In(d.p.Site.Zone))})
+		d.tell("task", "the requester is asked: "+h.why, "")
+	}
+	if len(holds) > 0 && !d.c.Suspected() {
+		_, err := d.fire(ctx, pathway.ValidationFailed)
+		return err
+	}
+	return d.submit(ctx, t.Facts)
+}
+
+func (d *decision) withhold(why string) {
+	for i := range d.c.Photos {
+		if !d.c.Photos[i].Document {
+			d.c.Photos[i].Waiting = why
+		}
+	}
+}
+
+// submit sends the request to every destination that its rules name.
+func (d *decision) submit(ctx context.Context, f Facts) error {
+	if _, err := d.fire(ctx, pathway.SignAndSend); err != nil {
+		return err
+	}
+	endpoints := d.p.route(f)
+	if len(endpoints) == 0 {
+		return issue.New(issue.NotFound, "routes", "no destination is configured for this kind of request")
+	}
+	for _, e := range endpoints {
+		if err := d.sendRequest(ctx, e); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// keepFiles puts every file's original into the blob store, and beside it what may travel: the same
+// pixels without the metadata that says where and by whom the photo was taken.
+func (p *Pipeline) keepFiles(ctx context.Context, c *pathway.Case, t *Translated) error {
+	names := map[string]int{}
+	for _, f := range t.Files {
+		photo, err := p.keepFile(ctx, c.ID, f)
+		if err != nil {
+			return err
+		}
+		lesion, view := extension(f.Element, "lesion"), extension(f.Element, "photo-view")
+		names[lesion+view]++
+		photo.Name = image.FileName(lesion, view, names[lesion+view], f.Facts.Type)
+		c.Photos = append(c.Photos, photo)
+	}
+	return nil
+}
+
+func (p *Pipeline) keepFile(ctx context.Context, owner string, f mapping.File) (pathway.Photo, error) {
+	original, err := p.Bodies.Put(ctx, owner, f.Bytes, f.Facts.Type.MediaType())
+	if err != nil {
+		return pathway.Photo{}, fmt.Errorf("keep original: %w", err)
+	}
+	photo := pathway.Photo{Media: fullURL(f.Element), Original: f.SHA256, Keep: original.Blob, Blob: original.Blob, SHA256: original.SHA256,
+		Type: original.Type, Size: original.Size, Document: !f.Facts.Type.Photo()}
+	if photo.Document {
+		return photo, nil
+	}
+	stripped, removed, err := image.Strip(f.Bytes)
+	if err != nil {
+		i := issue.From(err)
+		return photo, issue.New(i.Kind, f.Where, i.Text).Because(err)
+	}
+	if len(removed) == 0 || bytes.Equal(stripped, f.Bytes) {
+		return photo, nil
+	}
+	derived, err := p.Bodies.Put(ctx, owner, stripped, original.Type)
+	if err != nil {
+		return photo, fmt.Errorf("keep derivative: %w", err)
+	}
+	photo.Blob, photo.SHA256, photo.Size, photo.Removed = derived.Blob, derived.SHA256, derived.Size, removed
+	return photo, nil
+}
+
+// fullURL gives the entry.fullUrl of a resource in a Bundle.
+func fullURL(e fhir.Element) string { return e.Parent().Child("fullUrl").Text() }
+
+func partOf(ph pathway.Photo) BodyRef {
+	return BodyRef{Blob: ph.Blob, SHA256: ph.SHA256, Size: ph.Size, Type: ph.Type}
+}
+
+// readAll reads a kept body whole.
+func (p *Pipeline) readAll(ctx context.Context, r BodyRef) ([]byte, error) {
+	if r.Blob == "" {
+		return r.Inline, nil
+	}
+	rc, err := p.Bodies.Open(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	defer rc.Close()
+	return io.ReadAll(rc)
+}

@@ -1,0 +1,153 @@
+package flow
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"io"
+	"log/slog"
+	"time"
+
+	"github.com/dermgate/dermgate/gateway/pathway"
+	"github.com/dermgate/dermgate/mapping"
+	"github.com/dermgate/dermgate/mapping/hl7"
+	"github.com/dermgate/dermgate/mapping/image"
+)
+
+// Pipeline is the way of a message: Accept translates, checks, decides and keeps; Apply works follow-ups
+// into their case; Settled turns what a destination did into what the case knows; Fire rings the clocks.
+type Pipeline struct {
+	Store     Store
+	Bodies    Bodies
+	Maps      func() *mapping.Set // today's maps
+	Machines  pathway.Machines
+	Timers    pathway.Timers
+	Site      Site
+	Sources   map[string]SourceRules
+	Endpoints []Endpoint
+	Routes    []Route
+	Owners    Owners
+	Secret    []byte           // key of the patient hash
+	Now       func() time.Time // the wall clock; the store keeps its own for due times
+	Poke      func(to string)  // wakes a destination's dispatcher; may be nil
+	Alarm     func(name, text string)
+	Log       *slog.Logger
+}
+
+// Bodies keeps large bytes beside the store: sealed, and durable when Put returns.
+type Bodies interface {
+	Put(ctx context.Context, owner string, b []byte, mediaType string) (BodyRef, error)
+	Open(ctx context.Context, r BodyRef) (io.ReadCloser, error)
+}
+
+// Site is the organisation that runs the gateway.
+type Site struct {
+	Name string
+	ODS  string
+	Zone *time.Location
+}
+
+// Owners are the people that tasks go to when the state machine names a role.
+type Owners struct{ Provider, Deputy, Operations string }
+
+// Check is what to do about a request that fails a rule of its source.
+type Check string
+
+const (
+	Require Check = "require" // AE: only the refusal is kept
+	Hold    Check = "hold"    // AA with a warning; the case waits for its requester
+	Warn    Check = "warn"    // AA, the warning recorded
+	Off     Check = "off"
+)
+
+// Checks of a source.
+type Checks struct {
+	Consent   Check
+	Images    Check
+	NHSNumber Check
+	Photo     Check // of a photo that is none; "strict" in the configuration is Require
+}
+
+// SourceRules is what is known of a source beforehand.
+type SourceRules struct {
+	Name          string
+	Organisation  string // ODS code that its requests come from, when the message does not say
+	App, Facility string // MSH-3 and MSH-4 must match; empty: anything
+	Charset       string // when MSH-18 is absent
+	Processing    string // MSH-11 taken: P unless configured
+	Kind          mapping.KindRule
+	Urgency       mapping.UrgencyRule
+	Checks        Checks
+	Limits        image.Limits
+	Attachments   int        // most files in a message
+	Ignore        []hl7.Path // fields that may differ in a repeat
+	Answers       bool       // may send answers (a platform, an EPR, the channel itself)
+	Requests      bool       // may open cases
+}
+
+// Endpoint is a destination as the flow sees it: what to render for it.
+type Endpoint struct {
+	Name          string
+	Kind          EndpointKind
+	Message       string // HL7 v2 message for requests and outcomes, "REF_I12" or "RRI_I12"
+	Answer        string // HL7 v2 message for answers to A&G: "ORU_R01"
+	Version       string // MSH-12
+	App, Facility string // MSH-5 and MSH-6
+	Charset       string
+	PhotoBytes    int64         // largest photo it takes; 0: no limit
+	Poll          string        // destination that polls for answers; empty: they are pushed
+	PollEvery     time.Duration // pace of polling
+	RoutingPlan   string        // NHS Notify
+	Templates     *Notices
+}
+
+// EndpointKind is the language of a destination.
+type EndpointKind string
+
+const (
+	ToERS    EndpointKind = "ers"
+	ToFHIR   EndpointKind = "fhir"
+	ToMLLP   EndpointKind = "mllp"
+	ToNotify EndpointKind = "notify"
+)
+
+func (p *Pipeline) endpoint(name string) (Endpoint, bool) {
+	for _, e := range p.Endpoints {
+		if e.Name == name {
+			return e, true
+		}
+	}
+	return Endpoint{}, false
+}
+
+func (p *Pipeline) notifier() (Endpoint, bool) {
+	for _, e := range p.Endpoints {
+		if e.Kind == ToNotify {
+			return e, true
+		}
+	}
+	return Endpoint{}, false
+}
+
+func (p *Pipeline) poke(to string) {
+	if p.Poke != nil {
+		p.Poke(to)
+	}
+}
+
+// PatientKey hashes an NHS number with the site's secret, so that a case can be found by patient while
+// the store shows no number. Empty stays empty.
+func (p *Pipeline) PatientKey(nhsNumber string) string {
+	if nhsNumber == "" {
+		return ""
+	}
+	mac := hmac.New(sha256.New, p.Secret)
+	mac.Write([]byte(nhsNumber))
+	return hex.EncodeToString(mac.Sum(nil)[:16])
+}
+
+func digest(b []byte) string {
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:])
+}

@@ -1,0 +1,90 @@
+package flow
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/dermgate/dermgate/gateway/pathway"
+	"github.com/dermgate/dermgate/mapping/issue"
+)
+
+// Release lets a held request go, or the photos of one that went without them: the named requester says
+// that consent is recorded, or that the request may go as it is. Pressed twice, it acts once.
+func (p *Pipeline) Release(ctx context.Context, id ID, person, reason string) error {
+	if person == "" || reason == "" {
+		return issue.New(issue.Required, "reason", "a release needs a person and a reason")
+	}
+	for {
+		err := p.release(ctx, id, person, reason)
+		if !errors.Is(err, ErrStale) {
+			return err
+		}
+	}
+}
+
+func (p *Pipeline) release(ctx context.Context, id ID, person, reason string) error {
+	record, err := p.Store.Case(ctx, id)
+	if errors.Is(err, ErrNotFound) {
+		return issue.New(issue.NotFound, "case", "no such case").Because(err)
+	}
+	if err != nil {
+		return fmt.Errorf("release: %w", err)
+	}
+	d, err := p.read(record)
+	if err != nil {
+		return err
+	}
+	if d.c.State != pathway.Held && len(d.c.Withheld()) == 0 {
+		return nil
+	}
+	moved := d.c.Moves
+	d.why, _ = ParseID(d.c.Request.Message)
+	d.tell("act", "released by "+person, "")
+	for i := range d.c.Photos {
+		d.c.Photos[i].Waiting = ""
+	}
+	for _, code := range []string{"photo-consent", "photos"} {
+		d.c.FinishTasks(code, person, d.at)
+	}
+	if err := d.letGo(ctx); err != nil {
+		return err
+	}
+	change, err := d.change(ctx, moved)
+	if err != nil {
+		return err
+	}
+	if _, err := p.Store.Put(ctx, change); err != nil {
+		return err
+	}
+	p.wake(change)
+	return nil
+}
+
+// letGo sends what waited: the whole request of a held case, else the photos to wherever the request went
+// or is going.
+func (d *decision) letGo(ctx context.Context) error {
+	if d.c.State == pathway.Held {
+		if _, err := d.fire(ctx, pathway.Corrected); err != nil {
+			return err
+		}
+		t, err := d.p.reload(ctx, d.why)
+		if err != nil {
+			return err
+		}
+		d.request = t.Bundle
+		return d.submit(ctx, t.Facts)
+	}
+	if len(d.c.Sent) == 0 {
+		d.c.PhotosDue = true
+		return nil
+	}
+	for _, name := range d.c.Sent {
+		if e, ok := d.p.endpoint(name); ok {
+			if err := d.sendPhotos(ctx, e); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,325 @@
+package flow
+
+import (
+	"context"
+	"fmt"
+	"io"
+
+	"github.com/dermgate/dermgate/gateway/pathway"
+	"github.com/dermgate/dermgate/mapping"
+	"github.com/dermgate/dermgate/mapping/fhir"
+	"github.com/dermgate/dermgate/mapping/issue"
+)
+
+// loadRequest gives the canonical Bundle of the request: made again from its raw bytes, which is all that
+// is kept of it.
+func (d *decision) loadRequest(ctx context.Context) (*fhir.Bundle, error) {
+	if d.request != nil {
+		return d.request, nil
+	}
+	id, err := ParseID(d.c.Request.Message)
+	if err != nil {
+		return nil, err
+	}
+	t, err := d.p.reload(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	d.request = t.Bundle
+	return t.Bundle, nil
+}
+
+// reload reads a kept message and translates it again.
+func (p *Pipeline) reload(ctx context.Context, id ID) (Translated, error) {
+	m, err := p.Store.Message(ctx, id)
+	if err != nil {
+		return Translated{}, fmt.Errorf("message %s: %w", id, err)
+	}
+	raw, err := p.readAll(ctx, m.Raw)
+	if err != nil {
+		return Translated{}, fmt.Errorf("message %s: %w", id, err)
+	}
+	t := p.Translate(Received{Source: m.Source, Subject: m.Subject, At: m.At, Format: m.Format, Raw: raw,
+		RequestID: m.RequestID}, p.Sources[m.Source])
+	if t.Bundle == nil && t.Format != Notify {
+		return t, issue.New(issue.Internal, "", "a kept message does not translate any more").Because(t.Issues)
+	}
+	return t, nil
+}
+
+// sendRequest renders the request for a destination, with the photos that may travel.
+func (d *decision) sendRequest(ctx context.Context, e Endpoint) error {
+	what := "referral"
+	if d.c.Kind == pathway.Advice {
+		what = "advice-request"
+	}
+	return d.send(ctx, e, what, nil)
+}
+
+// send renders a message about the case for a destination. answer is the Bundle that brought news, nil for
+// the request itself.
+func (d *decision) send(ctx context.Context, e Endpoint, what string, answer *fhir.Bundle) error {
+	m, err := d.render(ctx, e, what, answer)
+	if err != nil {
+		return err
+	}
+	d.refs = append(d.refs, Ref{"control-id", m.key})
+	d.tell("queued", what+" for "+e.Name, "")
+	return d.deliver(ctx, e, m)
+}
+
+func (d *decision) render(ctx context.Context, e Endpoint, what string, answer *fhir.Bundle) (outgoing, error) {
+	request, err := d.loadRequest(ctx)
+	if err != nil {
+		return outgoing{}, err
+	}
+	id := d.derive("outbound", e.Name, what, fmt.Sprint(d.c.Moves))
+	m := outgoing{what: what, key: id.String(), mediaType: "application/fhir+json"}
+	b, err := d.compose(request, answer, m.key)
+	if err != nil {
+		return outgoing{}, err
+	}
+	switch e.Kind {
+	case ToMLLP:
+		m.key = controlID(id)
+		m.mediaType = "application/hl7-v2"
+		m.body, err = d.hl7(ctx, e, m, b)
+	case ToFHIR:
+		if err = d.embed(ctx, b); err == nil {
+			m.body, err = fhir.AppendJSON(nil, b.Root)
+		}
+	case ToERS:
+		for _, ph := range d.c.Sendable() {
+			m.parts = append(m.parts, partOf(ph))
+		}
+		m.body, err = fhir.AppendJSON(nil, b.Root)
+	default:
+		err = fmt.Errorf("render: destination %s takes no clinical messages", e.Name)
+	}
+	return m, err
+}
+
+// controlID makes an MSH-10 of 20 characters, the longest that every version takes (HL7 v2.3 to 2.4 §2.16.9.10).
+func controlID(id ID) string {
+	text := id.String()
+	return "DG" + text[0:8] + text[9:13] + text[14:18] + text[19:21]
+}
+
+func (d *decision) hl7(ctx context.Context, e Endpoint, m outgoing, b *fhir.Bundle) ([]byte, error) {
+	form := e.Message
+	if m.what == Answered || m.what == InfoRequested {
+		form = e.Answer
+	}
+	body, issues, err := d.p.Maps().ToHL7(b, mapping.Out{
+		Message: form, Version: e.Version, ControlID: m.key, At: d.at,
+		Sender: mapping.Party{App: "DERMGATE", Facility: d.p.Site.ODS}, Receiver: mapping.Party{App: e.App, Facility: e.Facility},
+		Charset: e.Charset, Zone: d.p.Site.Zone,
+		Files: func(sha string) ([]byte, error) { return d.file(ctx, sha) },
+	})
+	if err == nil && issues.Worst() != nil {
+		err = issues.Worst()
+	}
+	return body, err
+}
+
+// file gives the bytes of a photo that may travel, by the hash of its derivative.
+func (d *decision) file(ctx context.Context, sha string) ([]byte, error) {
+	for _, ph := range d.c.Sendable() {
+		if ph.SHA256 == sha {
+			return d.p.readAll(ctx, partOf(ph))
+		}
+	}
+	return nil, issue.New(issue.NotFound, "Media.content", "a photo that may not travel")
+}
+
+// compose makes the Bundle that leaves: the request's resources but for photos that wait, each photo as
+// its derivative, and what an answer added.
+func (d *decision) compose(request, answer *fhir.Bundle, key string) (*fhir.Bundle, error) {
+	b, err := fhir.NewBundle(fhir.NewTree(), "message")
+	if err != nil {
+		return nil, err
+	}
+	w := writer{}
+	id := w.add(b.Root, "identifier")
+	w.set(id, "system", "urn:dermgate:outbound")
+	w.set(id, "value", key)
+	w.set(b.Root, "timestamp", request.Root.Child("timestamp").Text())
+	if w.err != nil {
+		return nil, w.err
+	}
+	gone := map[string]bool{}
+	for _, ph := range d.c.Withheld() {
+		gone[ph.Media] = true
+	}
+	if err := copyEntries(b, request, func(url string, _ fhir.Element) bool { return !gone[url] }); err != nil {
+		return nil, err
+	}
+	if answer != nil {
+		if err := d.addAnswer(b, answer); err != nil {
+			return nil, err
+		}
+	}
+	for _, ph := range d.c.Sendable() {
+		if err := derivative(b, ph); err != nil {
+			return nil, err
+		}
+	}
+	dropReferences(b, gone)
+	return b, d.stamp(b)
+}
+
+// stamp writes what the case knows into the request that travels: the UBRN and our own case id, so that
+// whoever answers can name them.
+func (d *decision) stamp(b *fhir.Bundle) error {
+	r := b.First("ServiceRequest")
+	w := writer{}
+	for _, known := range [][2]string{{fhir.SystemUBRN, d.c.Channel["ubrn"]}, {fhir.SystemERSRequest, d.c.Channel["ers-request-id"]}, {SystemCase, d.c.ID}} {
+		if known[1] != "" && identifier(r, known[0]) == "" {
+			id := w.add(r, "identifier")
+			w.set(id, "system", known[0])
+			w.set(id, "value", known[1])
+		}
+	}
+	return w.err
+}
+
+// SystemCase is the identifier system of our case ids.
+const SystemCase = "urn:dermgate:case"
+
+// copyEntries copies the entries of a Bundle that keep allows.
+func copyEntries(dst, src *fhir.Bundle, keep func(url string, r fhir.Element) bool) error {
+	for entry := range src.Root.Children("entry") {
+		r := entry.Child("resource")
+		if !r.OK() || !keep(entry.Child("fullUrl").Text(), r) {
+			continue
+		}
+		if _, err := fhir.Copy(dst.Root, "entry", entry); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// addAnswer brings the news of an answer into the Bundle of its request: the Task, the texts, and the
+// letters. Its subject and focus become the request's own resources.
+func (d *decision) addAnswer(b, answer *fhir.Bundle) error {
+	request, patient := fullURL(b.First("ServiceRequest")), fullURL(b.First("Patient"))
+	err := copyEntries(b, answer, func(_ string, r fhir.Element) bool {
+		switch r.Type().Name {
+		case "Task", "Communication", "DocumentReference":
+			return true
+		}
+		return false
+	})
+	if err != nil {
+		return err
+	}
+	w := writer{}
+	for t := range b.All("Task") {
+		repoint(&w, t, "focus", request)
+		repoint(&w, t, "for", patient)
+	}
+	for c := range b.All("Communication") {
+		repoint(&w, c, "basedOn", request)
+		repoint(&w, c, "subject", patient)
+	}
+	return w.err
+}
+
+func repoint(w *writer, e fhir.Element, name, url string) {
+	ref := e.Child(name)
+	if !ref.OK() {
+		ref = w.add(e, name)
+	}
+	w.set(ref, "reference", url)
+}
+
+// derivative makes the attachment name what travels: its hash and size, and the hash of its original.
+func derivative(b *fhir.Bundle, ph pathway.Photo) error {
+	m := b.Resolve(ph.Media)
+	if !m.OK() {
+		return nil
+	}
+	att := m.Child("content")
+	if ph.Document {
+		att = att.Child("attachment")
+	}
+	w := writer{}
+	w.set(att, "url", shaURL+ph.SHA256)
+	w.set(att, "size", fmt.Sprint(ph.Size))
+	w.set(att, "title", ph.Name)
+	if ph.SHA256 != ph.Original {
+		if h := att.Child("hash"); h.OK() {
+			h.Remove() // SHA-1 of the original
+		}
+		w.extension(att, "original-sha256", "valueString", ph.Original)
+	}
+	return w.err
+}
+
+// dropReferences removes the references to resources that stay behind.
+func dropReferences(b *fhir.Bundle, gone map[string]bool) {
+	if len(gone) == 0 {
+		return
+	}
+	for r := range b.Resources() {
+		var stale []fhir.Element
+		for _, name := range []string{"supportingInfo", "target", "insurance", "data"} {
+			for ref := range r.Children(name) {
+				if gone[ref.Child("reference").Text()] {
+					stale = append(stale, ref)
+				}
+			}
+		}
+		for _, ref := range stale {
+			ref.Remove()
+		}
+	}
+}
+
+// embed puts the photos beside their Media as Binary entries, for a destination that takes all in one
+// message; the writer streams them.
+func (d *decision) embed(ctx context.Context, b *fhir.Bundle) error {
+	for _, ph := range d.c.Sendable() {
+		m := b.Resolve(ph.Media)
+		if !m.OK() {
+			continue
+		}
+		url := "urn:uuid:" + d.derive("binary", ph.SHA256, ph.Media).String()
+		bin, err := b.Add(url, "Binary")
+		if err != nil {
+			return err
+		}
+		att := m.Child("content")
+		if ph.Document {
+			att = att.Child("attachment")
+		}
+		w := writer{}
+		w.set(bin, "contentType", ph.Type)
+		w.set(att, "url", url)
+		if w.err != nil {
+			return w.err
+		}
+		data := fhir.Data{Size: ph.Size, Open: func() (io.ReadCloser, error) { return d.p.Bodies.Open(ctx, partOf(ph)) }}
+		if err := bin.SetData("data", data); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// name gives the name of the organisation behind a role of the request, "" when it has none.
+func name(b *fhir.Bundle, role string) string {
+	e := b.Resolve(b.First("ServiceRequest").At(role + ".reference").Text())
+	for hops := 0; e.OK() && hops < 3; hops++ {
+		switch e.Type().Name {
+		case "Organization", "HealthcareService":
+			return e.Child("name").Text()
+		case "PractitionerRole":
+			e = b.Resolve(e.At("organization.reference").Text())
+		default:
+			return ""
+		}
+	}
+	return ""
+}

@@ -1,0 +1,201 @@
+package flow
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"strings"
+	"time"
+
+	"github.com/dermgate/dermgate/gateway/pathway"
+	"github.com/dermgate/dermgate/mapping/issue"
+)
+
+// urgentTask is how long a person has for what cannot wait.
+const urgentTask = 4 * time.Hour
+
+// Settled is the dispatcher's hook: what a destination did to a delivery becomes part of the case, in the
+// same commit as the settlement. It is called again when the case had moved meanwhile.
+func (p *Pipeline) Settled(ctx context.Context, del Delivery, o *Outcome) error {
+	o.Change = nil
+	if del.Case.IsZero() || del.To == ToCase || del.To == ToClock || o.Result == Retry || o.Result == Again {
+		return nil
+	}
+	record, err := p.Store.Case(ctx, del.Case)
+	if err != nil {
+		return fmt.Errorf("settle: %w", err)
+	}
+	d, err := p.read(record)
+	if err != nil {
+		return err
+	}
+	d.why = del.Message
+	moved := d.c.Moves
+	if o.Result == Delivered {
+		err = d.delivered(ctx, del, o)
+	} else {
+		err = d.failed(ctx, del, o)
+	}
+	if err != nil {
+		return err
+	}
+	change, err := d.change(ctx, moved)
+	if err != nil {
+		return err
+	}
+	o.Change = &change
+	return nil
+}
+
+// delivered takes what a destination accepted.
+func (d *decision) delivered(ctx context.Context, del Delivery, o *Outcome) error {
+	d.refs = append(d.refs, o.Refs...)
+	if len(o.Facts) > 0 && d.c.Channel == nil {
+		d.c.Channel = map[string]string{}
+	}
+	maps.Copy(d.c.Channel, o.Facts)
+	d.tell("delivered", del.What+" to "+del.To, del.ID.String())
+	if del.What != "referral" && del.What != "advice-request" {
+		return nil
+	}
+	d.c.Sent = append(d.c.Sent, del.To)
+	d.c.FinishTasks("send-failed", del.To, d.at)
+	if err := d.caughtUp(ctx); err != nil {
+		return err
+	}
+	e, ok := d.p.endpoint(del.To)
+	if !ok {
+		return nil
+	}
+	if e.Poll != "" {
+		d.poll(e)
+	}
+	return d.latePhotos(ctx, e)
+}
+
+// poll winds the timer that asks a channel for news, for channels that push none.
+func (d *decision) poll(e Endpoint) {
+	note, _ := json.Marshal(map[string]string{"kind": string(d.c.Kind), "ubrn": d.c.Channel["ubrn"]})
+	d.out = append(d.out, Delivery{ID: d.derive("poll", e.Name), Case: d.id(), Message: d.why, To: e.Poll, Lane: d.c.ID,
+		Class: class(d.c.Urgency), Key: d.derive("poll", e.Name).String(), What: "poll", Note: string(note), State: Waiting,
+		Due: d.at.Add(e.PollEvery), Created: d.at})
+}
+
+// latePhotos sends photos that were released while the request was on its way without them, and those of
+// a channel that takes them after the request.
+func (d *decision) latePhotos(ctx context.Context, e Endpoint) error {
+	pending := d.c.Channel["photos-pending"] // e-RS: photos follow the referral on their own
+	if len(d.c.Withheld()) > 0 && pending == "" || !d.c.PhotosDue && (pending == "" || pending == "0") {
+		return nil
+	}
+	return d.sendPhotos(ctx, e)
+}
+
+func (d *decision) sendPhotos(ctx context.Context, e Endpoint) error {
+	m, err := d.render(ctx, e, "photos", nil)
+	if err != nil {
+		return err
+	}
+	m.note = d.c.Channel["ubrn"]
+	d.refs = append(d.refs, Ref{"control-id", m.key})
+	d.tell("queued", "photos for "+e.Name, "")
+	return d.deliver(ctx, e, m)
+}
+
+// failed takes what a destination refused or left unknown: the delivery is parked, and somebody is told
+// who can do something about it.
+func (d *decision) failed(ctx context.Context, del Delivery, o *Outcome) error {
+	why := "refused"
+	if o.Result == Unknown {
+		why = "nobody knows whether it arrived: resolve it"
+	}
+	d.tell("parked", del.What+" for "+del.To+": "+why+causeOf(o), del.ID.String())
+	switch {
+	case strings.HasPrefix(del.What, "notice:"):
+		if ob := d.c.Obligation(del.Key); ob != nil {
+			d.person(ob, "the channel refused the message")
+		}
+		return nil
+	case del.What == "poll":
+		d.task("poll-failed", "the answer of "+del.To+" cannot be read")
+		return nil
+	case del.What != "referral" && del.What != "advice-request":
+		d.task("undelivered", del.What+" did not reach "+del.To)
+		return nil
+	}
+	d.task("send-failed", "the request did not reach "+del.To)
+	if d.c.State == pathway.Submitted {
+		_, err := d.fire(ctx, pathway.ChannelRejected)
+		return err
+	}
+	return nil
+}
+
+func (d *decision) task(code, why string) {
+	d.c.AddTask(pathway.Task{Code: code, Owner: d.p.Owners.Operations, Why: why, Opened: d.at, Due: d.at.Add(urgentTask)})
+	d.p.alarm(code, "case "+d.c.ID+": "+why)
+}
+
+func causeOf(o *Outcome) string {
+	if o.Cause == nil {
+		return ""
+	}
+	return " (" + string(o.Cause.Kind) + " " + o.Cause.Where + ")"
+}
+
+// Clock is the internal destination ToClock: it rings when a case has stayed too long in a state. It opens
+// a task for who owns the state and tells them; it never changes a clinical state.
+type Clock struct{ P *Pipeline }
+
+// Deliver rings one clock; one of a state that the case has left is void.
+func (k Clock) Deliver(ctx context.Context, del Delivery, _ func(Step) error) (Outcome, error) {
+	var note clockNote
+	if err := json.Unmarshal([]byte(del.Note), &note); err != nil {
+		return Outcome{Result: Refused, Cause: issue.New(issue.Internal, "clock", "unreadable note").Because(err)}, nil
+	}
+	for {
+		err := k.P.ring(ctx, del, note)
+		if err == ErrStale {
+			continue
+		}
+		return Outcome{Result: Delivered}, err
+	}
+}
+
+func (p *Pipeline) ring(ctx context.Context, del Delivery, note clockNote) error {
+	record, err := p.Store.Case(ctx, del.Case)
+	if err != nil {
+		return err
+	}
+	d, err := p.read(record)
+	if err != nil || d.c.State != note.State || d.c.Moves != note.Move {
+		return err
+	}
+	owner := p.owner(d.c)
+	d.why = del.Message
+	d.c.AddTask(pathway.Task{Code: "overdue", Owner: owner, Why: "no step since the limit of " + string(note.State), Opened: d.at, Due: d.at.Add(urgentTask)})
+	d.tell("overdue", string(note.State)+": "+owner+" is asked to act", "")
+	p.alarm("overdue", "case "+d.c.ID+": "+string(note.State))
+	change, err := d.change(ctx, d.c.Moves)
+	if err != nil {
+		return err
+	}
+	change.Applied = del.ID.String()
+	_, err = p.Store.Put(ctx, change)
+	return err
+}
+
+// owner names who must act on a case: the role that the state machine gives, as the site fills it.
+func (p *Pipeline) owner(c *pathway.Case) string {
+	role := p.Machines[c.Kind].Owner(c.State)
+	switch {
+	case strings.HasPrefix(role, "provider"):
+		return p.Owners.Provider
+	case strings.HasPrefix(role, "operations"):
+		return p.Owners.Operations
+	case c.Request.Requester != "":
+		return c.Request.Requester
+	}
+	return c.Request.Organisation
+}

@@ -1,0 +1,199 @@
+package flow
+
+import (
+	"encoding/json"
+	"errors"
+	"strings"
+
+	"github.com/dermgate/dermgate/mapping"
+	"github.com/dermgate/dermgate/mapping/fhir"
+	"github.com/dermgate/dermgate/mapping/hl7"
+	"github.com/dermgate/dermgate/mapping/issue"
+)
+
+// Translated is a message understood: its facts, its canonical Bundle, its files, and what was wrong.
+type Translated struct {
+	Received
+	Facts  Facts
+	Bundle *fhir.Bundle // nil for a Notify callback and for what could not be read
+	Files  []mapping.File
+	Issues issue.List
+	Maps   string       // digest of the map set, HL7 v2 only
+	HL7    *hl7.Message // for the acknowledgement; nil for FHIR and for what is no HL7
+	Idem   Idem
+}
+
+// Translate reads a message by the rules of its source. It is pure: no clock, no store. What could not be
+// read at all has an error issue and no Bundle.
+func (p *Pipeline) Translate(r Received, rules SourceRules) Translated {
+	t := Translated{Received: r}
+	switch r.Format {
+	case HL7v2:
+		p.translateHL7(&t, rules)
+	case FHIRR4:
+		p.translateFHIR(&t, rules)
+	case Notify:
+		translateNotify(&t)
+	default:
+		t.Issues = append(t.Issues, issue.New(issue.UnsupportedType, "", "unknown message format"))
+	}
+	t.Facts.Source = r.Source
+	if t.Facts.Organisation == "" {
+		t.Facts.Organisation = rules.Organisation
+	}
+	return t
+}
+
+func (p *Pipeline) translateHL7(t *Translated, rules SourceRules) {
+	m, err := hl7.Parse(t.Raw)
+	if err != nil {
+		t.Issues = append(t.Issues, issue.From(err))
+		return
+	}
+	t.HL7 = m
+	t.Idem = Idem{
+		Key:    strings.Join([]string{t.Source, text(m, "MSH-3"), text(m, "MSH-4"), text(m, "MSH-10")}, "\x1f"),
+		Digest: digestWithout(m, rules.Ignore),
+	}
+	t.Facts.ControlID = text(m, "MSH-10")
+	if rules.Charset != "" {
+		if err := m.AssumeCharset(rules.Charset); err != nil {
+			t.Issues = append(t.Issues, issue.From(err))
+			return
+		}
+	}
+	t.Issues = append(t.Issues, m.Check()...)
+	t.Issues = append(t.Issues, mayCome(m, rules)...)
+	if t.Issues.Worst() != nil {
+		return
+	}
+	set := p.Maps()
+	t.Maps = set.Digest()
+	res, err := set.ToFHIR(m, mapping.Options{Source: t.Source, Charset: rules.Charset, Zone: p.Site.Zone,
+		Kind: rules.Kind, Urgency: rules.Urgency, Limits: rules.Limits})
+	if err != nil {
+		t.Issues = append(t.Issues, issue.From(err))
+		return
+	}
+	t.Bundle, t.Files = res.Bundle, res.Files
+	t.Issues = append(t.Issues, res.Issues...)
+	t.Facts = FactsOf(t.Source, res.Bundle)
+	t.Facts.ControlID = text(m, "MSH-10")
+}
+
+// mayCome checks the header against what the source may send (HL7 v2.8 §2.13.9).
+func mayCome(m *hl7.Message, rules SourceRules) issue.List {
+	if rules.App != "" && text(m, "MSH-3.1") != rules.App || rules.Facility != "" && text(m, "MSH-4.1") != rules.Facility {
+		return issue.List{issue.New(issue.Denied, "MSH-3", "this connection may not send as this application and facility")}
+	}
+	if id := text(m, "MSH-11.1"); rules.Processing != "" && id != "" && id != rules.Processing {
+		return issue.List{issue.New(issue.UnsupportedProcessing, "MSH-11", "processing id is not the one this source takes")}
+	}
+	return nil
+}
+
+func text(m *hl7.Message, path string) string { return m.Get(hl7.MustPath(path)).Text() }
+
+// digestWithout hashes a message with the fields left out that may differ in a repeat (a sender that puts
+// a new MSH-7 on every try).
+func digestWithout(m *hl7.Message, ignore []hl7.Path) string {
+	raw := m.Bytes()
+	out := make([]byte, 0, len(raw))
+	from := 0
+	for _, path := range ignore { // by configuration in message order
+		v := m.Get(path)
+		if at := v.Offset(); at >= from && len(v.Raw()) > 0 {
+			out = append(append(out, raw[from:at]...), 0)
+			from = at + len(v.Raw())
+		}
+	}
+	return digest(append(out, raw[from:]...))
+}
+
+func (p *Pipeline) translateFHIR(t *Translated, rules SourceRules) {
+	root, issues := fhir.Read(t.Raw, fhir.ReadOptions{})
+	t.Issues = append(t.Issues, issues...)
+	t.Idem = Idem{Key: strings.Join([]string{t.Source, t.Subject.Name, t.RequestID}, "\x1f"), Digest: digest(t.Raw)}
+	t.Facts.ControlID = t.RequestID
+	if issues.Worst() != nil {
+		return
+	}
+	if root.Type().Name != "Bundle" {
+		t.Issues = append(t.Issues, issue.New(issue.UnsupportedType, root.Type().Name, "want a Bundle"))
+		return
+	}
+	b := &fhir.Bundle{Root: root}
+	if t.RequestID == "" {
+		t.RequestID = root.At("identifier.value").Text()
+		t.Idem.Key += t.RequestID
+	}
+	if t.RequestID == "" {
+		t.Issues = append(t.Issues, issue.New(issue.Required, "Bundle.identifier", "X-Request-ID or Bundle.identifier is required: a repeat could not be told"))
+		return
+	}
+	files, trouble := canonical(b, rules)
+	t.Files = files
+	t.Issues = append(t.Issues, trouble...)
+	t.Issues = append(t.Issues, fhir.Validate(root)...)
+	t.Bundle = b
+	t.Facts = FactsOf(t.Source, b)
+	t.Facts.ControlID = t.RequestID
+	t.Issues = append(t.Issues, unsafe(b)...)
+	if t.Facts.Event == Requested && t.Facts.Kind == "" && t.Issues.Worst() == nil {
+		t.Issues = append(t.Issues, issue.New(issue.Code, "ServiceRequest.category",
+			"neither advice nor referral: want a coding of "+fhir.SystemRequestCategory))
+	}
+}
+
+// unsafe reports what changes the meaning of a resource and what this gateway does not act on: it must
+// never be passed over (FHIR R4 §2.1.0.1 isModifier).
+func unsafe(b *fhir.Bundle) issue.List {
+	var out issue.List
+	for r := range b.Resources() {
+		for _, name := range []string{"implicitRules", "modifierExtension"} {
+			if e := r.Child(name); e.OK() {
+				out = append(out, issue.New(issue.UnsupportedType, e.Path(), "a modifier that is not understood here"))
+			}
+		}
+		if r.Type().Name == "ServiceRequest" && r.Child("doNotPerform").Text() == "true" {
+			out = append(out, issue.New(issue.UnsupportedType, r.Child("doNotPerform").Path(), "a request not to do something is no referral"))
+		}
+	}
+	return out
+}
+
+// translateNotify reads a status callback of NHS Notify (message or channel status).
+func translateNotify(t *Translated) {
+	var body struct {
+		Data []struct {
+			Type       string `json:"type"`
+			Attributes struct {
+				MessageReference string `json:"messageReference"`
+				MessageStatus    string `json:"messageStatus"`
+				Channel          string `json:"channel"`
+				ChannelStatus    string `json:"channelStatus"`
+			} `json:"attributes"`
+			Meta struct {
+				IdempotencyKey string `json:"idempotencyKey"`
+			} `json:"meta"`
+		} `json:"data"`
+	}
+	if err := json.Unmarshal(t.Raw, &body); err != nil || len(body.Data) == 0 {
+		t.Issues = append(t.Issues, issue.New(issue.Structure, "data", "not a status callback").Because(errors.Join(err)))
+		return
+	}
+	d := body.Data[0]
+	if t.RequestID == "" {
+		t.RequestID = d.Meta.IdempotencyKey
+	}
+	t.Idem = Idem{Key: t.Source + "\x1f" + t.RequestID, Digest: digest(t.Raw)}
+	fact := &NoticeFact{Reference: d.Attributes.MessageReference, Channel: d.Attributes.Channel, Status: d.Attributes.ChannelStatus}
+	if d.Type == "MessageStatus" {
+		fact.Channel, fact.Status = "", d.Attributes.MessageStatus
+	}
+	t.Facts = Facts{Event: NoticeStatus, ControlID: t.RequestID, Notice: fact,
+		Refs: []Ref{{SystemNotice, fact.Reference}}}
+}
+
+// SystemNotice is the cross-reference system of NHS Notify message references.
+const SystemNotice = "notify"

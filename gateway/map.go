@@ -1,0 +1,143 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/dermgate/dermgate/gateway/config"
+	"github.com/dermgate/dermgate/mapping"
+	"github.com/dermgate/dermgate/mapping/fhir"
+	"github.com/dermgate/dermgate/mapping/hl7"
+	"github.com/dermgate/dermgate/mapping/image"
+	"github.com/dermgate/dermgate/mapping/issue"
+)
+
+// mapFlags are the choices of `map`.
+type mapFlags struct {
+	config, to, message, source string
+	explain, inline             bool
+}
+
+func mapVerb(std stdio) *cobra.Command {
+	var f mapFlags
+	c := &cobra.Command{
+		Use:   "map [FILE|-]",
+		Short: "translate one message: HL7 v2 to FHIR, or a FHIR Bundle to HL7 v2",
+		Long: "Translate one message and print the result; issues go to stderr. Nothing is stored and the checks of a source\n" +
+			"are not enforced. Photos appear as Media with a urn:sha-256 url; --inline puts their data in.",
+		Example: "  gateway map fixtures/messages/advice.hl7\n  gateway map --explain message.hl7\n  gateway map --to hl7 --message RRI_I12 answer.json",
+		Args:    cobra.MaximumNArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			raw, err := input(args, std.in)
+			if err != nil {
+				return err
+			}
+			return f.run(std, raw)
+		},
+	}
+	c.Flags().StringVarP(&f.config, "config", "c", "", "configuration whose maps and source rules to use")
+	c.Flags().StringVar(&f.source, "source", "", "source of the configuration whose rules to use (default: its first HL7 v2 one)")
+	c.Flags().StringVar(&f.to, "to", "fhir", "fhir or hl7")
+	c.Flags().StringVar(&f.message, "message", "RRI_I12", "with --to hl7: RRI_I12, ORU_R01 or REF_I12")
+	c.Flags().BoolVar(&f.explain, "explain", false, "one JSON object that says where each element comes from, and what was left")
+	c.Flags().BoolVar(&f.inline, "inline", false, "put the data of photos in")
+	return c
+}
+
+func (f mapFlags) run(std stdio, raw []byte) error {
+	cfg, err := load(f.config)
+	if err != nil {
+		return faults(std, err)
+	}
+	set, err := loadMaps(cfg.Maps)
+	if err != nil {
+		return faults(std, err)
+	}
+	switch f.to {
+	case "fhir":
+		return f.toFHIR(std, cfg, set, raw)
+	case "hl7":
+		return f.toHL7(std, cfg, set, raw)
+	}
+	return errUsage{fmt.Errorf("--to %s: want fhir or hl7", f.to)}
+}
+
+// options gives the rules of the chosen source.
+func (f mapFlags) options(cfg *config.Config) (mapping.Options, error) {
+	o := mapping.Options{Source: "map", Zone: cfg.Site.Timezone, Trace: f.explain, Limits: image.Limits{Bytes: cfg.Limits.PhotoBytes, Pixels: cfg.Limits.PhotoPixels}}
+	if f.inline {
+		o.Files = mapping.FilesInline
+	}
+	for _, s := range cfg.Sources {
+		if s.KindOfCase == nil || f.source != "" && s.Name != f.source {
+			continue
+		}
+		rules, err := sourceRules(cfg, s)
+		o.Charset, o.Kind, o.Urgency = rules.Charset, rules.Kind, rules.Urgency
+		return o, err
+	}
+	if f.source != "" {
+		return o, errUsage{fmt.Errorf("--source %s: no such HL7 v2 source in the configuration", f.source)}
+	}
+	return o, nil
+}
+
+func (f mapFlags) toFHIR(std stdio, cfg *config.Config, set *mapping.Set, raw []byte) error {
+	o, err := f.options(cfg)
+	if err != nil {
+		return err
+	}
+	m, err := hl7.Parse(raw)
+	if err != nil {
+		return refusal(std, false, issue.From(err))
+	}
+	res, err := set.ToFHIR(m, o)
+	if err != nil {
+		return refusal(std, false, issue.From(err))
+	}
+	printIssues(std.err, res.Issues)
+	if f.explain {
+		return json.NewEncoder(std.out).Encode(res.Trace)
+	}
+	if err := fhir.WriteIndented(std.out, res.Bundle.Root); err != nil {
+		return err
+	}
+	if l := fhir.Validate(res.Bundle.Root); l.Worst() != nil {
+		printIssues(std.err, l)
+		return errFound
+	}
+	return nil
+}
+
+func (f mapFlags) toHL7(std stdio, cfg *config.Config, set *mapping.Set, raw []byte) error {
+	root, issues := fhir.Read(raw, fhir.ReadOptions{})
+	printIssues(std.err, issues)
+	if issues.Worst() != nil {
+		return errFound
+	}
+	if root.Type().Name != "Bundle" {
+		return errUsage{errors.New("want a FHIR Bundle")}
+	}
+	out, issues, err := set.ToHL7(&fhir.Bundle{Root: root}, mapping.Out{Message: f.message, ControlID: "MAP1", At: time.Now(), Zone: cfg.Site.Timezone,
+		Sender: mapping.Party{App: "DERMGATE", Facility: cfg.Site.ODS},
+		Files: func(string) ([]byte, error) {
+			return nil, issue.New(issue.NotFound, "Media.content", "a photo that is not in the Bundle")
+		}})
+	if err != nil {
+		return refusal(std, false, issue.From(err))
+	}
+	printIssues(std.err, issues)
+	_, err = std.out.Write(out)
+	return err
+}
+
+func printIssues(w io.Writer, l issue.List) {
+	for _, i := range l {
+		fmt.Fprintf(w, "%s: %s\n", i.Severity, i)
+	}
+}

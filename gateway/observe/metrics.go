@@ -1,0 +1,252 @@
+package observe
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/dermgate/dermgate/gateway/flow"
+	"github.com/dermgate/dermgate/mapping/issue"
+)
+
+// Metrics counts what happens at the edges of the flow. Labels are configured names and our own codes,
+// never anything out of a message: their number is bounded and none can name a patient.
+type Metrics struct {
+	registry *prometheus.Registry
+
+	messages   *prometheus.CounterVec   // source, result
+	refusals   *prometheus.CounterVec   // source, kind
+	accept     *prometheus.HistogramVec // source
+	received   *prometheus.GaugeVec     // source: time of the last message
+	deliveries *prometheus.CounterVec   // destination, result
+	deliver    *prometheus.HistogramVec // destination
+	attempts   *prometheus.HistogramVec // destination
+	waiting    *prometheus.GaugeVec     // destination
+	parked     *prometheus.GaugeVec     // destination
+	oldest     *prometheus.GaugeVec     // destination
+	store      *prometheus.HistogramVec // operation, result
+	healthy    prometheus.Gauge
+}
+
+// NewMetrics makes the metrics on a registry of their own, with those of the Go runtime and the process.
+func NewMetrics() *Metrics {
+	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
+		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: "dermgate_" + name, Help: help}, labels)
+	}
+	gauge := func(name, help string, labels ...string) *prometheus.GaugeVec {
+		return prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "dermgate_" + name, Help: help}, labels)
+	}
+	histogram := func(name, help string, buckets []float64, labels ...string) *prometheus.HistogramVec {
+		return prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "dermgate_" + name, Help: help, Buckets: buckets}, labels)
+	}
+	seconds := []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30}
+	m := &Metrics{
+		registry:   prometheus.NewRegistry(),
+		messages:   counter("messages_total", "Messages taken in, by result: accepted, repeat, refused, conflict, unavailable, failed.", "source", "result"),
+		refusals:   counter("refusals_total", "Refused messages by the kind of their worst issue.", "source", "kind"),
+		accept:     histogram("accept_seconds", "From the whole message read to its receipt.", seconds, "source"),
+		received:   gauge("last_message_timestamp_seconds", "When a source's last message came.", "source"),
+		deliveries: counter("deliveries_total", "Attempts to deliver, by result: delivered, retry, again, refused, unknown, abandoned.", "destination", "result"),
+		deliver:    histogram("delivery_seconds", "Duration of an attempt.", seconds, "destination"),
+		attempts:   histogram("delivery_attempts", "Attempts that a delivery took until done.", []float64{1, 2, 3, 5, 8, 13, 21}, "destination"),
+		waiting:    gauge("deliveries_waiting", "Deliveries waiting or under way, counted up to 1000.", "destination"),
+		parked:     gauge("deliveries_parked", "Deliveries waiting for a person, counted up to 1000.", "destination"),
+		oldest:     gauge("oldest_waiting_seconds", "Age of the oldest waiting delivery.", "destination"),
+		store:      histogram("store_seconds", "Duration of a store operation, by result: ok, stale, conflict, lease, unavailable, failed.", seconds, "operation", "result"),
+		healthy:    prometheus.NewGauge(prometheus.GaugeOpts{Name: "dermgate_store_up", Help: "1 while the store can keep messages."}),
+	}
+	m.registry.MustRegister(m.messages, m.refusals, m.accept, m.received, m.deliveries, m.deliver, m.attempts, m.waiting, m.parked,
+		m.oldest, m.store, m.healthy, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return m
+}
+
+// Handler serves the metrics in the Prometheus format.
+func (m *Metrics) Handler() http.Handler {
+	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{})
+}
+
+// Accept counts what a source hands over.
+func (m *Metrics) Accept(next flow.Accept) flow.Accept {
+	return func(ctx context.Context, r flow.Received) (flow.Receipt, error) {
+		start := time.Now()
+		receipt, err := next(ctx, r)
+		m.accept.WithLabelValues(r.Source).Observe(since(start))
+		m.received.WithLabelValues(r.Source).SetToCurrentTime()
+		m.messages.WithLabelValues(r.Source, accepted(receipt, err)).Inc()
+		if receipt.Refused && err == nil {
+			m.refusals.WithLabelValues(r.Source, known(receipt.Kind)).Inc()
+		}
+		return receipt, err
+	}
+}
+
+func accepted(r flow.Receipt, err error) string {
+	switch {
+	case errors.Is(err, flow.ErrUnavailable):
+		return "unavailable"
+	case errors.Is(err, flow.ErrConflict):
+		return "conflict"
+	case err != nil:
+		return "failed"
+	case r.Repeat:
+		return "repeat"
+	case r.Refused:
+		return "refused"
+	}
+	return "accepted"
+}
+
+// known keeps the label within the vocabulary of issues.
+func known(k issue.Kind) string {
+	for _, each := range issue.Kinds() {
+		if each == k {
+			return string(k)
+		}
+	}
+	return "other"
+}
+
+// Destination counts a destination's attempts under its configured name.
+func (m *Metrics) Destination(name string, next flow.Destination) flow.Destination {
+	return &destination{metrics: m, name: name, next: next}
+}
+
+type destination struct {
+	metrics *Metrics
+	name    string
+	next    flow.Destination
+}
+
+func (d *destination) Deliver(ctx context.Context, v flow.Delivery, save func(flow.Step) error) (flow.Outcome, error) {
+	start := time.Now()
+	o, err := d.next.Deliver(ctx, v, save)
+	result := string(o.Result)
+	if err != nil {
+		result = "abandoned"
+	}
+	d.metrics.deliver.WithLabelValues(d.name).Observe(since(start))
+	d.metrics.deliveries.WithLabelValues(d.name, result).Inc()
+	if err == nil && o.Result == flow.Delivered {
+		d.metrics.attempts.WithLabelValues(d.name).Observe(float64(v.Attempt))
+	}
+	return o, err
+}
+
+// Store times the store's writing operations and tells whether it is up; reading passes through.
+func (m *Metrics) Store(next flow.Store) flow.Store { return &store{Store: next, metrics: m} }
+
+type store struct {
+	flow.Store
+	metrics *Metrics
+}
+
+func (s *store) observe(operation string, start time.Time, err error) {
+	s.metrics.store.WithLabelValues(operation, kept(err)).Observe(since(start))
+}
+
+func kept(err error) string {
+	for name, sentinel := range map[string]error{"stale": flow.ErrStale, "conflict": flow.ErrConflict,
+		"lease": flow.ErrLease, "unavailable": flow.ErrUnavailable} {
+		if errors.Is(err, sentinel) {
+			return name
+		}
+	}
+	if err != nil {
+		return "failed"
+	}
+	return "ok"
+}
+
+// Put is flow.Queue's, timed.
+func (s *store) Put(ctx context.Context, c flow.Change) (r flow.Receipt, err error) {
+	defer func(start time.Time) { s.observe("put", start, err) }(time.Now())
+	return s.Store.Put(ctx, c)
+}
+
+// Claim is flow.Queue's, timed.
+func (s *store) Claim(ctx context.Context, to string, n int, lease time.Duration) (ds []flow.Delivery, err error) {
+	defer func(start time.Time) { s.observe("claim", start, err) }(time.Now())
+	return s.Store.Claim(ctx, to, n, lease)
+}
+
+// Settle is flow.Queue's, timed.
+func (s *store) Settle(ctx context.Context, d flow.Delivery, o flow.Outcome) (err error) {
+	defer func(start time.Time) { s.observe("settle", start, err) }(time.Now())
+	return s.Store.Settle(ctx, d, o)
+}
+
+// SaveStep is flow.Leases's, timed.
+func (s *store) SaveStep(ctx context.Context, d flow.Delivery, step flow.Step) (err error) {
+	defer func(start time.Time) { s.observe("save_step", start, err) }(time.Now())
+	return s.Store.SaveStep(ctx, d, step)
+}
+
+// Health is the store's own, remembered in a gauge.
+func (s *store) Health(ctx context.Context) error {
+	err := s.Store.Health(ctx)
+	up := 1.0
+	if err != nil {
+		up = 0
+	}
+	s.metrics.healthy.Set(up)
+	return err
+}
+
+// countUpTo is the most deliveries of a destination that one look counts.
+const countUpTo = 1000
+
+// Watch looks at the queues of the named destinations, and at the store's health, every so often until ctx
+// ends. A look that fails leaves the gauges as they were and the store marked down.
+func (m *Metrics) Watch(ctx context.Context, s flow.Store, names []string, every time.Duration) {
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	for {
+		_ = m.Store(s).Health(ctx) // its result is the gauge
+		for _, name := range names {
+			m.look(ctx, s, name)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// look counts one destination's queue. Waiting and claimed ones are the same to whoever waits for them.
+func (m *Metrics) look(ctx context.Context, f flow.Finder, name string) {
+	var oldest time.Time
+	count := func(states ...flow.State) (n int, err error) {
+		for _, state := range states {
+			ds, err := f.Deliveries(ctx, flow.DeliveryQuery{To: name, State: state, Limit: countUpTo})
+			if err != nil {
+				return 0, err
+			}
+			n += len(ds)
+			if len(ds) > 0 && (oldest.IsZero() || ds[0].Created.Before(oldest)) {
+				oldest = ds[0].Created
+			}
+		}
+		return n, nil
+	}
+	waiting, err := count(flow.Waiting, flow.Claimed)
+	if err != nil {
+		return
+	}
+	age := 0.0
+	if !oldest.IsZero() {
+		age = since(oldest)
+	}
+	parked, err := count(flow.Parked)
+	if err != nil {
+		return
+	}
+	m.waiting.WithLabelValues(name).Set(float64(waiting))
+	m.parked.WithLabelValues(name).Set(float64(parked))
+	m.oldest.WithLabelValues(name).Set(age)
+}

@@ -1,0 +1,311 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/spf13/cobra"
+
+	"github.com/dermgate/dermgate/gateway/config"
+	"github.com/dermgate/dermgate/gateway/flow"
+	"github.com/dermgate/dermgate/mapping/issue"
+)
+
+// operator talks to the admin listener of a running gateway, and to nothing else.
+type operator struct {
+	std               stdio
+	server, token     string
+	caFile, cert, key string
+	reason            string
+	asJSON            bool
+}
+
+// flags adds what every operation needs.
+func (o *operator) flags(c *cobra.Command, acts bool) *cobra.Command {
+	c.Flags().StringVar(&o.server, "server", "http://127.0.0.1:8081", "admin listener of the gateway")
+	c.Flags().StringVar(&o.token, "token", os.Getenv("GATEWAY_TOKEN"), "bearer token (default: $GATEWAY_TOKEN)")
+	c.Flags().StringVar(&o.caFile, "ca-file", "", "authority of the gateway's certificate")
+	c.Flags().StringVar(&o.cert, "cert-file", "", "client certificate")
+	c.Flags().StringVar(&o.key, "key-file", "", "key of the client certificate")
+	if acts {
+		c.Flags().StringVar(&o.reason, "reason", "", "why: it is kept with your name")
+		_ = c.MarkFlagRequired("reason")
+	} else {
+		c.Flags().BoolVar(&o.asJSON, "json", false, "JSON instead of a table")
+	}
+	return c
+}
+
+// operatorVerbs are the operations against a running gateway.
+func operatorVerbs(std stdio) []*cobra.Command {
+	verbs := []*cobra.Command{casesVerb(std), traceVerb(std), parkedVerb(std), resolveVerb(std)}
+	for _, v := range []struct{ name, short, example string }{
+		{"release", "let a held request, or its photos, go", "gateway release CASE --reason 'consent recorded'"},
+		{"discard", "give up a parked delivery", "gateway discard DELIVERY --reason 'sent by hand'"},
+	} {
+		verbs = append(verbs, actVerb(std, v.name, v.short, v.example))
+	}
+	return append(verbs, replayVerb(std), redirectVerb(std), pauseVerb(std, "pause"), pauseVerb(std, "resume"))
+}
+
+func casesVerb(std stdio) *cobra.Command {
+	o := &operator{std: std}
+	var open bool
+	c := &cobra.Command{Use: "cases", Short: "list the cases, newest change first", Example: "  gateway cases --open", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			var out struct {
+				Cases []struct {
+					ID, Kind, State, Urgency, Organisation string
+					Changed                                time.Time
+				} `json:"cases"`
+			}
+			raw, err := o.call(cmd.Context(), http.MethodPost, "/api/v1/cases/search", map[string]any{"open": open}, &out)
+			if err != nil || o.asJSON {
+				return o.raw(raw, err)
+			}
+			w := tabwriter.NewWriter(std.out, 2, 8, 2, ' ', 0)
+			fmt.Fprintln(w, "CASE\tKIND\tSTATE\tURGENCY\tASKED BY\tCHANGED")
+			for _, k := range out.Cases {
+				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", k.ID, k.Kind, k.State, k.Urgency, k.Organisation, k.Changed.Format(time.DateTime))
+			}
+			return w.Flush()
+		}}
+	c.Flags().BoolVar(&open, "open", false, "only those that have not ended")
+	return o.flags(c, false)
+}
+
+func traceVerb(std stdio) *cobra.Command {
+	o := &operator{std: std}
+	c := &cobra.Command{Use: "trace CASE", Short: "the story of a case, and what is on its way", Example: "  gateway trace 07c1d2e3-…", Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			var out struct {
+				ID, Kind, State, Urgency string
+				Story                    []flow.Event
+				Deliveries               []struct {
+					ID, To, What, State string
+					Attempt             int
+					Cause               *issue.Issue
+				}
+			}
+			raw, err := o.call(cmd.Context(), http.MethodGet, "/api/v1/cases/"+url.PathEscape(args[0]), nil, &out)
+			if err != nil || o.asJSON {
+				return o.raw(raw, err)
+			}
+			fmt.Fprintf(std.out, "%s  %s  %s  %s\n", out.ID, out.Kind, out.State, out.Urgency)
+			for _, e := range out.Story {
+				fmt.Fprintf(std.out, "  %s  %-10s %s\n", e.At.Format("2006-01-02 15:04:05.000"), e.What, e.Text)
+			}
+			for _, d := range out.Deliveries {
+				fmt.Fprintf(std.out, "  delivery %s  %s to %s: %s, attempt %d%s\n", d.ID, d.What, d.To, d.State, d.Attempt, why(d.Cause))
+			}
+			return nil
+		}}
+	return o.flags(c, false)
+}
+
+func why(i *issue.Issue) string {
+	if i == nil {
+		return ""
+	}
+	return " (" + i.Error() + ")"
+}
+
+func parkedVerb(std stdio) *cobra.Command {
+	o := &operator{std: std}
+	c := &cobra.Command{Use: "parked", Short: "deliveries that wait for a person", Example: "  gateway parked", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			var out struct {
+				Deliveries []struct {
+					ID, Case, To, What string
+					Attempt            int
+					Created            time.Time
+					Cause              *issue.Issue
+				}
+			}
+			raw, err := o.call(cmd.Context(), http.MethodGet, "/api/v1/deliveries?state=parked", nil, &out)
+			if err != nil || o.asJSON {
+				return o.raw(raw, err)
+			}
+			w := tabwriter.NewWriter(std.out, 2, 8, 2, ' ', 0)
+			fmt.Fprintln(w, "DELIVERY\tCASE\tTO\tWHAT\tSINCE\tCAUSE")
+			for _, d := range out.Deliveries {
+				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", d.ID, d.Case, d.To, d.What, d.Created.Format(time.DateTime), strings.Trim(why(d.Cause), " ()"))
+			}
+			return w.Flush()
+		}}
+	return o.flags(c, false)
+}
+
+// actVerb is an act on one case or delivery that needs nothing but a reason.
+func actVerb(std stdio, verb, short, example string) *cobra.Command {
+	o := &operator{std: std}
+	c := &cobra.Command{Use: verb + " ID", Short: short, Example: "  " + example, Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			what := "deliveries"
+			if verb == "release" {
+				what = "cases"
+			}
+			return o.act(cmd.Context(), what, args[0], verb, nil)
+		}}
+	return o.flags(c, true)
+}
+
+func replayVerb(std stdio) *cobra.Command {
+	o := &operator{std: std}
+	var to string
+	var translate bool
+	c := &cobra.Command{Use: "replay ID", Short: "send a parked delivery again: the same bytes under the same key", Example: "  gateway replay DELIVERY --reason 'EPR is back'", Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			more := map[string]any{}
+			if to != "" {
+				more["to"] = to
+			}
+			if translate {
+				more["translate"] = true
+			}
+			return o.act(cmd.Context(), "deliveries", args[0], "replay", more)
+		}}
+	c.Flags().StringVar(&to, "to", "", "to another destination")
+	c.Flags().BoolVar(&translate, "translate", false, "translate the message again first")
+	return o.flags(c, true)
+}
+
+func redirectVerb(std stdio) *cobra.Command {
+	o := &operator{std: std}
+	var to string
+	c := &cobra.Command{Use: "redirect ID --to DEST", Short: "send a parked delivery to another destination", Example: "  gateway redirect DELIVERY --to epr2 --reason 'EPR moved'", Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return o.act(cmd.Context(), "deliveries", args[0], "redirect", map[string]any{"to": to})
+		}}
+	c.Flags().StringVar(&to, "to", "", "destination")
+	_ = c.MarkFlagRequired("to")
+	return o.flags(c, true)
+}
+
+func resolveVerb(std stdio) *cobra.Command {
+	o := &operator{std: std}
+	var ubrn string
+	var not bool
+	c := &cobra.Command{Use: "resolve ID --ubrn N | --not-created", Short: "say what became of a create whose answer was lost", Example: "  gateway resolve DELIVERY --ubrn 000000070000 --reason 'seen in e-RS'", Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			more := map[string]any{}
+			if ubrn != "" {
+				more["ubrn"] = ubrn
+			}
+			if not {
+				more["not_created"] = true
+			}
+			return o.act(cmd.Context(), "deliveries", args[0], "resolve", more)
+		}}
+	c.Flags().StringVar(&ubrn, "ubrn", "", "it was created, under this number")
+	c.Flags().BoolVar(&not, "not-created", false, "it was not created")
+	return o.flags(c, true)
+}
+
+func pauseVerb(std stdio, verb string) *cobra.Command {
+	o := &operator{std: std}
+	c := &cobra.Command{Use: verb + " DEST", Short: verb + " a destination", Example: "  gateway " + verb + " epr --reason 'EPR upgrade'", Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return o.act(cmd.Context(), "destinations", args[0], verb, nil)
+		}}
+	return o.flags(c, true)
+}
+
+// act posts a decision; a new key makes two runs of the command two acts, and one run one act however
+// often its request is repeated on the way.
+func (o *operator) act(ctx context.Context, what, id, verb string, more map[string]any) error {
+	body := map[string]any{"reason": o.reason}
+	for k, v := range more {
+		body[k] = v
+	}
+	_, err := o.call(ctx, http.MethodPost, "/api/v1/"+what+"/"+url.PathEscape(id)+"/"+verb, body, nil)
+	if err == nil {
+		fmt.Fprintln(o.std.err, "done")
+	}
+	return err
+}
+
+func (o *operator) raw(b []byte, err error) error {
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(o.std.out, "%s\n", b)
+	return err
+}
+
+// call makes one request and reads its JSON answer; a refusal becomes an error with the server's words.
+func (o *operator) call(ctx context.Context, method, path string, body any, out any) ([]byte, error) {
+	client, err := o.client()
+	if err != nil {
+		return nil, err
+	}
+	var payload io.Reader
+	if body != nil {
+		b, err := json.Marshal(body)
+		if err != nil {
+			return nil, err
+		}
+		payload = bytes.NewReader(b)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, strings.TrimRight(o.server, "/")+path, payload)
+	if err != nil {
+		return nil, errUsage{fmt.Errorf("--server %s: %w", o.server, err)}
+	}
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("Idempotency-Key", uuid.NewString())
+	if o.token != "" {
+		req.Header.Set("Authorization", "Bearer "+o.token)
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		return nil, fmt.Errorf("no gateway answers at %s: is it running? (%w)", o.server, err)
+	}
+	defer resp.Body.Close()
+	answer, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return nil, err
+	}
+	if resp.StatusCode >= 300 {
+		return nil, fmt.Errorf("refused (%d): %s", resp.StatusCode, diagnostics(answer))
+	}
+	if out == nil {
+		return answer, nil
+	}
+	return answer, json.Unmarshal(answer, out)
+}
+
+// diagnostics takes the words out of an OperationOutcome.
+func diagnostics(b []byte) string {
+	var o struct {
+		Issue []struct{ Diagnostics string }
+	}
+	if err := json.Unmarshal(b, &o); err != nil || len(o.Issue) == 0 {
+		return "no reason given"
+	}
+	return o.Issue[0].Diagnostics
+}
+
+func (o *operator) client() (*http.Client, error) {
+	if o.caFile == "" && o.cert == "" {
+		return &http.Client{Timeout: time.Minute}, nil
+	}
+	if (o.cert == "") != (o.key == "") {
+		return nil, errUsage{errors.New("--cert-file and --key-file go together")}
+	}
+	conf, err := clientTLS(&config.ClientTLS{CAFile: o.caFile, CertFile: o.cert, KeyFile: o.key})
+	if err != nil {
+		return nil, err
+	}
+	return &http.Client{Timeout: time.Minute, Transport: &http.Transport{TLSClientConfig: conf}}, nil
+}

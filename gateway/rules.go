@@ -1,0 +1,95 @@
+package main
+
+import (
+	"fmt"
+	"os"
+
+	"github.com/dermgate/dermgate/gateway/config"
+	"github.com/dermgate/dermgate/gateway/flow"
+	"github.com/dermgate/dermgate/mapping"
+	"github.com/dermgate/dermgate/mapping/hl7"
+	"github.com/dermgate/dermgate/mapping/image"
+)
+
+// sourceRules turns the configuration of a source into what the flow needs to know of it.
+func sourceRules(c *config.Config, s config.Source) (flow.SourceRules, error) {
+	r := flow.SourceRules{
+		Name: s.Name, Organisation: s.Organisation, App: s.Sender.App, Facility: s.Sender.Facility, Charset: s.Charset, Processing: s.Processing,
+		Checks: flow.Checks{Consent: check(s.Checks.Consent), Images: check(s.Checks.Images), NHSNumber: check(s.Checks.NHSNumber), Photo: check(s.Checks.Photo)},
+		Limits: image.Limits{Bytes: c.Limits.PhotoBytes, Pixels: c.Limits.PhotoPixels}, Attachments: c.Limits.Attachments,
+	}
+	for _, carries := range s.Carries {
+		r.Requests = r.Requests || carries == config.Requests
+		r.Answers = r.Answers || carries == config.Answers
+	}
+	var err error
+	if k := s.KindOfCase; k != nil {
+		r.Kind = mapping.KindRule{Advice: k.Advice, Referral: k.Referral}
+		if r.Kind.From, err = hl7.ParsePath(k.From); err != nil {
+			return r, err
+		}
+	}
+	if u := s.Urgency; u != nil {
+		r.Urgency = mapping.UrgencyRule{TwoWeekWait: u.TwoWeekWait, Urgent: u.Urgent, Routine: u.Routine}
+		if r.Urgency.From, err = hl7.ParsePath(u.From); err != nil {
+			return r, err
+		}
+	}
+	for _, p := range s.Repeat.Ignore {
+		path, err := hl7.ParsePath(p)
+		if err != nil {
+			return r, err
+		}
+		r.Ignore = append(r.Ignore, path)
+	}
+	return r, nil
+}
+
+func check(c config.Check) flow.Check {
+	if c == config.Strictly {
+		return flow.Require
+	}
+	return flow.Check(c)
+}
+
+// pollOf names the internal destination that asks a channel for news.
+func pollOf(destination string) string { return destination + "~poll" }
+
+// endpoint turns the configuration of a destination into what the flow renders for.
+func endpoint(c *config.Config, d config.Destination) (flow.Endpoint, error) {
+	e := flow.Endpoint{Name: d.Name, Message: d.Message, Answer: d.Answer, Version: d.Version, App: d.Receiver.App, Facility: d.Receiver.Facility,
+		Charset: d.Charset, PhotoBytes: d.PhotoBytes, RoutingPlan: d.RoutingPlan}
+	switch d.Kind {
+	case config.MLLP:
+		e.Kind = flow.ToMLLP
+	case config.FHIR:
+		e.Kind = flow.ToFHIR
+	case config.ERS:
+		e.Kind, e.Poll, e.PollEvery = flow.ToERS, pollOf(d.Name), d.Poll
+	case config.Notify:
+		e.Kind = flow.ToNotify
+		notices, err := notices(d.Templates)
+		if err != nil {
+			return e, err
+		}
+		e.Templates = notices
+	default:
+		return e, fmt.Errorf("destination %s: kind %s cannot be delivered to by this version", d.Name, d.Kind)
+	}
+	return e, nil
+}
+
+func notices(folder string) (*flow.Notices, error) {
+	if folder == "" {
+		return flow.LoadNotices(nil)
+	}
+	return flow.LoadNotices(os.DirFS(folder))
+}
+
+func routes(c *config.Config) []flow.Route {
+	out := make([]flow.Route, len(c.Routes))
+	for i, r := range c.Routes {
+		out[i] = flow.Route{When: flow.When(r.When), To: r.To}
+	}
+	return out
+}

@@ -1,0 +1,103 @@
+package mapping
+
+import (
+	"time"
+
+	"github.com/dermgate/dermgate/mapping/fhir"
+	"github.com/dermgate/dermgate/mapping/hl7"
+	"github.com/dermgate/dermgate/mapping/image"
+	"github.com/dermgate/dermgate/mapping/issue"
+)
+
+// Options are what is known of a source beforehand.
+type Options struct {
+	Source  string         // configured name of the source; part of every derived id
+	Charset string         // table 0211 name to read with when MSH-18 is absent
+	Zone    *time.Location // of times without offset; nil: UTC
+	Kind    KindRule
+	Urgency UrgencyRule
+	Limits  image.Limits // of each file
+	Trace   bool         // record which leaf and rule each element comes from
+	Files   FilesMode
+}
+
+// KindRule says where a source states whether a request asks for advice or refers the patient, and in which
+// words. Nothing else decides it: a referral mistaken for advice stops the patient's clocks.
+type KindRule struct {
+	From             hl7.Path // zero: this source states it nowhere, so every request is refused
+	Advice, Referral []string
+}
+
+// UrgencyRule says where a source states the e-RS urgency, and in which words. What it does not list, and
+// an absent value, give no urgency code: none is ever assumed.
+type UrgencyRule struct {
+	From                         hl7.Path
+	TwoWeekWait, Urgent, Routine []string
+}
+
+// FilesMode is where the bytes of a file go.
+type FilesMode uint8
+
+const (
+	FilesByHash FilesMode = iota // the attachment names them by urn:sha-256:…; Result.Files holds them
+	FilesInline                  // the attachment holds them too
+)
+
+// Result is a message translated.
+type Result struct {
+	Bundle   *fhir.Bundle
+	Issues   issue.List // an error issue: the sender is to be refused
+	Files    []File
+	Unmapped []hl7.Path // valued leaves that no rule read and no rule ignores
+	Leaves   Count
+	Trace    *Trace // nil unless asked for
+
+	run *run // what is given back by Release
+}
+
+// Count is the loss account of a message: Valued = Mapped + Ignored + Unmapped, in leaves.
+type Count struct{ Valued, Mapped, Ignored, Unmapped int }
+
+// File is a file that travelled in the message.
+type File struct {
+	Where   string       // "OBX[2]-5[1].5"
+	SHA256  string       // hex, of Bytes
+	Bytes   []byte       // decoded
+	Facts   image.Facts  // what the bytes themselves say
+	Element fhir.Element // the Media or DocumentReference that names it
+}
+
+// Trace tells where the elements of a Bundle come from, and what was left.
+type Trace struct {
+	Elements []TracedElement `json:"elements"`
+	Unmapped []string        `json:"unmapped"`
+	Ignored  []IgnoredLeaf   `json:"ignored"`
+}
+
+// TracedElement is one written element: its path in its resource, the leaves it was made from, the rule.
+type TracedElement struct {
+	Path string   `json:"path"` // "Patient.identifier[0].value"
+	From []string `json:"value_from"`
+	Rule string   `json:"rule"` // "maps/segments/PID[Patient].yaml:12:3"
+}
+
+// IgnoredLeaf is a valued leaf left out on purpose.
+type IgnoredLeaf struct {
+	Path   string `json:"path"`
+	Reason string `json:"reason"`
+}
+
+// Party is an HL7 application and its facility.
+type Party struct{ App, Facility string }
+
+// Out is what a message to be written needs beyond its content.
+type Out struct {
+	Message          string // "RRI_I12", "ORU_R01" or "REF_I12": the message map Bundle[…]
+	Version          string // MSH-12; "2.4" when empty
+	ControlID        string // MSH-10
+	At               time.Time
+	Sender, Receiver Party
+	Charset          string         // MSH-18, table 0211; empty: UNICODE UTF-8
+	Zone             *time.Location // times are written as local time there with its offset; nil: UTC
+	Files            func(sha256 string) ([]byte, error)
+}

@@ -1,0 +1,485 @@
+package mapping
+
+import (
+	"maps"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/dermgate/dermgate/mapping/fhir"
+	"github.com/dermgate/dermgate/mapping/hl7"
+	"github.com/dermgate/dermgate/mapping/issue"
+)
+
+// compiler turns map files into what runs. Each map is compiled when first used; a map that nothing uses is
+// compiled too, so that its faults show.
+type compiler struct {
+	faults   *faults
+	schema   *fhir.Schema
+	names    *names
+	tables   map[string]*table
+	exprs    *exprs
+	sources  map[string]*source
+	programs map[string]*program // into FHIR
+	reversed map[string]*reverse // out of FHIR
+	used     map[string]bool     // maps that some other map uses
+	shapes   map[*program]*shape
+}
+
+func keys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
+
+// isSegment tells a segment's name from a resource's or data type's.
+func isSegment(name string) bool {
+	return len(name) == 3 && strings.ToUpper(name) == name && hl7.LookupSegment(name)
+}
+
+// isDatatype tells an HL7 data type's name.
+func isDatatype(name string) bool {
+	_, ok := hl7.LookupDatatype(name)
+	return ok
+}
+
+// fhirType finds a resource or data type; a fault when there is none.
+func (c *compiler) fhirType(t text) (*fhir.Type, bool) {
+	if typ, ok := c.schema.Resource(t.s); ok {
+		return typ, true
+	}
+	if typ, ok := c.schema.Datatype(t.s); ok {
+		return typ, true
+	}
+	c.faults.add(t.at, "no FHIR R4 type %s%s", t.s, meant(t.s, c.schema.ResourceNames()))
+	return nil, false
+}
+
+// program gives the compiled map of a name; a fault at the place that asked when there is none.
+func (c *compiler) program(t text) *program {
+	c.used[t.s] = true
+	if p, ok := c.programs[t.s]; ok {
+		return p
+	}
+	s, ok := c.sources[t.s]
+	if !ok || s.to == "" || len(s.tables) > 0 {
+		c.faults.add(t.at, "no map %s%s", t.s, meant(t.s, keys(c.sources)))
+		return nil
+	}
+	return c.compile(s)
+}
+
+// compile compiles a segment or data type map into FHIR.
+func (c *compiler) compile(s *source) *program {
+	if p, ok := c.programs[s.name.s]; ok {
+		return p
+	}
+	p := &program{src: s}
+	c.programs[s.name.s] = p // before its rules: a map may use itself
+	typ, ok := c.fhirType(text{s.to, s.name.at.plus(len(s.from) + 1)})
+	if !ok {
+		return p
+	}
+	p.typ = typ
+	sh := newShape(typ)
+	c.shapes[p] = sh
+	lex := c.lexicon(s)
+	for _, src := range s.rules {
+		if r := c.rule(src, s, sh, lex); r != nil {
+			p.rules = append(p.rules, r)
+		}
+	}
+	for _, src := range s.checks {
+		if k := c.check(src, s, lex); k != nil {
+			p.checks = append(p.checks, k)
+		}
+	}
+	p.slots = len(sh.slots)
+	c.shadows(s)
+	if typ.Kind == fhir.Complex {
+		c.complete(s, sh, nil)
+	}
+	return p
+}
+
+// lexicon gives what expressions of a map may name.
+func (c *compiler) lexicon(s *source) lexicon {
+	lex := lexicon{fixed: given}
+	if isSegment(s.from) || s.from == "" || s.to == "" {
+		lex.places = segmentPlace
+		lex.find = func(word string) (variable, string) {
+			p, why := segmentAt(word)
+			return p.variable(strings.Contains(word, "[*]")), why
+		}
+		return lex
+	}
+	lex.places = datatypePlace
+	lex.find = func(word string) (variable, string) {
+		if !strings.HasPrefix(word, s.from+".") {
+			return variable{}, ""
+		}
+		p, why := datatypeAt(s.from, word)
+		return p.variable(false), why
+	}
+	return lex
+}
+
+// given are the names that every expression into FHIR may use beside places.
+var given = map[string]variable{
+	"source":      {text: func(s *scope) string { return s.run.o.Source }},
+	"kind":        {text: func(s *scope) string { return s.run.kind.value }, mark: func(s *scope) { s.run.use(s.run.m.Get(s.run.o.Kind.From), s.run.o.Kind.From) }},
+	"urgency":     {text: func(s *scope) string { return s.run.urgency.value }, mark: func(s *scope) { s.run.use(s.run.m.Get(s.run.o.Urgency.From), s.run.o.Urgency.From) }},
+	"file":        {text: func(s *scope) string { return s.run.file(s).kind }},
+	"owner":       {text: func(s *scope) string { return s.run.m.Segment(s.run.m.Owner(s.seg.Index())).Name() }},
+	"messageHash": {text: func(s *scope) string { return s.run.sha() }},
+	"mapDigest":   {text: func(s *scope) string { return s.run.set.digest }},
+}
+
+// place compiles the FROM of a rule or a check's place.
+func (c *compiler) place(t text, s *source) (*place, bool) {
+	var p place
+	var why string
+	if isSegment(s.from) || s.to == "" {
+		p, why = segmentAt(t.s)
+	} else {
+		p, why = datatypeAt(s.from, t.s)
+	}
+	if why != "" {
+		c.faults.add(t.at, "%s", why)
+		return nil, false
+	}
+	if s.each.s != "" && s.each.s == p.segment+"-"+strconv.Itoa(p.field) {
+		p.repeats = false // the map is about one repetition
+	}
+	return &p, true
+}
+
+func (c *compiler) rule(src srcRule, s *source, sh *shape, lex lexicon) *rule {
+	r := &rule{pos: src.from.at}
+	ok := true
+	if inner, computed := strings.CutPrefix(src.from.s, "("); computed && strings.HasSuffix(inner, ")") {
+		r.value = c.exprs.value(text{strings.TrimSuffix(inner, ")"), src.from.at.plus(1)}, lex)
+		ok = r.value != nil
+	} else {
+		r.from, ok = c.place(src.from, s)
+	}
+	if src.when.s != "" {
+		r.when = c.exprs.condition(src.when, lex)
+		ok = ok && r.when != nil
+	}
+	to, found := c.target(src.to, sh)
+	if !found || !ok {
+		return nil
+	}
+	r.to = to
+	if !c.how(r, src) {
+		return nil
+	}
+	if r.from != nil && r.from.repeats && to.slot >= 0 && !r.join {
+		c.faults.add(src.from.at, "%s repeats and %s holds one: say which, such as %s", src.from.s, src.to.s, firstOf(r.from))
+		return nil
+	}
+	c.constants(r, src, sh)
+	r.missing = c.missing(src.missing)
+	if r.value != nil && r.value.constant {
+		c.allowed(text{r.value.str(nil), src.from.at}, to.def)
+	}
+	c.fills(r, src, sh)
+	return r
+}
+
+func firstOf(p *place) string {
+	q := *p
+	out := q.segment + "-" + strconv.Itoa(q.field) + "[1]"
+	for _, n := range []int{q.comp, q.sub} {
+		if n > 0 {
+			out += "." + strconv.Itoa(n)
+		}
+	}
+	return out
+}
+
+// fills notes which elements the rule writes, and whether always.
+func (c *compiler) fills(r *rule, src srcRule, sh *shape) {
+	sh.filled[r.to.top] = true
+	if r.when == nil && r.value != nil && r.value.constant {
+		sh.sure[r.to.top] = true
+	}
+}
+
+func (c *compiler) missing(t text) *missing {
+	switch t.s {
+	case "":
+		return nil
+	case "error":
+		return &missing{issue.Error}
+	case "warning":
+		return &missing{issue.Warning}
+	}
+	c.faults.add(t.at, "missing is error or warning%s", meant(t.s, []string{"error", "warning"}))
+	return nil
+}
+
+// constants compiles what is set beside a rule's value.
+func (c *compiler) constants(r *rule, src srcRule, sh *shape) {
+	if len(src.set) == 0 {
+		return
+	}
+	base := r.to.def.Type
+	if base.Kind == fhir.Primitive {
+		base = sh.typ
+		if n := len(r.to.way); n > 0 {
+			base = r.to.way[n-1].def.Type
+		}
+	}
+	inner := newShape(base)
+	for _, k := range src.set {
+		to, ok := c.target(k[0], inner)
+		if !ok {
+			continue
+		}
+		value := k[1]
+		if uri, named := strings.CutPrefix(value.s, "$"); named {
+			if value.s, ok = c.system(text{uri, value.at}); !ok {
+				continue
+			}
+		}
+		if to.def.Type.Kind != fhir.Primitive {
+			c.faults.add(k[0].at, "%s is a %s: a constant is one value", k[0].s, to.def.Type.Name)
+			continue
+		}
+		c.allowed(value, to.def)
+		r.set = append(r.set, constant{to, value.s})
+		if base == sh.typ {
+			sh.filled[to.top] = true
+		}
+	}
+	r.slots = len(inner.slots)
+}
+
+// allowed checks a code of a map against its element's required binding.
+func (c *compiler) allowed(t text, d *fhir.ElementDef) {
+	if !d.Allows(t.s) {
+		c.faults.add(t.at, "%q is not a code of the required value set of %s%s", t.s, d.Name, oneOf(t.s, d.Binding.Codes))
+	}
+}
+
+func oneOf(code string, codes []string) string {
+	if near := meant(code, codes); near != "" {
+		return near
+	}
+	if len(codes) > 12 {
+		return ""
+	}
+	return "; want one of " + strings.Join(codes, ", ")
+}
+
+// how compiles the HOW of a rule and holds it against both ends.
+func (c *compiler) how(r *rule, src srcRule) bool {
+	how, typ := src.how.s, r.to.def.Type
+	switch {
+	case strings.HasPrefix(how, "table(") && strings.HasSuffix(how, ")"):
+		return c.tableHow(r, src, strings.TrimSuffix(strings.TrimPrefix(how, "table("), ")"))
+	case strings.Contains(how, "["):
+		return c.mapHow(r, src)
+	}
+	switch how {
+	case "lines":
+		r.join, r.write = true, joined
+		return c.typed(src.how, r.to.def, "string", "markdown") && c.placedOnly(r, src)
+	case "file":
+		r.write = attach
+		return c.typed(src.how, r.to.def, "Attachment") && c.placedOnly(r, src)
+	case "width":
+		r.write = pixels(width)
+		return c.typed(src.how, r.to.def, "positiveInt", "unsignedInt", "integer")
+	case "height":
+		r.write = pixels(height)
+		return c.typed(src.how, r.to.def, "positiveInt", "unsignedInt", "integer")
+	case "system":
+		t, ok := c.table(text{"CodingSystem", src.how.at})
+		r.write = primitive(codingSystem(t), false)
+		return ok && c.typed(src.how, r.to.def, "uri")
+	}
+	convert, ok := conversions[how]
+	if !ok {
+		known := append(keys(conversions), "lines", "file", "width", "height", "system")
+		c.faults.add(src.how.at, "no conversion, table(…) or map %s%s", how, meant(how, known))
+		return false
+	}
+	if !c.typed(src.how, r.to.def, how) {
+		return false
+	}
+	if bound(r.to.def) && (r.value == nil || !r.value.constant) {
+		c.faults.add(src.how.at, "%s takes only the codes of its required value set: use table(…)", r.to.def.Name)
+		return false
+	}
+	if r.from != nil && !leads(how) && composite(r.from.datatype) {
+		c.faults.add(src.from.at, "%s is a %s, not a single value: name a component, or a map such as %s[%s]", src.from.s, r.from.datatype, r.from.datatype, typ.Name)
+		return false
+	}
+	r.write = primitive(convert, (leads(how) || how == "code") && r.from != nil && r.from.comp == 0)
+	return true
+}
+
+// composite tells a data type of several components.
+func composite(datatype string) bool {
+	list, known := hl7.LookupDatatype(datatype)
+	return known && len(list) > 1 && datatype != "TS"
+}
+
+// typed holds the type that a HOW gives against the element's.
+func (c *compiler) typed(how text, d *fhir.ElementDef, gives ...string) bool {
+	typ := d.Type
+	if slices.Contains(gives, typ.Name) || bound(d) && slices.Contains(gives, "code") {
+		return true
+	}
+	c.faults.add(how.at, "%s gives %s, and the element is %s", how.s, strings.Join(gives, " or "), typ.Name)
+	return false
+}
+
+func (c *compiler) placedOnly(r *rule, src srcRule) bool {
+	if r.from != nil {
+		return true
+	}
+	c.faults.add(src.how.at, "%s reads a place, not a computed value", src.how.s)
+	return false
+}
+
+func (c *compiler) table(t text) (*table, bool) {
+	found, ok := c.tables[t.s]
+	if !ok {
+		c.faults.add(t.at, "no table %s%s", t.s, meant(t.s, keys(c.tables)))
+		return nil, false
+	}
+	found.used = true
+	return found, true
+}
+
+func (c *compiler) tableHow(r *rule, src srcRule, name string) bool {
+	t, ok := c.table(text{name, src.how.at.plus(len("table("))})
+	if !ok {
+		return false
+	}
+	switch typ := r.to.def.Type; {
+	case typ.Name == "CodeableConcept" || typ.Name == "Coding":
+		if t.system == "" {
+			c.faults.add(src.how.at, "table %s needs system: to give a %s", name, typ.Name)
+			return false
+		}
+		r.write = tabled(t, typ.Name)
+	case typ.Kind == fhir.Primitive:
+		r.write = tabled(t, "")
+		for _, code := range t.list {
+			c.allowed(code.to, r.to.def)
+		}
+		if t.otherwise != "" {
+			c.allowed(text{t.otherwise, t.at}, r.to.def)
+		}
+	default:
+		c.faults.add(src.how.at, "a table gives a code, and the element is a %s", typ.Name)
+		return false
+	}
+	return true
+}
+
+func (c *compiler) mapHow(r *rule, src srcRule) bool {
+	p := c.program(src.how)
+	if p == nil || p.typ == nil {
+		return false
+	}
+	from := p.src.from
+	if isSegment(from) {
+		c.faults.add(src.how.at, "%s reads a whole segment: list it under resources", src.how.s)
+		return false
+	}
+	if p.typ != r.to.def.Type {
+		c.faults.add(src.how.at, "%s gives %s, and %s is %s", src.how.s, p.typ.Name, src.to.s, r.to.def.Type.Name)
+		return false
+	}
+	if r.from == nil {
+		c.faults.add(src.how.at, "%s reads a place, not a computed value", src.how.s)
+		return false
+	}
+	if !reads(from, r.from.datatype) {
+		c.faults.add(src.how.at, "%s reads %s, and %s is %s", src.how.s, from, src.from.s, r.from.datatype)
+		return false
+	}
+	r.write = mapped(p)
+	return true
+}
+
+// shadows finds rules that can never write, because an earlier one always has.
+func (c *compiler) shadows(s *source) {
+	type seen struct{ from, when string }
+	first := map[string][]seen{}
+	for _, r := range s.rules {
+		for _, before := range first[r.to.s] {
+			constant := before.when == "" && literalRule.MatchString(before.from)
+			if constant || before.from == r.from.s && (before.when == "" || before.when == r.when.s) {
+				if c.single(s, r.to) {
+					c.faults.add(r.from.at, "this rule never writes: an earlier one always fills %s", r.to.s)
+					break
+				}
+			}
+		}
+		first[r.to.s] = append(first[r.to.s], seen{r.from.s, r.when.s})
+	}
+}
+
+// literalRule is a FROM that is one string literal.
+var literalRule = regexp.MustCompile(`^\("[^"]*"\)$`)
+
+// single tells whether a target of a map holds one value.
+func (c *compiler) single(s *source, to text) bool {
+	quiet := &compiler{faults: &faults{}, schema: c.schema, names: c.names}
+	typ, ok := quiet.fhirType(text{s.to, s.name.at})
+	if !ok {
+		return false
+	}
+	t, ok := quiet.target(to, newShape(typ))
+	return ok && t.slot >= 0
+}
+
+// check compiles a condition that means trouble.
+func (c *compiler) check(src srcCheck, s *source, lex lexicon) *check {
+	p, ok := c.place(src.place, s)
+	when := c.exprs.condition(src.when, lex)
+	if !ok || when == nil {
+		return nil
+	}
+	k := &check{place: *p, when: when, issue: issue.Issue{Kind: issue.Value, Text: src.text.s}}
+	switch src.severity.s {
+	case "", "error":
+	case "warning":
+		k.issue.Severity = issue.Warning
+	default:
+		c.faults.add(src.severity.at, "severity is error or warning%s", meant(src.severity.s, []string{"error", "warning"}))
+	}
+	if src.kind.s != "" {
+		k.issue.Kind = issue.Kind(src.kind.s)
+		if !slices.Contains(issue.Kinds(), k.issue.Kind) {
+			c.faults.add(src.kind.at, "no kind of issue %s", src.kind.s)
+		}
+	}
+	return k
+}
+
+// complete reports required elements that no rule, link or constant can fill.
+func (c *compiler) complete(s *source, sh *shape, also map[string]bool) {
+	for _, d := range sh.typ.Elements {
+		if d.Min == 0 || also[d.Name] || sh.filled[d.Name] || d.Choice != "" && filledChoice(sh, d.Choice) {
+			continue
+		}
+		c.faults.add(s.name.at, "%s.%s is required and no rule fills it", sh.typ.Name, d.Name)
+	}
+}
+
+func filledChoice(sh *shape, choice string) bool {
+	for _, d := range sh.typ.Choices(choice) {
+		if sh.filled[d.Name] {
+			return true
+		}
+	}
+	return false
+}
+
+// bound tells an element that takes only the codes of a required value set.
+func bound(d *fhir.ElementDef) bool { return d.Binding != nil }

@@ -1,0 +1,294 @@
+package mapping
+
+import (
+	"regexp"
+	"strings"
+
+	"cel.dev/cel-go/cel"
+	"cel.dev/cel-go/common/types"
+	"cel.dev/cel-go/common/types/ref"
+	"cel.dev/cel-go/ext"
+)
+
+// expr is a compiled CEL expression. What the maps mostly write (comparisons, and/or/not, membership, our
+// own functions) is lowered to Go closures; anything else runs in CEL under costLimit.
+type expr struct {
+	str      func(*scope) string // of a text expression
+	yes      func(*scope) bool   // of a condition
+	reads    []variable          // what it looks at
+	constant bool                // the same for every message
+}
+
+// carried counts the single places an expression looked at as carried over: what it gave, or what it let a
+// rule write, stands for them. Lists over a whole message are not: most of it decided nothing.
+func (e *expr) carried(s *scope) {
+	for _, v := range e.reads {
+		if v.mark != nil && !v.list {
+			v.mark(s)
+		}
+	}
+}
+
+// costLimit bounds one evaluation in CEL's own cost units; a condition over a few fields costs under 100.
+const costLimit = 10_000
+
+// variable is a name an expression may use: a text, or a list of texts.
+type variable struct {
+	name  string
+	list  bool
+	text  func(*scope) string
+	texts func(*scope) []string
+	mark  func(*scope) // notes the places read as carried over; nil when there is no place
+	place string       // as the map writes it; "" when there is no place
+}
+
+// lexicon gives the names an expression may use where it stands.
+type lexicon struct {
+	places *regexp.Regexp                             // what looks like a place, such as PID-3.1; nil: none
+	find   func(word string) (v variable, why string) // a place; why tells what is wrong with it, "" when it is no place at all
+	fixed  map[string]variable
+}
+
+// exprs compiles the expressions of one map set.
+type exprs struct {
+	env    *cel.Env
+	faults *faults
+	tables map[string]*table
+}
+
+func newExprs(f *faults, tables map[string]*table) *exprs {
+	x := &exprs{faults: f, tables: tables}
+	options := []cel.EnvOption{ext.Strings(ext.StringsVersion(2))}
+	for _, fn := range functions {
+		options = append(options, cel.Function(fn.name, cel.Overload(fn.name+"_string", []*cel.Type{cel.StringType}, fn.celType(),
+			cel.UnaryBinding(fn.bind))))
+	}
+	options = append(options,
+		cel.Function("listed", cel.Overload("listed_string_string", []*cel.Type{cel.StringType, cel.StringType}, cel.BoolType,
+			cel.BinaryBinding(func(name, code ref.Val) ref.Val {
+				t := x.tables[string(name.(types.String))]
+				_, ok := t.lookup(string(code.(types.String)))
+				return types.Bool(ok)
+			}))))
+	env, err := cel.NewEnv(options...)
+	if err != nil {
+		panic("mapping: CEL environment: " + err.Error()) // cannot happen: the options are fixed
+	}
+	x.env = env
+	return x
+}
+
+// condition compiles an expression that must give a bool; nil when there is none or it is at fault.
+func (x *exprs) condition(t text, lex lexicon) *expr {
+	return x.compile(t, cel.BoolType, lex)
+}
+
+// value compiles an expression that must give a string.
+func (x *exprs) value(t text, lex lexicon) *expr {
+	return x.compile(t, cel.StringType, lex)
+}
+
+func (x *exprs) compile(t text, want *cel.Type, lex lexicon) *expr {
+	if t.s == "" {
+		return nil
+	}
+	code, reads, ok := x.rewrite(t, lex)
+	if !ok {
+		return nil
+	}
+	env, err := x.env.Extend(declare(reads)...)
+	if err != nil {
+		x.faults.add(t.at, "%s", err)
+		return nil
+	}
+	checked, issues := env.Compile(code)
+	if issues.Err() != nil {
+		for _, e := range issues.Errors() {
+			at := t.at
+			if e.Location.Line() == 1 {
+				at = at.plus(e.Location.Column())
+			}
+			x.faults.add(at, "%s", x.explain(e.Message, reads, lex))
+		}
+		return nil
+	}
+	if got := checked.OutputType(); !got.IsExactType(want) {
+		x.faults.add(t.at, "this expression gives %s, want %s", got, want)
+		return nil
+	}
+	e := &expr{reads: reads}
+	byName := map[string]variable{}
+	for _, v := range reads {
+		byName[v.name] = v
+	}
+	l := lowerer{vars: byName, exprs: x, at: t.at}
+	low := l.lower(checked.NativeRep().Expr())
+	if low == nil {
+		low = x.interpret(env, checked, t, byName)
+	}
+	if low == nil {
+		return nil
+	}
+	e.str, e.yes, e.constant = low.str, low.yes, len(reads) == 0
+	return e
+}
+
+// explain names the place instead of the name the place was given.
+func (x *exprs) explain(message string, reads []variable, lex lexicon) string {
+	if i := strings.Index(message, "undeclared reference to '"); i >= 0 {
+		word, _, _ := strings.Cut(message[i+len("undeclared reference to '"):], "'")
+		known := make([]string, 0, len(lex.fixed)+len(functions))
+		for name := range lex.fixed {
+			known = append(known, name)
+		}
+		for _, f := range functions {
+			known = append(known, f.name)
+		}
+		return "no variable or function " + word + meant(word, append(known, "listed"))
+	}
+	message, _, _ = strings.Cut(message, " expecting {")
+	return message
+}
+
+func declare(vars []variable) []cel.EnvOption {
+	out := make([]cel.EnvOption, len(vars))
+	for i, v := range vars {
+		typ := cel.StringType
+		if v.list {
+			typ = cel.ListType(cel.StringType)
+		}
+		out[i] = cel.Variable(v.name, typ)
+	}
+	return out
+}
+
+// rewrite gives every place a name of the same length that CEL can read (PID-3[2].1 becomes PID_3_2__1), so
+// that CEL's columns are the file's, and collects what is read.
+func (x *exprs) rewrite(t text, lex lexicon) (string, []variable, bool) {
+	code, ok := []byte(t.s), true
+	var reads []variable
+	seen := map[string]bool{}
+	note := func(v variable) {
+		if !seen[v.name] {
+			seen[v.name] = true
+			reads = append(reads, v)
+		}
+	}
+	for _, part := range outsideQuotes(t.s) {
+		if lex.places == nil {
+			break
+		}
+		for pos := part[0]; pos < part[1]; {
+			m := lex.places.FindStringIndex(t.s[pos:part[1]])
+			if m == nil {
+				break
+			}
+			from, to := pos+m[0], pos+m[1]
+			if to < len(t.s) && t.s[to] == '(' { // a method: PID-7.size()
+				to = from + max(strings.LastIndexByte(t.s[from:to], '.'), 0)
+			}
+			v, why := lex.find(t.s[from:to])
+			if why != "" {
+				x.faults.add(t.at.plus(from), "%s", why)
+				ok = false
+			}
+			if why != "" || v.text == nil && v.texts == nil { // no place: look on behind its first word
+				for pos = from; pos < part[1] && wordByte(t.s[pos]); pos++ {
+				}
+				pos = max(pos, from+1)
+				continue
+			}
+			for i := from; i < to; i++ {
+				if !wordByte(code[i]) {
+					code[i] = '_'
+				}
+			}
+			v.name = string(code[from:to])
+			note(v)
+			pos = to
+		}
+	}
+	for _, word := range identifier.FindAllString(blankQuotes(string(code)), -1) {
+		if v, known := lex.fixed[word]; known {
+			v.name = word
+			note(v)
+		}
+	}
+	return string(code), reads, ok
+}
+
+var identifier = regexp.MustCompile(`[A-Za-z_][A-Za-z0-9_]*`)
+
+func wordByte(c byte) bool {
+	return c == '_' || c >= '0' && c <= '9' || c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z'
+}
+
+// outsideQuotes gives the stretches of an expression that are not string literals.
+func outsideQuotes(s string) [][2]int {
+	var out [][2]int
+	start, quote := 0, byte(0)
+	for i := 0; i < len(s); i++ {
+		switch c := s[i]; {
+		case quote != 0 && c == '\\':
+			i++
+		case quote != 0 && c == quote:
+			quote, start = 0, i+1
+		case quote == 0 && (c == '"' || c == '\''):
+			out, quote = append(out, [2]int{start, i}), c
+		}
+	}
+	if quote == 0 {
+		out = append(out, [2]int{start, len(s)})
+	}
+	return out
+}
+
+func blankQuotes(s string) string {
+	out := []byte(strings.Repeat(" ", len(s)))
+	for _, part := range outsideQuotes(s) {
+		copy(out[part[0]:part[1]], s[part[0]:part[1]])
+	}
+	return string(out)
+}
+
+// interpret runs an expression in CEL itself.
+func (x *exprs) interpret(env *cel.Env, checked *cel.Ast, t text, vars map[string]variable) *lowered {
+	program, err := env.Program(checked, cel.CostLimit(costLimit), cel.EvalOptions(cel.OptOptimize))
+	if err != nil {
+		x.faults.add(t.at, "%s", err)
+		return nil
+	}
+	eval := func(s *scope) ref.Val {
+		v, _, err := program.Eval(&activation{s, vars})
+		if err != nil {
+			s.run.stopped(t.at)
+			return nil
+		}
+		return v
+	}
+	return &lowered{
+		str: func(s *scope) string { v, _ := eval(s).(types.String); return string(v) },
+		yes: func(s *scope) bool { v, _ := eval(s).(types.Bool); return bool(v) },
+	}
+}
+
+// activation lets CEL read the names of an expression in a scope.
+type activation struct {
+	s    *scope
+	vars map[string]variable
+}
+
+// ResolveName implements cel.Activation.
+func (a *activation) ResolveName(name string) (any, bool) {
+	v, ok := a.vars[name]
+	switch {
+	case !ok:
+		return nil, false
+	case v.list:
+		return v.texts(a.s), true
+	}
+	return v.text(a.s), true
+}
+
+// Parent implements cel.Activation.
+func (a *activation) Parent() cel.Activation { return nil }

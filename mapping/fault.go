@@ -1,0 +1,95 @@
+package mapping
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Fault is one thing wrong with a map file.
+type Fault struct {
+	File      string
+	Line, Col int // from 1
+	Text      string
+}
+
+// Error gives "file:line:col: text".
+func (f *Fault) Error() string { return fmt.Sprintf("%s:%d:%d: %s", f.File, f.Line, f.Col, f.Text) }
+
+// Faults are all the faults found in one Load, by file, line and column.
+type Faults []*Fault
+
+// Error joins the faults, one a line.
+func (l Faults) Error() string {
+	texts := make([]string, len(l))
+	for i, f := range l {
+		texts[i] = f.Error()
+	}
+	return strings.Join(texts, "\n")
+}
+
+func (l Faults) sorted() Faults {
+	slices.SortStableFunc(l, func(a, b *Fault) int {
+		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Col, b.Col))
+	})
+	return slices.CompactFunc(l, func(a, b *Fault) bool { return *a == *b })
+}
+
+// pos is a place in a map file.
+type pos struct {
+	file      string
+	line, col int
+}
+
+// plus moves n characters to the right.
+func (p pos) plus(n int) pos { p.col += n; return p }
+
+// String gives "maps/segments/PID[Patient].yaml:12:3", the form traces use.
+func (p pos) String() string { return fmt.Sprintf("maps/%s:%d:%d", p.file, p.line, p.col) }
+
+// faults collects what is wrong while loading goes on.
+type faults struct{ list Faults }
+
+func (f *faults) add(at pos, format string, args ...any) {
+	f.list = append(f.list, &Fault{File: "maps/" + at.file, Line: at.line, Col: at.col, Text: fmt.Sprintf(format, args...)})
+}
+
+// meant gives `; did you mean "x"?` when one of the known words is near, else "".
+func meant(word string, known []string) string {
+	best, at := "", 1+max(1, len(word)/3)
+	for _, k := range known {
+		if d := distance(strings.ToLower(word), strings.ToLower(k)); d < at || d == at && best != "" && k < best {
+			best, at = k, d
+		}
+	}
+	if best == "" {
+		return ""
+	}
+	return fmt.Sprintf("; did you mean %q?", best)
+}
+
+// distance counts the insertions, deletions, substitutions and swaps of neighbours between two words.
+func distance(a, b string) int {
+	var before []int
+	last := make([]int, len(b)+1)
+	for j := range last {
+		last[j] = j
+	}
+	for i := 1; i <= len(a); i++ {
+		row := make([]int, len(b)+1)
+		row[0] = i
+		for j := 1; j <= len(b); j++ {
+			cost := 1
+			if a[i-1] == b[j-1] {
+				cost = 0
+			}
+			row[j] = min(last[j]+1, row[j-1]+1, last[j-1]+cost)
+			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
+				row[j] = min(row[j], before[j-2]+1)
+			}
+		}
+		before, last = last, row
+	}
+	return last[len(b)]
+}

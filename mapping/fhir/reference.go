@@ -1,0 +1,120 @@
+package fhir
+
+import (
+	"strings"
+
+	"github.com/dermgate/dermgate/mapping/issue"
+)
+
+// name is what a resource in a Bundle may be called: by fullUrl (typ "") or by type and id.
+type name struct{ typ, id string }
+
+// index finds the resources of a Bundle by every name a reference may use (FHIR R4 §2.36.4.1).
+type index map[name]Element
+
+// index learns what the entries of a Bundle are called and reports two of one fullUrl (bdl-7).
+func (v *validator) index(b Element) index {
+	n := 0
+	for range b.Children("entry") {
+		n++
+	}
+	x := make(index, 2*n)
+	for entry := range b.Children("entry") {
+		r, url := entry.Child("resource"), entry.Child("fullUrl").Text()
+		if url != "" {
+			if !x.add(name{id: url}, r) {
+				v.fault(issue.Value, entry, "fullUrl", "another entry has the same fullUrl")
+			}
+			if typ, id := literal(url); typ != "" {
+				x.add(name{typ, id}, r)
+			}
+		}
+		if id := r.Child("id").Text(); id != "" {
+			x.add(name{r.Type().Name, id}, r)
+		}
+	}
+	return x
+}
+
+// add gives a resource a name; false when it is taken, and the first keeps it.
+func (x index) add(n name, r Element) bool {
+	if _, taken := x[n]; taken {
+		return false
+	}
+	x[n] = r
+	return true
+}
+
+// find gives the resource a reference leads to, none when it leads out of the Bundle.
+func (x index) find(ref string) Element {
+	if r, ok := x[name{id: ref}]; ok {
+		return r
+	}
+	if typ, id := literal(ref); typ != "" && !absolute(ref) {
+		return x[name{typ, id}]
+	}
+	return Element{}
+}
+
+// literal takes the type and id from "Patient/1", "https://host/fhir/Patient/1" and both with
+// "/_history/2"; typ is "" for everything else.
+func literal(ref string) (typ, id string) {
+	ref, _, _ = strings.Cut(ref, "/_history/")
+	rest, id, ok := cutLast(ref)
+	if !ok {
+		return "", ""
+	}
+	if _, last, ok := cutLast(rest); ok {
+		rest = last
+	}
+	if _, known := R4().resources[rest]; !known {
+		return "", ""
+	}
+	return rest, id
+}
+
+func cutLast(s string) (before, after string, found bool) {
+	i := strings.LastIndexByte(s, '/')
+	if i < 0 {
+		return s, "", false
+	}
+	return s[:i], s[i+1:], true
+}
+
+// absolute tells a reference with a scheme: urn:uuid:…, https://….
+func absolute(ref string) bool { return strings.Contains(ref, ":") }
+
+// reference checks that a reference leads somewhere, and to a type that may stand there. In a message a
+// relative reference to nothing is an error unless an identifier or a display says what is meant: there is
+// no server to ask.
+func (v *validator) reference(e, root Element) {
+	ref := e.Child("reference").Text()
+	if ref == "" {
+		return
+	}
+	if ref[0] == '#' {
+		if ref != "#" && !Contained(root, ref).OK() {
+			v.fault(issue.NotFound, e, "reference", "no contained resource has this id (ref-1)")
+		}
+		return
+	}
+	typ, _ := literal(ref)
+	if r := v.bundle.find(ref); r.OK() {
+		typ = r.Type().Name
+	} else if v.bundle != nil {
+		v.dangling(e, ref)
+	}
+	if d := e.Def(); typ != "" && d != nil && !d.AllowsTarget(typ) {
+		v.fault(issue.Value, e, "reference", "may not point at a "+typ)
+	}
+}
+
+func (v *validator) dangling(e Element, ref string) {
+	inside := strings.HasPrefix(ref, "urn:uuid:") || strings.HasPrefix(ref, "urn:oid:")
+	if !inside && v.message && !absolute(ref) {
+		inside = !e.Child("identifier").OK() && !e.Child("display").OK()
+	}
+	if inside {
+		v.fault(issue.NotFound, e, "reference", "leads to no entry of the Bundle")
+	}
+}

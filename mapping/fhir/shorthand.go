@@ -1,0 +1,49 @@
+package fhir
+
+// The three things that nearly every element of a message needs, in one call each. The errors are those of
+// Add and Set.
+
+// AddCoding adds an element of type Coding or CodeableConcept with one coding; display may be "".
+func AddCoding(e Element, name, system, code, display string) error {
+	c, err := e.Add(name)
+	if err != nil {
+		return err
+	}
+	if c.Type().Name == "CodeableConcept" {
+		if c, err = c.Add("coding"); err != nil {
+			return err
+		}
+	}
+	return setAll(c, "system", system, "code", code, "display", display)
+}
+
+// AddIdentifier adds an identifier.
+func AddIdentifier(e Element, system, value string) error {
+	c, err := e.Add("identifier")
+	if err != nil {
+		return err
+	}
+	return setAll(c, "system", system, "value", value)
+}
+
+// AddReference adds an element of type Reference, such as one to the "urn:uuid:…" of a Bundle's entry.
+func AddReference(e Element, name, ref string) error {
+	c, err := e.Add(name)
+	if err != nil {
+		return err
+	}
+	return c.Set("reference", ref)
+}
+
+// setAll sets primitives by pairs of name and value, leaving out those without a value.
+func setAll(e Element, pairs ...string) error {
+	for i := 0; i+1 < len(pairs); i += 2 {
+		if pairs[i+1] == "" {
+			continue
+		}
+		if err := e.Set(pairs[i], pairs[i+1]); err != nil {
+			return err
+		}
+	}
+	return nil
+}

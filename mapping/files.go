@@ -1,0 +1,288 @@
+package mapping
+
+import (
+	"bytes"
+	"crypto/sha1"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"io"
+	"strconv"
+	"strings"
+
+	"github.com/dermgate/dermgate/mapping/fhir"
+	"github.com/dermgate/dermgate/mapping/hl7"
+	"github.com/dermgate/dermgate/mapping/image"
+	"github.com/dermgate/dermgate/mapping/issue"
+)
+
+// payload is what a repetition of OBX-5 holds when it holds a file. OBX-2 does not decide it: two thirds of
+// the senders seen write something else than ED there.
+type payload struct {
+	seg   hl7.Segment
+	rep   int
+	kind  string // "photo", "document", "broken" (a file that cannot be read), "" (data, no file)
+	media string
+	url   string // of a pointer (RP); data is empty
+	data  []byte
+	facts image.Facts
+	where hl7.Path // of the data
+	value hl7.Value
+}
+
+// file gives the payload under a scope's current repetition of OBX-5; it is looked at once.
+func (r *run) file(s *scope) *payload {
+	if !s.seg.Is("OBX") {
+		return &payload{}
+	}
+	rep := max(s.path.Repetition(), 1)
+	if s.field != 5 {
+		rep = 1
+	}
+	for i := range r.payloads {
+		if p := &r.payloads[i]; p.seg == s.seg && p.rep == rep {
+			return p
+		}
+	}
+	p := payload{seg: s.seg, rep: rep}
+	p.value = r.field(s.seg, 5).Repetition(rep)
+	p.where = s.seg.Path(5).Repeat(rep)
+	p.find(r)
+	r.payloads = append(r.payloads, p)
+	return &r.payloads[len(r.payloads)-1]
+}
+
+// find recognises a file by its shape: five components source^type^subtype^encoding^data (ED), a pointer
+// (RP), a data url, or long bare base64 whose bytes are a known type.
+func (p *payload) find(r *run) {
+	v := p.value
+	if !v.Valued() {
+		return
+	}
+	switch n := v.Components(); {
+	case n >= 5 && encodingWord(v.Component(4)) && v.Component(5).Valued():
+		p.where = p.where.Part(5, 0)
+		p.decode(r, v.Component(5), v.Component(4), declared(v.Component(2), v.Component(3)))
+	case v.Component(1).Valued() && string(r.field(p.seg, 2).Component(1).Raw()) == "RP",
+		bytes.Contains(v.Component(1).Raw(), []byte("://")) && declared(v.Component(3), v.Component(4)) != "":
+		p.pointer(v)
+	case n <= 5 && len(v.Raw()) >= bareLength:
+		p.bare(r, v)
+	}
+}
+
+// bareLength is how long an OBX-5 without ED shape must be to be tried as base64: shorter than any photo,
+// longer than words that happen to be base64.
+const bareLength = 64
+
+// encodingWord tells a value of ED.4 (table 0299) as senders write it; an empty one is sniffed.
+func encodingWord(v hl7.Value) bool {
+	switch strings.ToUpper(v.Text()) {
+	case "BASE64", "A", "HEX", "":
+		return true
+	}
+	return false
+}
+
+// declared gives the media type that ED.2 and ED.3 say, in any of the spellings seen; "" when they say none.
+// "image/" alone stands for a photo of unstated type.
+func declared(typ, subtype hl7.Value) string {
+	main, sub := strings.ToLower(typ.Text()), strings.ToLower(subtype.Text())
+	if _, after, ok := strings.Cut(sub, "/"); ok {
+		sub = after
+	}
+	if _, after, ok := strings.Cut(main, "/"); ok && sub == "" {
+		sub = after
+	}
+	for _, word := range []string{sub, main} {
+		switch word {
+		case "jpeg", "jpg", "jpe", "pjpeg":
+			return "image/jpeg"
+		case "png", "gif", "webp", "heic", "bmp", "avif":
+			return "image/" + word
+		case "tiff", "tif":
+			return "image/tiff"
+		case "dicom", "dcm":
+			return "application/dicom"
+		case "pdf", "rtf":
+			return "application/" + word
+		case "xml", "html", "plain":
+			return "text/" + word
+		case "txt", "text", "tx", "ft":
+			return "text/plain"
+		}
+	}
+	if main == "im" || main == "image" {
+		return "image/"
+	}
+	return ""
+}
+
+// decode takes an embedded file out of its encoding.
+func (p *payload) decode(r *run, v, encoding hl7.Value, media string) {
+	raw := v.Raw()
+	if bytes.IndexByte(raw, r.m.Delimiters().Escape) >= 0 || bytes.ContainsAny(raw, " \r\n\t") || bytes.HasPrefix(raw, []byte("data:")) {
+		raw = v.AppendBytes(nil)
+	}
+	if url, rest, ok := bytes.Cut(raw, []byte(",")); ok && bytes.HasPrefix(url, []byte("data:")) {
+		raw = rest
+	}
+	var data []byte
+	var err error
+	switch strings.ToUpper(encoding.Text()) {
+	case "A":
+		if media == "" {
+			return // the A of a name
+		}
+		data = v.AppendBytes(nil)
+	case "HEX":
+		data, err = hex.DecodeString(string(withoutSpace(raw)))
+	default:
+		data, err = strictBase64(raw)
+		if !encoding.Valued() && (err != nil || media == "" && !recognised(image.Sniff(data))) {
+			return // not said to be a file and it does not look like one: an address, a name
+		}
+	}
+	if err != nil {
+		p.kind = "broken"
+		r.issues = append(r.issues, issue.New(issue.Value, p.where.String(), "an embedded file whose encoding is broken").Because(err))
+		return
+	}
+	p.judge(r, data, media)
+}
+
+func strictBase64(raw []byte) ([]byte, error) {
+	raw = withoutSpace(raw)
+	out := make([]byte, base64.StdEncoding.DecodedLen(len(raw)))
+	n, err := base64.StdEncoding.Strict().Decode(out, raw)
+	return out[:n], err
+}
+
+// withoutSpace drops the line breaks that senders put into encoded data.
+func withoutSpace(b []byte) []byte {
+	if !bytes.ContainsAny(b, " \r\n\t") {
+		return b
+	}
+	return bytes.Map(func(c rune) rune {
+		if c == ' ' || c == '\r' || c == '\n' || c == '\t' {
+			return -1
+		}
+		return c
+	}, b)
+}
+
+// judge looks at the bytes. They decide what the file is; a file that is not the photo it claims to be is an
+// error at its place, so that a strict source refuses it, and stays a document meanwhile: nothing is lost.
+func (p *payload) judge(r *run, data []byte, media string) {
+	if media == "image/" && image.Sniff(data).Photo() {
+		media = "" // a photo of unstated type: the bytes say which
+	}
+	facts, trouble := image.Check(data, media, r.o.Limits)
+	for _, i := range trouble {
+		if i.Where == "" {
+			i.Where = p.where.String()
+		}
+		if i.Kind == issue.UnsupportedType && !strings.HasPrefix(media, "image/") {
+			i.Severity = issue.Warning // an unknown document travels as it is
+		}
+		r.issues = append(r.issues, i)
+	}
+	p.data, p.facts, p.kind = data, facts, "document"
+	if facts.Type.Photo() {
+		p.kind = "photo"
+	}
+	p.media = facts.Type.MediaType()
+	if p.media == "" || facts.Type == image.Unknown {
+		p.media = "application/octet-stream"
+		if media != "" && !strings.HasPrefix(media, "image/") {
+			p.media = media
+		}
+	}
+}
+
+// pointer reads RP: the pointer, its application, type and subtype. It is never fetched.
+func (p *payload) pointer(v hl7.Value) {
+	p.url = strings.TrimSpace(v.Component(1).Text())
+	p.media = declared(v.Component(3), v.Component(4))
+	p.kind = "document"
+	if strings.HasPrefix(p.media, "image/") {
+		p.kind = "photo"
+		p.media = strings.TrimSuffix(p.media, "image/")
+	}
+}
+
+// bare tries a value without ED shape.
+func (p *payload) bare(r *run, v hl7.Value) {
+	c := v.Component(v.Components())
+	raw := c.Raw()
+	if url, rest, ok := bytes.Cut(raw, []byte(",")); ok && bytes.HasPrefix(url, []byte("data:")) {
+		raw = rest
+	}
+	head := withoutSpace(raw[:min(len(raw), bareLength)])
+	head = head[:len(head)/4*4]
+	first := make([]byte, base64.StdEncoding.DecodedLen(len(head)))
+	n, err := base64.StdEncoding.Decode(first, head)
+	if err != nil || !recognised(image.Sniff(first[:n])) {
+		return
+	}
+	p.where = p.where.Part(v.Components(), 0)
+	p.decode(r, c, v.Component(-1), "")
+}
+
+// recognised tells the types whose first bytes cannot be chance.
+func recognised(t image.Type) bool {
+	return t != image.Unknown && t != image.Text && t != image.XML && t != image.HTML
+}
+
+const shaURL = "urn:sha-256:"
+
+// attach writes the file under the scope as an Attachment: type, size, hash, and a url that names the bytes.
+func attach(r *rule, s *scope, in input) bool {
+	p := s.run.file(s)
+	if p.kind == "" || p.kind == "broken" {
+		return false
+	}
+	ok := r.setElement(s, func(att fhir.Element) bool {
+		set := func(name, value string) {
+			if value != "" {
+				_ = att.Set(name, value) // cannot fail: elements of Attachment
+			}
+		}
+		set("contentType", p.media)
+		if p.url != "" {
+			out, _ := uriText(s.run, p.url)
+			set("url", out)
+			return out != ""
+		}
+		sum := sha256.Sum256(p.data)
+		old := sha1.Sum(p.data) // FHIR R4 Attachment.hash is SHA-1
+		sha := hex.EncodeToString(sum[:])
+		set("url", shaURL+sha)
+		set("size", strconv.Itoa(len(p.data)))
+		set("hash", base64.StdEncoding.EncodeToString(old[:]))
+		if s.run.o.Files == FilesInline {
+			data := p.data
+			_ = att.SetData("data", fhir.Data{Size: int64(len(data)), Open: func() (io.ReadCloser, error) {
+				return io.NopCloser(bytes.NewReader(data)), nil
+			}})
+		}
+		s.run.files = append(s.run.files, File{Where: p.where.String(), SHA256: sha, Bytes: p.data, Facts: p.facts, Element: s.resource})
+		return true
+	})
+	if ok {
+		s.run.use(p.value, p.where)
+		s.run.traced(r, s.el, r.to.def, input{v: p.value, path: p.where})
+	}
+	return ok
+}
+
+// pixels writes the photo's width or height as its header says.
+func pixels(of func(image.Facts) int) writer {
+	return func(r *rule, s *scope, in input) bool {
+		n := of(s.run.file(s).facts)
+		return n > 0 && r.setText(s, input{path: in.path}, strconv.Itoa(n))
+	}
+}
+
+func width(f image.Facts) int  { return f.Width }
+func height(f image.Facts) int { return f.Height }

@@ -1,0 +1,106 @@
+package mapping
+
+import (
+	"strings"
+	"unicode/utf8"
+
+	"cel.dev/cel-go/cel"
+	"cel.dev/cel-go/common/types"
+	"cel.dev/cel-go/common/types/ref"
+)
+
+// function is one of ours that an expression may call on a text; either test or text is set.
+type function struct {
+	name string
+	doc  string
+	test func(string) bool
+	text func(string) string
+}
+
+var functions = []function{
+	{name: "mod11", doc: "ten digits, spaces and hyphens aside, with a right Modulus 11 check digit (NHS Data Dictionary)", test: mod11},
+	{name: "digits", doc: "the text without spaces and hyphens", text: digits},
+	{name: "tail", doc: "the text without its first character", text: tail},
+	{name: "ods", doc: "the shape of an ODS code: 3 to 10 capitals and digits, a digit among them or three letters", test: odsShape},
+	{name: "isTime", doc: "a date or time in a form that the date conversions read", test: func(s string) bool { _, ok := parseMoment(s); return ok }},
+}
+
+func (f function) celType() *cel.Type {
+	if f.test != nil {
+		return cel.BoolType
+	}
+	return cel.StringType
+}
+
+// bind gives the function to CEL.
+func (f function) bind(v ref.Val) ref.Val {
+	s, _ := v.(types.String)
+	if f.test != nil {
+		return types.Bool(f.test(string(s)))
+	}
+	return types.String(f.text(string(s)))
+}
+
+// digits drops what people put between groups of digits.
+func digits(s string) string {
+	if !strings.ContainsAny(s, " -") {
+		return s
+	}
+	return strings.Map(func(r rune) rune {
+		if r == ' ' || r == '-' {
+			return -1
+		}
+		return r
+	}, s)
+}
+
+// mod11 checks an NHS number: weights 10 to 2, 11 minus the remainder, 11 standing for 0, 10 never valid.
+func mod11(s string) bool {
+	sum, n := 0, 0
+	for i := 0; i < len(s); i++ {
+		c := s[i]
+		switch {
+		case c == ' ' || c == '-':
+			continue
+		case c < '0' || c > '9' || n == 10:
+			return false
+		case n < 9:
+			sum += int(c-'0') * (10 - n)
+		default:
+			check := 11 - sum%11
+			if check == 11 {
+				check = 0
+			}
+			if check != int(c-'0') {
+				return false
+			}
+		}
+		n++
+	}
+	return n == 10
+}
+
+func odsShape(s string) bool {
+	if len(s) < 3 || len(s) > 10 {
+		return false
+	}
+	digit := false
+	for i := 0; i < len(s); i++ {
+		switch c := s[i]; {
+		case c >= '0' && c <= '9':
+			digit = true
+		case c < 'A' || c > 'Z':
+			return false
+		}
+	}
+	return digit || len(s) == 3
+}
+
+// tail drops the first character.
+func tail(s string) string {
+	if s == "" {
+		return ""
+	}
+	_, n := utf8.DecodeRuneInString(s)
+	return s[n:]
+}

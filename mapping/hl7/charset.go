@@ -1,0 +1,201 @@
+package hl7
+
+import (
+	"bytes"
+	"strings"
+	"unicode/utf8"
+
+	"golang.org/x/text/encoding/charmap"
+
+	"github.com/dermgate/dermgate/mapping/issue"
+)
+
+// charset is a character set of HL7 table 0211 as far as it can be read safely: one whose characters above
+// ASCII never contain a delimiter byte.
+type charset struct {
+	name  string // as HL7 spells it; "" none declared; the sender's own word when unknown
+	kind  charsetKind
+	table *charmap.Charmap // single byte sets
+}
+
+type charsetKind uint8
+
+const (
+	undeclared charsetKind = iota // read as UTF-8
+	inUTF8
+	inASCII
+	singleByte
+	unknownSet
+)
+
+// singleByteSets by their squeezed name.
+var singleByteSets = map[string]charset{
+	"88591":  {name: "8859/1", table: charmap.ISO8859_1},
+	"88592":  {name: "8859/2", table: charmap.ISO8859_2},
+	"88593":  {name: "8859/3", table: charmap.ISO8859_3},
+	"88594":  {name: "8859/4", table: charmap.ISO8859_4},
+	"88595":  {name: "8859/5", table: charmap.ISO8859_5},
+	"88596":  {name: "8859/6", table: charmap.ISO8859_6},
+	"88597":  {name: "8859/7", table: charmap.ISO8859_7},
+	"88598":  {name: "8859/8", table: charmap.ISO8859_8},
+	"88599":  {name: "8859/9", table: charmap.ISO8859_9},
+	"885910": {name: "8859/10", table: charmap.ISO8859_10},
+	"885911": {name: "8859/11", table: charmap.Windows874}, // TIS-620, of which windows-874 is a superset
+	"885913": {name: "8859/13", table: charmap.ISO8859_13},
+	"885914": {name: "8859/14", table: charmap.ISO8859_14},
+	"885915": {name: "8859/15", table: charmap.ISO8859_15},
+	"CP1252": {name: "cp1252", table: charmap.Windows1252},
+}
+
+// charsetOf finds a set by the names senders use for it; it allocates only for unusual spellings.
+func charsetOf(word []byte) charset {
+	switch string(word) {
+	case "", `""`:
+		return charset{}
+	case "UNICODE UTF-8":
+		return charset{name: "UNICODE UTF-8", kind: inUTF8}
+	case "ASCII":
+		return charset{name: "ASCII", kind: inASCII}
+	}
+	key := squeeze(word)
+	switch key {
+	case "UNICODEUTF8", "UTF8":
+		return charset{name: "UNICODE UTF-8", kind: inUTF8}
+	case "ASCII", "USASCII", "ISOIR6":
+		return charset{name: "ASCII", kind: inASCII}
+	case "LATIN1":
+		key = "88591"
+	case "WINDOWS1252":
+		key = "CP1252"
+	}
+	if c, ok := singleByteSets[strings.TrimPrefix(key, "ISO")]; ok {
+		c.kind = singleByte
+		return c
+	}
+	return charset{name: string(word), kind: unknownSet}
+}
+
+// squeeze drops everything but letters and digits, in capitals: "iso-8859-1" → "ISO88591".
+func squeeze(word []byte) string {
+	out := make([]byte, 0, len(word))
+	for _, c := range bytes.ToUpper(word) {
+		if letter(c) || digit(c) {
+			out = append(out, c)
+		}
+	}
+	return string(out)
+}
+
+// appendUTF8 decodes b; bytes the set does not have become U+FFFD, which CheckCharset reports.
+func (c charset) appendUTF8(dst, b []byte) []byte {
+	if c.table == nil {
+		return append(dst, bytes.ToValidUTF8(b, []byte("\uFFFD"))...)
+	}
+	for _, x := range b {
+		if x < utf8.RuneSelf {
+			dst = append(dst, x)
+			continue
+		}
+		dst = utf8.AppendRune(dst, c.table.DecodeByte(x))
+	}
+	return dst
+}
+
+// appendFrom encodes UTF-8 text; false when the set lacks a character (of which nothing is appended).
+func (c charset) appendFrom(dst []byte, text string) ([]byte, bool) {
+	if c.kind == inUTF8 || c.kind == undeclared {
+		return append(dst, text...), utf8.ValidString(text)
+	}
+	ok := true
+	for _, r := range text {
+		if r < utf8.RuneSelf {
+			dst = append(dst, byte(r))
+			continue
+		}
+		b, has := byte(0), false
+		if c.table != nil && r != utf8.RuneError {
+			b, has = c.table.EncodeRune(r)
+		}
+		if !has {
+			ok = false
+			continue
+		}
+		dst = append(dst, b)
+	}
+	return dst, ok
+}
+
+// Charset gives the character set in force, as HL7 table 0211 spells it: MSH-18, else what AssumeCharset
+// said, else "".
+func (m *Message) Charset() string { return m.set.name }
+
+// AssumeCharset sets the character set to read with when MSH-18 says nothing: the source's default. The
+// issue is for a name that is not known or not safe to read.
+func (m *Message) AssumeCharset(name string) error {
+	if m.set.kind != undeclared {
+		return nil
+	}
+	c := charsetOf([]byte(name))
+	if c.kind == unknownSet {
+		return issue.New(issue.Value, "", "a character set this gateway cannot read safely: want UNICODE UTF-8, ASCII, 8859/1 to 8859/15 or cp1252")
+	}
+	m.set, m.assumed = c, true
+	return nil
+}
+
+// CheckCharset tells what is wrong with the message's characters: a set that cannot be read (error at
+// MSH-18), bytes its set does not have (error at each place, at most charsetIssues), or characters above
+// ASCII without MSH-18 (a warning).
+func (m *Message) CheckCharset() issue.List {
+	if m.set.kind == unknownSet {
+		return issue.List{issue.New(issue.Value, "MSH-18", "a character set this gateway cannot read safely")}
+	}
+	plainBytes := ascii(m.raw)
+	var found issue.List
+	if !plainBytes && (m.assumed || m.set.kind == undeclared) {
+		read := m.set.name
+		if read == "" {
+			read = "UNICODE UTF-8"
+		}
+		found = append(found, issue.Warn(issue.Required, "MSH-18", "no character set declared: read as "+read))
+	}
+	if plainBytes && !bytes.Contains(m.raw, []byte{m.del.Escape, 'X'}) {
+		return found
+	}
+	return append(found, m.badBytes()...)
+}
+
+// charsetIssues bounds the places reported for one message.
+const charsetIssues = 20
+
+func (m *Message) badBytes() issue.List {
+	var found issue.List
+	var buf []byte
+	for p, v := range m.Leaves() {
+		buf = v.AppendBytes(buf[:0])
+		if m.set.fits(buf) {
+			continue
+		}
+		found = append(found, issue.New(issue.Value, p.String(), "bytes that are no characters of the declared set"))
+		if len(found) == charsetIssues {
+			break
+		}
+	}
+	return found
+}
+
+// fits tells whether b is text of the set.
+func (c charset) fits(b []byte) bool {
+	switch {
+	case c.kind == inASCII:
+		return ascii(b)
+	case c.table == nil:
+		return utf8.Valid(b)
+	}
+	for _, x := range b {
+		if x >= utf8.RuneSelf && c.table.DecodeByte(x) == utf8.RuneError {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,235 @@
+package hl7
+
+import (
+	"bytes"
+	"encoding/binary"
+	"iter"
+	"math/bits"
+)
+
+// Presence of a value: HL7 v2.8 §2.5.3.
+type Presence uint8
+
+const (
+	Absent  Presence = iota // the segment ends before it, or there is no such segment
+	Empty                   // nothing between its delimiters: no statement
+	Null                    // `""`: what the receiver holds is to be deleted
+	Present                 // a value
+)
+
+// String names the presence.
+func (p Presence) String() string { return [...]string{"absent", "empty", "null", "present"}[p] }
+
+// level of a value: which delimiters may still split it.
+type level uint8
+
+const (
+	levelField level = iota
+	levelRepetition
+	levelComponent
+	levelSubcomponent
+	levelLiteral // MSH-1 and MSH-2: the delimiters themselves, neither split nor unescaped
+)
+
+// Value is a piece of a message: a field, a repetition, a component or a sub-component. The zero Value is
+// absent. A value may be asked for any lower part: the component of a field is that of its first repetition.
+type Value struct {
+	m          *Message
+	start, end uint32
+	level      level
+}
+
+// Raw gives the bytes as they stand, escapes and lower delimiters included; nil when absent.
+func (v Value) Raw() []byte {
+	if v.m == nil {
+		return nil
+	}
+	return v.m.raw[v.start:v.end:v.end]
+}
+
+// Offset is where the value starts in the message's bytes.
+func (v Value) Offset() int { return int(v.start) }
+
+// Presence tells absent, empty, null and present apart. A value made of lower delimiters only (`^^`) says
+// nothing and is empty.
+func (v Value) Presence() Presence {
+	if v.m == nil {
+		return Absent
+	}
+	raw := v.Raw()
+	if len(raw) == 2 && raw[0] == '"' && raw[1] == '"' {
+		return Null
+	}
+	for _, c := range raw {
+		if !v.splits(c) {
+			return Present
+		}
+	}
+	return Empty
+}
+
+// splits tells whether c is a delimiter below the value's level.
+func (v Value) splits(c byte) bool {
+	d := &v.m.del
+	switch v.level {
+	case levelField:
+		return c != 0 && (c == d.Repetition || c == d.Component || c == d.Subcomponent)
+	case levelRepetition:
+		return c != 0 && (c == d.Component || c == d.Subcomponent)
+	case levelComponent:
+		return c != 0 && c == d.Subcomponent
+	}
+	return false
+}
+
+// Valued tells whether the value is present.
+func (v Value) Valued() bool { return v.Presence() == Present }
+
+// Repetitions counts them: 0 when absent, else at least 1.
+func (v Value) Repetitions() int { return v.parts(levelRepetition) }
+
+// Components counts those of the first repetition: 0 when absent, else at least 1.
+func (v Value) Components() int { return v.parts(levelComponent) }
+
+// Subcomponents counts those of the first component: 0 when absent, else at least 1.
+func (v Value) Subcomponents() int { return v.parts(levelSubcomponent) }
+
+// Repetition gives the i-th, counted from 1; absent when there is none.
+func (v Value) Repetition(i int) Value { return v.part(levelRepetition, i) }
+
+// Component gives the i-th of the first repetition, counted from 1; absent when there is none.
+func (v Value) Component(i int) Value { return v.part(levelComponent, i) }
+
+// Subcomponent gives the i-th of the first component of the first repetition, counted from 1.
+func (v Value) Subcomponent(i int) Value { return v.part(levelSubcomponent, i) }
+
+// EachRepetition walks them with their numbers; unlike Repetition in a loop it is linear.
+func (v Value) EachRepetition() iter.Seq2[int, Value] { return v.each(levelRepetition) }
+
+// EachComponent walks those of the first repetition with their numbers.
+func (v Value) EachComponent() iter.Seq2[int, Value] { return v.each(levelComponent) }
+
+// EachSubcomponent walks those of the first component with their numbers.
+func (v Value) EachSubcomponent() iter.Seq2[int, Value] { return v.each(levelSubcomponent) }
+
+// delimiter that separates parts of a level.
+func (d *Delimiters) at(l level) byte {
+	switch l {
+	case levelRepetition:
+		return d.Repetition
+	case levelComponent:
+		return d.Component
+	case levelSubcomponent:
+		return d.Subcomponent
+	}
+	return 0
+}
+
+// down gives the first part of v at a level above or equal to l-1, so that v can be split into parts of l.
+func (v Value) down(l level) Value {
+	for v.level < l-1 {
+		v = v.next(v.level+1, v.start)
+	}
+	return v
+}
+
+// next gives the part of level l that starts at pos.
+func (v Value) next(l level, pos uint32) Value {
+	p := Value{m: v.m, start: pos, end: v.end, level: l}
+	if sep := v.m.del.at(l); sep != 0 {
+		if i := nth(v.m.raw, pos, v.end, sep, 1); i >= 0 {
+			p.end = uint32(i)
+		}
+	}
+	return p
+}
+
+func (v Value) part(l level, i int) Value {
+	if v.m == nil || i < 1 {
+		return Value{}
+	}
+	if v = v.down(l); v.level >= l { // already there: a part has itself as its only part
+		if i > 1 {
+			return Value{}
+		}
+		return v
+	}
+	if i == 1 {
+		return v.next(l, v.start)
+	}
+	sep := v.m.del.at(l)
+	if sep == 0 {
+		return Value{}
+	}
+	at := nth(v.m.raw, v.start, v.end, sep, i-1)
+	if at < 0 {
+		return Value{}
+	}
+	return v.next(l, uint32(at)+1)
+}
+
+func (v Value) parts(l level) int {
+	if v.m == nil {
+		return 0
+	}
+	if v = v.down(l); v.level >= l {
+		return 1
+	}
+	sep := v.m.del.at(l)
+	if sep == 0 {
+		return 1
+	}
+	return 1 + bytes.Count(v.Raw(), []byte{sep})
+}
+
+func (v Value) each(l level) iter.Seq2[int, Value] {
+	return func(yield func(int, Value) bool) {
+		if v.m == nil {
+			return
+		}
+		w := v.down(l)
+		if w.level >= l {
+			yield(1, w)
+			return
+		}
+		for i, p := 1, w.next(l, w.start); yield(i, p) && p.end != w.end; i++ {
+			p = w.next(l, p.end+1)
+		}
+	}
+}
+
+// near is how many bytes nth counts word by word before it leaves the rest to bytes.IndexByte: most places
+// are near, and a call into the vector code for each of many short fields costs more than counting them.
+const near = 256
+
+// nth gives the index in b of the n-th c between from and to, -1 when there are fewer.
+func nth(b []byte, from, to uint32, c byte, n int) int {
+	const ones, low = 0x0101010101010101, 0x7f7f7f7f7f7f7f7f
+	i, end, same := int(from), int(to), ones*uint64(c)
+	for ; i < end && i+8 <= len(b) && i < int(from)+near; i += 8 {
+		x := binary.LittleEndian.Uint64(b[i:]) ^ same // c has become a zero byte
+		hits := ^((x&low + low) | x | low)            // the high bit of every zero byte
+		if i+8 > end {
+			hits &= 1<<(8*(end-i)) - 1 // not what lies beyond
+		}
+		k := bits.OnesCount64(hits)
+		if k < n {
+			n -= k
+			continue
+		}
+		for ; n > 1; n-- {
+			hits &= hits - 1
+		}
+		return i + bits.TrailingZeros64(hits)/8
+	}
+	for ; i < end; i, n = i+1, n-1 {
+		j := bytes.IndexByte(b[i:end], c)
+		if j < 0 {
+			return -1
+		}
+		if i += j; n == 1 {
+			return i
+		}
+	}
+	return -1
+}

@@ -1,0 +1,336 @@
+package mapping
+
+import (
+	"strings"
+
+	"github.com/dermgate/dermgate/mapping/fhir"
+	"github.com/dermgate/dermgate/mapping/hl7"
+	"github.com/dermgate/dermgate/mapping/issue"
+)
+
+// conversion makes the text of a FHIR primitive from the text of a value; why is the issue's text when it
+// cannot, and "" with an empty result means that there is nothing to write.
+type conversion func(r *run, in string) (out, why string)
+
+// conversions into FHIR by their name in a map, which is the name of the FHIR type they give.
+var conversions = map[string]conversion{
+	"string": plainText, "markdown": plainText, "code": codeText, "id": idText, "uri": uriText, "url": uriText,
+	"canonical": uriText, "boolean": booleanText, "integer": integerText, "positiveInt": integerText, "unsignedInt": integerText,
+	"decimal": decimalText, "date": dateText, "dateTime": dateTimeText, "instant": instantText,
+}
+
+// leads tells the conversions that read the first component of a composite, as every version before the
+// composite existed had it (TS of v2.3 is the DTM of v2.7).
+func leads(how string) bool {
+	switch how {
+	case "date", "dateTime", "instant", "decimal":
+		return true
+	}
+	return false
+}
+
+func plainText(r *run, in string) (string, string) {
+	solid, clean := false, true
+	for i := 0; i < len(in); i++ {
+		c := in[i]
+		if c < ' ' && c != '\t' && c != '\n' && c != '\r' {
+			clean = false
+		} else if c > ' ' {
+			solid = true
+		}
+	}
+	if !solid {
+		return "", ""
+	}
+	if !clean { // FHIR has no control characters: shown as what Unicode calls their pictures
+		in = strings.Map(func(c rune) rune {
+			if c < ' ' && c != '\t' && c != '\n' && c != '\r' {
+				return c + 0x2400
+			}
+			return c
+		}, in)
+	}
+	return in, ""
+}
+
+func codeText(r *run, in string) (string, string) {
+	if !strings.ContainsAny(in, " \t\r\n") {
+		return plainText(r, in)
+	}
+	return plainText(r, strings.Join(strings.Fields(in), " "))
+}
+
+func idText(_ *run, in string) (string, string) {
+	if len(in) > 64 {
+		return "", "longer than the 64 characters of an id"
+	}
+	for i := 0; i < len(in); i++ {
+		if c := in[i]; !wordByte(c) && c != '-' && c != '.' || c == '_' {
+			return "", "not an id: letters, digits, hyphens and dots only"
+		}
+	}
+	return in, ""
+}
+
+func uriText(_ *run, in string) (string, string) {
+	in = strings.TrimSpace(in)
+	if !strings.ContainsAny(in, " \t\r\n") {
+		return in, ""
+	}
+	return strings.NewReplacer(" ", "%20", "\t", "%09", "\r", "%0D", "\n", "%0A").Replace(in), ""
+}
+
+func booleanText(_ *run, in string) (string, string) {
+	switch strings.ToUpper(strings.TrimSpace(in)) {
+	case "Y", "YES", "TRUE", "1":
+		return "true", ""
+	case "N", "NO", "FALSE", "0":
+		return "false", ""
+	}
+	return "", "neither yes nor no"
+}
+
+func integerText(_ *run, in string) (string, string) {
+	in = strings.TrimSpace(in)
+	n := strings.TrimLeft(in, "0")
+	if n == "" && in != "" {
+		n = "0"
+	}
+	for i := 0; i < len(n); i++ {
+		if !isDigit(n[i]) || i > 8 {
+			return "", "not a whole number"
+		}
+	}
+	return n, ""
+}
+
+// decimalText keeps the digits as sent: precision carries meaning.
+func decimalText(_ *run, in string) (string, string) {
+	in = strings.TrimPrefix(strings.TrimSpace(in), "+")
+	sign := ""
+	if rest, ok := strings.CutPrefix(in, "-"); ok {
+		sign, in = "-", rest
+	}
+	whole, fraction, point := strings.Cut(in, ".")
+	for _, part := range []string{whole, fraction} {
+		for i := 0; i < len(part); i++ {
+			if !isDigit(part[i]) {
+				return "", "not a number"
+			}
+		}
+	}
+	if whole == "" && fraction == "" || len(in) > 18 {
+		return "", "not a number"
+	}
+	trimmed := strings.TrimLeft(whole, "0")
+	if trimmed == "" {
+		trimmed = "0"
+	}
+	if sign == "" && trimmed == whole && (!point || fraction != "") {
+		return in, ""
+	}
+	if fraction != "" {
+		return sign + trimmed + "." + fraction, ""
+	}
+	return sign + trimmed, ""
+}
+
+const notTime = "not a date or time in any form known here"
+
+func dateText(r *run, in string) (string, string) {
+	m, ok := parseMoment(in)
+	if !ok {
+		return "", notTime
+	}
+	r.arena.scratch = m.appendDate(r.arena.scratch[:0])
+	return r.arena.keep(r.arena.scratch), ""
+}
+
+func dateTimeText(r *run, in string) (string, string) {
+	m, ok := parseMoment(in)
+	if !ok {
+		return "", notTime
+	}
+	var sure bool
+	r.arena.scratch, sure = m.appendTime(r.arena.scratch[:0], r.zone)
+	r.unsure = r.unsure || !sure
+	return r.arena.keep(r.arena.scratch), ""
+}
+
+func instantText(r *run, in string) (string, string) {
+	m, ok := parseMoment(in)
+	if !ok {
+		return "", notTime
+	}
+	var sure bool
+	r.arena.scratch, ok, sure = m.appendInstant(r.arena.scratch[:0], r.zone)
+	if !ok {
+		return "", "a point in time needs at least its day"
+	}
+	r.unsure = r.unsure || !sure
+	return r.arena.keep(r.arena.scratch), ""
+}
+
+// given gives the text of an input; lead reads the first component of a composite.
+func (in *input) given(r *run, lead bool) string {
+	if in.path.Field() == 0 && !in.v.Valued() {
+		return in.text
+	}
+	if lead && in.path.Component() == 0 {
+		return r.text(in.v.Component(1))
+	}
+	return r.text(in.v)
+}
+
+// primitive writes by a conversion.
+func primitive(convert conversion, lead bool) writer {
+	return func(r *rule, s *scope, in input) bool {
+		out, why := convert(s.run, in.given(s.run, lead))
+		if s.run.unsure {
+			s.run.unsure = false
+			s.run.warn(issue.Value, in.path, "this clock time comes twice or never in the sender's time zone")
+		}
+		if why != "" {
+			s.run.warn(issue.Value, in.path, why)
+			return false
+		}
+		if out == "" {
+			return false
+		}
+		return r.setText(s, in, out)
+	}
+}
+
+// tabled writes by a table: a code as it is, a Coding or CodeableConcept with the table's system.
+func tabled(t *table, kind string) writer {
+	return func(r *rule, s *scope, in input) bool {
+		code := in.given(s.run, true)
+		out, ok := t.translate(code)
+		if !ok {
+			if !t.quiet && code != "" {
+				s.run.warn(issue.Code, in.path, "a code that table "+t.name+" does not list")
+			}
+			return false
+		}
+		if kind == "" {
+			return r.setText(s, in, out)
+		}
+		return r.setElement(s, func(el fhir.Element) bool {
+			if kind == "CodeableConcept" {
+				el, _ = el.Add("coding") // cannot fail: el is new
+			}
+			_ = el.Set("system", t.system)
+			_ = el.Set("code", out)
+			s.run.use(in.v, in.path)
+			s.run.traced(r, el, nil, in)
+			return true
+		})
+	}
+}
+
+// mapped writes by a data type map.
+func mapped(p *program) writer {
+	return func(r *rule, s *scope, in input) bool {
+		el, ok := r.to.reach(s)
+		if !ok {
+			return false
+		}
+		child, err := el.AddDef(r.to.def)
+		if err != nil {
+			return false
+		}
+		before := s.run.writes
+		inner := s.run.scope(s)
+		inner.value, inner.path, inner.deep, inner.el = in.v, in.path, in.path.Component() > 0, child
+		p.invoke(inner)
+		s.run.done(inner)
+		if s.run.writes == before {
+			child.Remove()
+			r.to.prune(s)
+			return false
+		}
+		if r.to.slot >= 0 {
+			s.slots[r.to.slot] = child
+		}
+		return true
+	}
+}
+
+// joined writes all values of the place as lines of one text: notes and texts that a sender has spread over
+// repetitions and segments. Empty lines between them stay.
+func joined(r *rule, s *scope, in input) bool {
+	buf := s.run.lines[:0]
+	c := r.from.cursor(s, true)
+	for line, last := 0, 0; c.advance(); line++ {
+		if r.when != nil && !r.at(&c, s) {
+			line--
+			continue
+		}
+		if !c.value.Valued() {
+			continue
+		}
+		for ; last < line; last++ {
+			buf = append(buf, '\n')
+		}
+		buf = c.value.AppendText(buf)
+		s.run.use(c.value, c.path)
+	}
+	s.run.lines = buf
+	text, _ := plainText(s.run, s.run.arena.keep(buf))
+	if text == "" {
+		return false
+	}
+	in.v = hl7.Value{}
+	return r.setText(s, in, text)
+}
+
+// at tells whether the rule's condition holds for the value a cursor is at.
+func (r *rule) at(c *cursor, s *scope) bool {
+	outer := *s
+	if c.seg.OK() {
+		s.seg, s.field, s.value, s.path = c.seg, r.from.field, c.whole, c.at
+	}
+	ok := r.when.yes(s)
+	if ok {
+		r.when.carried(s)
+	}
+	*s = outer
+	return ok
+}
+
+// coding writes a coding system's uri for the name a message gives it: by the table CodingSystem, as it is
+// when it is a uri or an OID, else under urn:id: so that nothing is taken for a system it is not.
+func codingSystem(t *table) conversion {
+	return func(r *run, in string) (string, string) {
+		in = strings.TrimSpace(in)
+		if uri, ok := t.lookup(in); ok {
+			return uri, ""
+		}
+		switch {
+		case in == "":
+			return "", ""
+		case strings.Contains(in, "://"), strings.HasPrefix(in, "urn:"):
+			return uriText(r, in)
+		case isOID(in):
+			return "urn:oid:" + in, ""
+		}
+		out, why := uriText(r, in)
+		return "urn:id:" + out, why
+	}
+}
+
+func isOID(s string) bool {
+	if len(s) < 3 || s[0] < '0' || s[0] > '2' || s[1] != '.' {
+		return false
+	}
+	for i := 1; i < len(s); i++ {
+		if !isDigit(s[i]) && (s[i] != '.' || s[i-1] == '.') {
+			return false
+		}
+	}
+	return s[len(s)-1] != '.'
+}
+
+func (r *run) warn(k issue.Kind, at hl7.Path, text string) {
+	r.issues = append(r.issues, issue.Warn(k, at.String(), text))
+}

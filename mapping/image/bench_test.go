@@ -1,0 +1,44 @@
+package image
+
+import (
+	"bytes"
+	"image/jpeg"
+	"testing"
+)
+
+// The same photo of 12 MP, stripped by Strip and by decoding and encoding it again.
+func BenchmarkStrip(b *testing.B) {
+	photo := withExif(aJPEG(b, 4000, 3000), phone(6))
+	b.Logf("%d bytes", len(photo))
+	b.Run("strip", func(b *testing.B) {
+		b.SetBytes(int64(len(photo)))
+		b.ReportAllocs()
+		for b.Loop() {
+			if _, _, err := Strip(photo); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("inspect", func(b *testing.B) {
+		b.SetBytes(int64(len(photo)))
+		b.ReportAllocs()
+		for b.Loop() {
+			if _, err := Inspect(photo, Limits{}); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("image-jpeg-decode-encode", func(b *testing.B) {
+		b.SetBytes(int64(len(photo)))
+		b.ReportAllocs()
+		for b.Loop() {
+			m, err := jpeg.Decode(bytes.NewReader(photo))
+			if err != nil {
+				b.Fatal(err)
+			}
+			if err := jpeg.Encode(new(bytes.Buffer), m, &jpeg.Options{Quality: 90}); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}

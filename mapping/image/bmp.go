@@ -1,0 +1,32 @@
+package image
+
+import "encoding/binary"
+
+const bmpHeader = 34 // bytes that are read: the file header and the beginning of the bitmap header
+
+// bmp reads the header. A BMP has no place for metadata but behind its end.
+func (a *anatomy) bmp(b []byte) error {
+	le := binary.LittleEndian
+	a.Width, a.Height = int(int32(le.Uint32(b[18:]))), int(int32(le.Uint32(b[22:])))
+	if a.Height < 0 { // rows from the top
+		a.Height = -a.Height
+	}
+	bits := int64(le.Uint16(b[28:])) // a pixel
+	a.Depth = 8
+	end := int64(le.Uint32(b[2:])) // the file's size, which some writers get wrong
+	if compression := le.Uint32(b[30:]); (compression == 0 || compression == 3) && a.Width > 0 {
+		row := (int64(a.Width)*bits + 31) / 32 * 4
+		from := int64(le.Uint32(b[10:]))
+		if int64(a.Height) > (int64(len(b))-from)/max(row, 1) { // divided, since the product may overflow
+			return cutOff()
+		}
+		end = max(end, from+row*int64(a.Height))
+	}
+	if end < bmpHeader || end >= int64(len(b)) {
+		a.keep = append(a.keep, b)
+		return nil
+	}
+	a.private("trailing")
+	a.keep = append(a.keep, b[:end])
+	return nil
+}

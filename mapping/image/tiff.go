@@ -1,0 +1,12 @@
+package image
+
+// tiff reads the directories of a TIFF. What is private in them cannot be cut out: offsets would break.
+func (a *anatomy) tiff(b []byte) error {
+	x, err := readExif(b)
+	if err != nil {
+		return err
+	}
+	a.Width, a.Height, a.Depth, a.ICC = x.width, x.height, max(x.depth, 1), x.icc
+	a.exif(x)
+	return nil
+}

@@ -1,0 +1,202 @@
+package mapping
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/dermgate/dermgate/mapping/fhir"
+	"github.com/dermgate/dermgate/mapping/hl7"
+)
+
+// Set is a compiled set of maps. It may be used from several goroutines at once.
+type Set struct {
+	digest  string
+	events  map[string]*message    // into FHIR, by "REF^I12"
+	codes   map[string]bool        // message codes that have any map
+	outputs map[string]*outMessage // out of FHIR, by "RRI_I12"
+	runs    sync.Pool              // of *run
+}
+
+// Digest is the SHA-256 of everything the set was made from, hex: two sets of one digest translate alike.
+func (s *Set) Digest() string { return s.digest }
+
+// Load compiles map files: the shipped ones (maps.FS) first, then a site's own. A later file replaces the
+// earlier one of its name, or adds to it where it says extend: true. The error is Faults: all that is wrong,
+// at file:line:col.
+func Load(layers ...fs.FS) (*Set, error) {
+	f := &faults{}
+	sources, names, digest := readLayers(layers, f)
+	c := &compiler{faults: f, schema: fhir.R4(), names: names, tables: buildTables(sources, f),
+		sources: merge(sources, f), programs: map[string]*program{}, reversed: map[string]*reverse{},
+		used: map[string]bool{}, shapes: map[*program]*shape{}}
+	c.exprs = newExprs(f, c.tables)
+	s := &Set{digest: digest, events: map[string]*message{}, codes: map[string]bool{}, outputs: map[string]*outMessage{}}
+	c.all(s)
+	if len(f.list) == 0 { // else most of it only looks unused
+		c.unused()
+	}
+	if len(f.list) > 0 {
+		return nil, f.list.sorted()
+	}
+	return s, nil
+}
+
+// readLayers reads every file of every layer, in order.
+func readLayers(layers []fs.FS, f *faults) ([]*source, *names, string) {
+	var sources []*source
+	n := &names{systems: map[string]text{}, extensions: map[string]extension{}, used: map[string]bool{}}
+	h := sha256.New()
+	for _, layer := range layers {
+		err := fs.WalkDir(layer, ".", func(name string, d fs.DirEntry, err error) error {
+			if err != nil || d.IsDir() || path.Ext(name) != ".yaml" {
+				return err
+			}
+			b, err := fs.ReadFile(layer, name)
+			if err != nil {
+				return err
+			}
+			h.Write([]byte(name + "\x00"))
+			h.Write(b)
+			r := &reader{file: name, faults: f}
+			if path.Base(name) == "names.yaml" {
+				r.names(b, n)
+				return nil
+			}
+			sources = append(sources, r.read(b))
+			return nil
+		})
+		if err != nil {
+			f.add(pos{".", 1, 1}, "cannot be read: %s", err)
+		}
+	}
+	return sources, n, hex.EncodeToString(h.Sum(nil))
+}
+
+// names reads the systems and extensions that maps speak of by name.
+func (r *reader) names(b []byte, n *names) {
+	for _, p := range r.parse(b) {
+		switch p.key.s {
+		case "systems":
+			for _, s := range r.pairs(p.value) {
+				n.systems[s.key.s], _ = r.scalar(s.value)
+			}
+		case "extensions":
+			for _, x := range r.pairs(p.value) {
+				n.extensions[x.key.s] = r.extension(x)
+			}
+		default:
+			r.unknown(p.key, "systems", "extensions")
+		}
+	}
+}
+
+// extension reads "ersPriority: {url: …, value: code}".
+func (r *reader) extension(p pair) extension {
+	x := extension{at: p.key.at}
+	var typ text
+	for _, k := range r.pairs(p.value) {
+		switch k.key.s {
+		case "url":
+			x.url, _ = r.scalar(k.value)
+		case "value":
+			typ, _ = r.scalar(k.value)
+		default:
+			r.unknown(k.key, "url", "value")
+		}
+	}
+	t, _ := fhir.R4().Datatype("Extension")
+	if typ.s != "" {
+		x.value, _ = t.Element("value" + strings.ToUpper(typ.s[:1]) + typ.s[1:])
+	}
+	if x.value == nil || x.url.s == "" {
+		r.faults.add(p.key.at, "an extension needs its url and the type of its value, such as {url: https://…, value: code}")
+		x.value, _ = t.Element("valueString")
+	}
+	return x
+}
+
+// merge gives the maps by name, later ones over earlier ones.
+func merge(sources []*source, f *faults) map[string]*source {
+	out := map[string]*source{}
+	for _, s := range sources {
+		if s.name.s == "" || len(s.tables) > 0 {
+			continue
+		}
+		before := out[s.name.s]
+		if !s.extend || before == nil {
+			if s.extend {
+				f.add(s.name.at, "there is no map %s to extend%s", s.name.s, meant(s.name.s, keys(out)))
+			}
+			out[s.name.s] = s
+			continue
+		}
+		both := *before
+		both.rules = append(slices.Clone(s.rules), before.rules...)
+		both.checks = append(slices.Clone(s.checks), before.checks...)
+		both.ignore = append(slices.Clone(s.ignore), before.ignore...)
+		both.groups = append(slices.Clone(before.groups), s.groups...)
+		both.segments = append(slices.Clone(before.segments), s.segments...)
+		both.events = append(slices.Clone(before.events), s.events...)
+		out[s.name.s] = &both
+	}
+	return out
+}
+
+// all compiles every map; a message map pulls in those it uses.
+func (c *compiler) all(s *Set) {
+	for _, name := range keys(c.sources) {
+		src := c.sources[name]
+		switch {
+		case src.from == "Bundle" && src.to != "" && !isSegment(src.to):
+			s.outputs[src.to] = c.outMessage(src)
+		case src.to == "":
+			m := c.message(src)
+			for _, e := range src.events {
+				if s.events[e.s] != nil {
+					c.faults.add(e.at, "%s already has the map %s", e.s, s.events[e.s].name)
+				}
+				s.events[e.s] = m
+				code, _, _ := strings.Cut(e.s, "^")
+				s.codes[code] = true
+			}
+		}
+	}
+	for _, name := range keys(c.sources) {
+		src := c.sources[name]
+		switch {
+		case src.to == "" || src.from == "Bundle" && !isSegment(src.to):
+		case isSegment(src.from) || isDatatype(src.from):
+			c.compile(src)
+		case isSegment(src.to) || isDatatype(src.to):
+			c.reverse(src)
+		default:
+			c.faults.add(src.name.at, "%s is neither from nor to HL7: one side names a segment or data type%s", name,
+				meant(src.from, append(hl7.Segments(), "CX", "XPN", "CWE")))
+		}
+	}
+}
+
+// unused reports tables and maps that nothing asks for: what an engineer wrote and believes to be at work.
+func (c *compiler) unused() {
+	for _, name := range keys(c.tables) {
+		if t := c.tables[name]; !t.used {
+			c.faults.add(t.at, "table %s is never used", name)
+		}
+	}
+	for _, name := range keys(c.sources) {
+		s := c.sources[name]
+		if s.to != "" && !c.used[name] && (s.from != "Bundle" || isSegment(s.to)) {
+			c.faults.add(s.name.at, "map %s is never used", name)
+		}
+	}
+	for _, name := range keys(c.names.extensions) {
+		if !c.names.used[name] {
+			c.faults.add(c.names.extensions[name].at, "extension %s is never used", name)
+		}
+	}
+}

@@ -1,0 +1,460 @@
+package mapping
+
+import (
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/dermgate/dermgate/mapping/fhir"
+	"github.com/dermgate/dermgate/mapping/hl7"
+	"github.com/dermgate/dermgate/mapping/issue"
+)
+
+// message is a compiled message map into FHIR.
+type message struct {
+	name   string
+	src    *source
+	bundle *program // MSH[Bundle]
+	expect []expectation
+	groups []*group
+	ignore map[string][]ignored // by segment, of all maps
+}
+
+// expectation is how often a segment may stand.
+type expectation struct {
+	segment  string
+	min, max int // max -1: any number
+}
+
+// ignored is a place left out on purpose.
+type ignored struct {
+	field, comp int
+	reason      string
+}
+
+// group makes resources of one type.
+type group struct {
+	name       string
+	typ        string
+	maps       []*program
+	each       *place // nil: one resource
+	eachSeg    string
+	where, key *expr
+	links      []link
+	required   []*fhir.ElementDef // of the type, each choice once
+}
+
+// link fills a reference of each resource of a group.
+type link struct {
+	to     *target
+	slots  int
+	groups []int // in order of preference for a single reference
+	single bool
+}
+
+// instance is a resource made.
+type instance struct {
+	group int
+	el    fhir.Element
+	url   string
+	seg   hl7.Segment
+	rep   int
+	key   string
+	alias bool // another instance's resource, which has the same key
+}
+
+var (
+	eventForm = regexp.MustCompile(`^[A-Z]{3}\^[A-Z][A-Z0-9]{2}$`)
+	countForm = regexp.MustCompile(`^(?:([01])\.\.)?(1|\*)$`)
+	eachForm  = regexp.MustCompile(`^([A-Z][A-Z0-9]{2})(?:-([0-9]+))?$`)
+)
+
+// message compiles a message map into FHIR.
+func (c *compiler) message(s *source) *message {
+	m := &message{name: s.name.s, src: s, ignore: map[string][]ignored{}}
+	for _, e := range s.events {
+		if !eventForm.MatchString(e.s) {
+			c.faults.add(e.at, "an event is written CODE^TRIGGER, such as REF^I12")
+		}
+	}
+	for _, e := range s.expect {
+		c.expectation(m, e)
+	}
+	byName := map[string]int{}
+	for i, g := range s.groups {
+		if _, twice := byName[g.name.s]; twice {
+			c.faults.add(g.name.at, "a second resource named %s", g.name.s)
+		}
+		byName[g.name.s] = i
+	}
+	for _, src := range s.groups {
+		m.groups = append(m.groups, c.group(src, s))
+	}
+	for i, src := range s.groups {
+		c.links(m, m.groups[i], src, byName)
+		c.required(m.groups[i], src)
+	}
+	c.ignores(m)
+	return m
+}
+
+func (c *compiler) expectation(m *message, e srcExpect) {
+	if !hl7.LookupSegment(e.segment.s) {
+		c.faults.add(e.segment.at, "no segment %s%s", e.segment.s, meant(e.segment.s, hl7.Segments()))
+		return
+	}
+	f := countForm.FindStringSubmatch(e.count.s)
+	if f == nil {
+		c.faults.add(e.count.at, "want 1, 0..1, 1..* or 0..*")
+		return
+	}
+	x := expectation{segment: e.segment.s, min: 1, max: 1}
+	if f[1] == "0" {
+		x.min = 0
+	}
+	if f[2] == "*" {
+		x.max = -1
+	}
+	m.expect = append(m.expect, x)
+}
+
+func (c *compiler) group(src srcGroup, s *source) *group {
+	g := &group{name: src.name.s, typ: src.typ.s}
+	typ, ok := c.schema.Resource(src.typ.s)
+	if !ok {
+		c.faults.add(src.typ.at, "no FHIR R4 resource %s%s", src.typ.s, meant(src.typ.s, c.schema.ResourceNames()))
+		return g
+	}
+	c.eachOf(g, src)
+	for _, d := range typ.Elements {
+		if d.Min > 0 && !slices.ContainsFunc(g.required, func(r *fhir.ElementDef) bool { return d.Choice != "" && r.Choice == d.Choice }) {
+			g.required = append(g.required, d)
+		}
+	}
+	for _, name := range src.maps {
+		p := c.program(name)
+		if p == nil || p.typ == nil {
+			continue
+		}
+		if p.typ != typ {
+			c.faults.add(name.at, "%s gives a %s, not a %s", name.s, p.typ.Name, typ.Name)
+			continue
+		}
+		if !isSegment(p.src.from) && (g.each == nil || !reads(p.src.from, g.each.datatype)) {
+			c.faults.add(name.at, "%s reads the data type %s: say each: with a field of that type", name.s, p.src.from)
+			continue
+		}
+		if e := p.src.each; e.s != "" && e.s != src.each.s {
+			c.faults.add(name.at, "%s is about one repetition of %s: say each: %s", name.s, e.s, e.s)
+			continue
+		}
+		g.maps = append(g.maps, p)
+	}
+	lex := c.lexicon(s)
+	g.where, g.key = c.exprs.condition(src.where, lex), c.exprs.value(src.key, lex)
+	return g
+}
+
+func (c *compiler) eachOf(g *group, src srcGroup) {
+	if src.each.s == "" {
+		return
+	}
+	f := eachForm.FindStringSubmatch(src.each.s)
+	if f == nil || !hl7.LookupSegment(f[1]) {
+		c.faults.add(src.each.at, "each names a segment, or a field for one resource a repetition: OBX or OBX-5")
+		return
+	}
+	g.eachSeg = f[1]
+	if f[2] == "" {
+		return
+	}
+	p, why := segmentAt(src.each.s)
+	if why != "" {
+		c.faults.add(src.each.at, "%s", why)
+		return
+	}
+	g.each = &p
+}
+
+// links compiles the references of a group.
+func (c *compiler) links(m *message, g *group, src srcGroup, byName map[string]int) {
+	typ, ok := c.schema.Resource(g.typ)
+	if !ok {
+		return
+	}
+	for _, l := range src.link {
+		sh := newShape(typ)
+		to, ok := c.target(l.element, sh)
+		if !ok {
+			continue
+		}
+		if to.def.Type.Name != "Reference" {
+			c.faults.add(l.element.at, "%s is a %s, not a Reference", l.element.s, to.def.Type.Name)
+			continue
+		}
+		out := link{to: to, slots: len(sh.slots), single: !to.def.Repeats()}
+		for _, name := range l.groups {
+			i, ok := byName[name.s]
+			if !ok {
+				c.faults.add(name.at, "no resource named %s here%s", name.s, meant(name.s, keys(byName)))
+				continue
+			}
+			if t := m.groups[i].typ; to.def.Targets != nil && !slices.Contains(to.def.Targets, t) {
+				c.faults.add(name.at, "%s may not point at a %s; want %s", l.element.s, t, strings.Join(to.def.Targets, ", "))
+				continue
+			}
+			out.groups = append(out.groups, i)
+		}
+		g.links = append(g.links, out)
+	}
+}
+
+// required reports what no map and no link of a group can fill.
+func (c *compiler) required(g *group, src srcGroup) {
+	typ, ok := c.schema.Resource(g.typ)
+	if !ok {
+		return
+	}
+	also := map[string]bool{}
+	for _, l := range g.links {
+		also[l.to.top] = true
+	}
+	if typ.Name == "Bundle" {
+		return // its type is the gateway's
+	}
+	all := newShape(typ)
+	for _, p := range g.maps {
+		for name := range c.shapes[p].filled {
+			all.filled[name] = true
+		}
+	}
+	for _, d := range typ.Elements {
+		if d.Min > 0 && !also[d.Name] && !all.filled[d.Name] && (d.Choice == "" || !filledChoice(all, d.Choice)) {
+			c.faults.add(src.name.at, "%s: %s.%s is required and no rule or link fills it", g.name, typ.Name, d.Name)
+		}
+	}
+}
+
+// ignores collects what the message map and its segment maps leave out.
+func (c *compiler) ignores(m *message) {
+	sources := []*source{m.src}
+	for _, g := range m.groups {
+		for _, p := range g.maps {
+			if !slices.Contains(sources, p.src) {
+				sources = append(sources, p.src)
+			}
+		}
+	}
+	for _, s := range sources {
+		for _, i := range s.ignore {
+			p, why := segmentAt(i.place.s)
+			switch {
+			case why != "":
+				c.faults.add(i.place.at, "%s", why)
+			case kept(p):
+				c.faults.add(i.place.at, "%s carries clinical or identifying content: it may be unmapped, never ignored", i.place.s)
+			default:
+				m.ignore[p.segment] = append(m.ignore[p.segment], ignored{p.field, p.comp, i.reason.s})
+			}
+		}
+	}
+}
+
+// kept tells the places that no map may ignore; set ids and the like, which carry nothing, may be.
+func kept(p place) bool {
+	switch p.segment {
+	case "RF1", "PRD", "OBR", "OBX", "NTE", "DG1", "AL1":
+		f, _ := hl7.LookupField(p.segment, p.field)
+		return p.field != 1 || f.Datatype != "SI"
+	case "PID":
+		return p.field == 3 || p.field == 5 || p.field == 7
+	}
+	return false
+}
+
+// run makes the resources of a group.
+func (g *group) run(r *run, n int) {
+	if g.eachSeg == "" {
+		g.instance(r, n, hl7.Segment{}, 0)
+		return
+	}
+	last := ""
+	for i := range r.m.Segments() {
+		seg := r.m.Segment(i)
+		note := seg.Is("NTE") && last == "NTE"
+		last = seg.Name()
+		if !seg.Is(g.eachSeg) || note {
+			continue
+		}
+		if g.each == nil {
+			g.instance(r, n, seg, 0)
+			continue
+		}
+		field := r.field(seg, g.each.field)
+		for rep := 1; rep <= field.Repetitions(); rep++ {
+			if field.Repetition(rep).Valued() {
+				g.instance(r, n, seg, rep)
+			}
+		}
+	}
+}
+
+// instance makes one resource, unless its condition or a resource of the same key says no.
+func (g *group) instance(r *run, n int, seg hl7.Segment, rep int) {
+	s := r.scope(&scope{run: r, seg: seg})
+	defer r.done(s)
+	if rep > 0 {
+		s.field, s.value, s.path = g.each.field, r.field(seg, g.each.field).Repetition(rep), seg.Path(g.each.field).Repeat(rep)
+	}
+	if g.where != nil {
+		if !g.where.yes(s) {
+			return
+		}
+		g.where.carried(s)
+	}
+	made := instance{group: n, seg: seg, rep: rep}
+	if g.key != nil {
+		if made.key = g.key.str(s); made.key != "" {
+			for _, other := range r.instances {
+				if other.group == n && other.key == made.key {
+					other.seg, other.rep, other.alias = seg, rep, true
+					r.instances = append(r.instances, other)
+					return
+				}
+			}
+		}
+	}
+	made.url = r.url(g.name, seg.Occurrence(), rep)
+	el, err := r.bundle.Add(made.url, g.typ)
+	if err != nil {
+		return // cannot happen: the type is compiled
+	}
+	made.el, s.el, s.resource = el, el, el
+	before := r.writes
+	g.fill(r, s)
+	if r.writes == before && g.eachSeg != "" {
+		el.Parent().Remove()
+		return
+	}
+	r.instances = append(r.instances, made)
+}
+
+// fill runs the maps of a group on a resource: on its own segment, or on every segment of the map's name
+// that the scope sees.
+func (g *group) fill(r *run, s *scope) {
+	outer := *s
+	for _, p := range g.maps {
+		if outer.seg.Is(p.src.from) || !isSegment(p.src.from) {
+			*s = outer
+			p.invoke(s)
+			continue
+		}
+		if outer.seg.OK() {
+			for seg := r.relative(&outer, p.src.from); seg.OK(); seg = r.following(&outer, p.src.from, seg, true) {
+				s.seg, s.field, s.path = seg, 0, hl7.Path{}
+				p.invoke(s)
+			}
+			continue
+		}
+		last := ""
+		for i := range r.m.Segments() {
+			seg := r.m.Segment(i)
+			note := seg.Is("NTE") && last == "NTE"
+			last = seg.Name()
+			if seg.Is(p.src.from) && !note {
+				s.seg, s.field, s.path = seg, 0, hl7.Path{}
+				p.invoke(s)
+			}
+		}
+	}
+	*s = outer
+}
+
+// link writes the references of all resources.
+func (m *message) link(r *run) {
+	for i := range r.instances {
+		from := &r.instances[i]
+		if from.alias {
+			continue
+		}
+		g := m.groups[from.group]
+		for j := range g.links {
+			g.links[j].write(r, m, from)
+		}
+	}
+}
+
+func (l *link) write(r *run, m *message, from *instance) {
+	wrote := false
+	for _, want := range l.groups {
+		near := m.groups[want].eachSeg != "" && m.groups[want].eachSeg == m.groups[from.group].eachSeg
+		for k := range r.instances {
+			to := &r.instances[k]
+			if to.group != want || near && to.seg != from.seg || to.el == from.el {
+				continue
+			}
+			if l.single && wrote {
+				return
+			}
+			wrote = l.put(r, from.el, to.url) || wrote
+		}
+	}
+}
+
+// put writes one reference, once.
+func (l *link) put(r *run, el fhir.Element, url string) bool {
+	s := r.scope(&scope{run: r, el: el})
+	defer r.done(s)
+	base := len(r.slots)
+	for range l.slots {
+		r.slots = append(r.slots, fhir.Element{})
+	}
+	s.slots = r.slots[base:]
+	defer func() { r.slots = r.slots[:base] }()
+	l.adopt(s)
+	at, ok := l.to.reach(s)
+	if !ok || l.single && at.Child(l.to.def.Name).OK() {
+		return false
+	}
+	for c := range at.Children(l.to.def.Name) {
+		if c.Child("reference").Text() == url {
+			return false
+		}
+	}
+	ref, err := at.AddDef(l.to.def)
+	return err == nil && ref.Set("reference", url) == nil
+}
+
+// adopt lets a link reach into elements that the maps have made, where it names them by index.
+func (l *link) adopt(s *scope) {
+	el := s.el
+	for _, st := range l.to.way {
+		if st.index < 0 || !el.OK() {
+			return
+		}
+		n, parent := 0, el
+		el = fhir.Element{}
+		for c := range parent.Children(st.def.Name) {
+			if n == st.index {
+				el = c
+			}
+			n++
+		}
+		s.slots[st.slot] = el
+	}
+}
+
+// meets checks how often the segments stand.
+func (m *message) meets(r *run) {
+	for _, x := range m.expect {
+		n := r.m.Count(x.segment)
+		switch {
+		case n < x.min:
+			r.issues = append(r.issues, issue.New(issue.Required, x.segment, "the segment is required and absent"))
+		case x.max >= 0 && n > x.max:
+			where := x.segment + "[" + strconv.Itoa(x.max+1) + "]"
+			r.issues = append(r.issues, issue.New(issue.Structure, where, "more of this segment than the message may have"))
+		}
+	}
+}

@@ -1,0 +1,292 @@
+package mapping
+
+import (
+	"regexp"
+	"strconv"
+	"strings"
+
+	"github.com/dermgate/dermgate/mapping/hl7"
+)
+
+// place is where a rule reads in a message: a field of a segment ("PID-3[2].1"), or a component of the data
+// type its map is about ("CX.4.1"). Numbers are 0 where not stated.
+type place struct {
+	segment               string // "" inside a data type map
+	field, rep, comp, sub int
+	datatype              string // what stands there by the standard; "varies" when it is open
+	repeats               bool   // the field may repeat and the place does not say which
+	coded                 bool   // the field is a CWE or the like
+	every                 bool   // PRD-1[*]: all repetitions, also where the scope stands on one
+	everywhere            bool   // OBX[*]-5: in every segment of the name, wherever the scope stands
+}
+
+var (
+	segmentPlace  = regexp.MustCompile(`\b[A-Z][A-Z0-9]{2}(\[\*\])?-[0-9]+(\[([0-9]+|\*)\])?(\.[0-9]+){0,2}`)
+	datatypePlace = regexp.MustCompile(`\b[A-Z]{2,3}(\.[0-9]+){1,2}`)
+)
+
+// segmentAt compiles a place in a message; why tells what is wrong with it.
+func segmentAt(word string) (p place, why string) {
+	path, err := hl7.ParsePath(strings.ReplaceAll(word, "[*]", ""))
+	if err != nil {
+		return p, "not an HL7 place: want SEG-field[repetition].component.subcomponent, such as PID-3.1"
+	}
+	p = place{segment: path.Segment(), field: path.Field(), rep: path.Repetition(), comp: path.Component(), sub: path.Subcomponent()}
+	p.every = strings.Contains(strings.TrimPrefix(word[min(3, len(word)):], "[*]"), "[*]")
+	p.everywhere = len(word) > 3 && strings.HasPrefix(word[3:], "[*]")
+	if !hl7.LookupSegment(p.segment) {
+		return p, "no segment " + p.segment + meant(p.segment, hl7.Segments())
+	}
+	if p.field == 0 {
+		return p, "a place names a field: " + p.segment + "-1"
+	}
+	f, ok := hl7.LookupField(p.segment, p.field)
+	if !ok {
+		return p, p.segment + " has no field " + strconv.Itoa(p.field) + fieldsOf(p.segment)
+	}
+	if why := hl7.CheckPath(path); why != "" {
+		return p, why
+	}
+	p.repeats = f.Repeats && p.rep == 0
+	p.coded = contains(families[0][:4], f.Datatype)
+	p.datatype = within(within(f.Datatype, p.comp), p.sub)
+	return p, ""
+}
+
+// fieldsOf gives the range of a segment's fields, to help whoever mistyped one.
+func fieldsOf(segment string) string {
+	last := 0
+	for n := 1; n < 120; n++ {
+		if _, ok := hl7.LookupField(segment, n); ok {
+			last = n
+		}
+	}
+	return "; its last is " + segment + "-" + strconv.Itoa(last)
+}
+
+// within gives the data type of component n of a data type, the type itself when n is 0.
+func within(datatype string, n int) string {
+	list, known := hl7.LookupDatatype(datatype)
+	switch {
+	case n == 0:
+		return datatype
+	case !known || datatype == "varies":
+		return "varies"
+	case n <= len(list):
+		return list[n-1].Datatype
+	}
+	return datatype // component 1 of a primitive is the primitive
+}
+
+// datatypeAt compiles a place inside a data type.
+func datatypeAt(datatype, word string) (p place, why string) {
+	parts := strings.Split(word, ".")
+	if parts[0] != datatype {
+		return p, "this map reads " + datatype + ", not " + parts[0]
+	}
+	for i, to := range []*int{&p.comp, &p.sub} {
+		if len(parts) > i+1 {
+			*to, _ = strconv.Atoi(parts[i+1])
+		}
+	}
+	p.datatype = datatype
+	for _, n := range []int{p.comp, p.sub} {
+		if n == 0 {
+			break
+		}
+		list, known := hl7.LookupDatatype(p.datatype)
+		if known && p.datatype != "varies" && (n > max(len(list), 1) || len(list) > 0 && list[n-1].Name == "") {
+			return p, p.datatype + " has no component " + strconv.Itoa(n) + "; its last is " + p.datatype + "." + strconv.Itoa(max(len(list), 1))
+		}
+		p.datatype = within(p.datatype, n)
+	}
+	return p, ""
+}
+
+// families of data types that read alike: what one version calls CE another calls CWE.
+var families = [][]string{
+	{"CE", "CWE", "CNE", "CF", "CNN", "ID", "IS", "ST", "SI", "OG"},
+	{"TS", "DTM", "DT", "DR"},
+	{"ST", "TX", "FT", "NM", "SI", "ID", "IS", "SNM", "TN", "GTS", "TM"},
+	{"XPN", "PN", "PPN"}, {"XCN", "CN", "NDL"}, {"XAD", "AD", "SAD"}, {"XTN", "TN"}, {"XON", "ON", "ST"},
+	{"EI", "EIP", "ST", "CX", "PLN"}, {"HD", "IS", "ST"}, {"CX", "CK", "ST"}, {"CQ", "NM"},
+}
+
+// reads tells whether a map for one data type can read a field of another.
+func reads(datatype, field string) bool {
+	if datatype == field || field == "varies" {
+		return true
+	}
+	for _, family := range families {
+		if contains(family, datatype) && contains(family, field) {
+			return true
+		}
+	}
+	return false
+}
+
+func contains(list []string, word string) bool {
+	for _, w := range list {
+		if w == word {
+			return true
+		}
+	}
+	return false
+}
+
+// value reads one place in a scope: the current repetition where the scope stands on one of that field, else
+// the first that the place names. The path says where it was, for issues and traces.
+func (p *place) value(s *scope) (hl7.Value, hl7.Path) {
+	if p.segment == "" {
+		return p.part(s.value, s.path, s.deep)
+	}
+	seg := s.run.relative(s, p.segment)
+	if !seg.OK() {
+		return hl7.Value{}, hl7.Path{}
+	}
+	if s.field == p.field && s.seg == seg && p.rep == 0 {
+		return p.part(s.value, s.path, false)
+	}
+	v := s.run.field(seg, p.field).Repetition(max(p.rep, 1))
+	return p.part(v, seg.Path(p.field).Repeat(max(p.rep, 1)), false)
+}
+
+// part goes down from a repetition (or, where deep, from a component) to the place's component.
+func (p *place) part(v hl7.Value, at hl7.Path, deep bool) (hl7.Value, hl7.Path) {
+	if p.comp == 0 {
+		return v, at
+	}
+	if deep {
+		return v.Subcomponent(p.comp), at.Part(at.Component(), p.comp)
+	}
+	v = v.Component(p.comp)
+	if p.sub > 0 {
+		v = v.Subcomponent(p.sub)
+	}
+	return v, at.Part(p.comp, p.sub)
+}
+
+// variable lets an expression read the place as text.
+func (p place) variable(list bool) variable {
+	v := variable{list: list, place: p.String()}
+	v.mark = func(s *scope) { p.mark(s) }
+	if list {
+		v.texts = func(s *scope) []string {
+			var out []string
+			for c := p.cursor(s, true); c.next(); {
+				out = append(out, s.run.text(c.value))
+			}
+			return out
+		}
+		return v
+	}
+	v.text = func(s *scope) string {
+		value, _ := p.value(s)
+		return s.run.text(value)
+	}
+	return v
+}
+
+// mark counts the place as carried over. The code of a coded field brings its name and its system with it:
+// they are one statement.
+func (p *place) mark(s *scope) {
+	value, at := p.value(s)
+	s.run.use(value, at)
+	if p.comp == 1 && p.sub == 0 && p.coded && value.Valued() {
+		whole := place{segment: p.segment, field: p.field, rep: p.rep}
+		v, at := whole.value(s)
+		s.run.use(v.Component(2), at)
+		s.run.use(v.Component(3), at)
+	}
+}
+
+// cursor walks the values of a place: over all segments it may stand in and, where it repeats, all its
+// repetitions.
+type cursor struct {
+	p       *place
+	s       *scope
+	seg     hl7.Segment
+	rep     int
+	reps    int
+	all     bool
+	started bool
+	value   hl7.Value
+	whole   hl7.Value // the repetition that value is a part of
+	at      hl7.Path  // of whole
+	path    hl7.Path  // of value
+}
+
+func (p *place) cursor(s *scope, all bool) cursor { return cursor{p: p, s: s, all: all} }
+
+// next goes to the next valued place; false at the end.
+func (c *cursor) next() bool {
+	for c.advance() {
+		if c.value.Valued() {
+			return true
+		}
+	}
+	return false
+}
+
+func (c *cursor) advance() bool {
+	if c.p.everywhere {
+		return c.roam()
+	}
+	if c.p.segment == "" || c.s.field == c.p.field && c.s.seg.Is(c.p.segment) && c.p.rep == 0 && !c.p.every {
+		if c.started {
+			return false
+		}
+		c.started = true
+		c.whole, c.at = c.s.value, c.s.path
+		c.value, c.path = c.p.part(c.whole, c.at, c.p.segment == "" && c.s.deep)
+		return true
+	}
+	if c.rep >= c.reps {
+		if c.seg = c.s.run.following(c.s, c.p.segment, c.seg, c.started); !c.seg.OK() {
+			return false
+		}
+		c.started, c.rep, c.reps = true, 0, 1
+		if c.p.rep == 0 && c.all {
+			c.reps = c.s.run.field(c.seg, c.p.field).Repetitions()
+		}
+		if c.reps == 0 {
+			c.value = hl7.Value{}
+			return true
+		}
+	}
+	return c.repeat()
+}
+
+// roam goes over every segment of the name in the message.
+func (c *cursor) roam() bool {
+	for c.rep >= c.reps {
+		if c.seg = c.s.run.m.Find(c.p.segment, c.seg.Occurrence()+1); !c.seg.OK() {
+			return false
+		}
+		c.rep, c.reps = 0, max(c.s.run.field(c.seg, c.p.field).Repetitions(), 1)
+	}
+	return c.repeat()
+}
+
+// repeat goes to the next repetition in the segment.
+func (c *cursor) repeat() bool {
+	c.rep++
+	n := max(c.p.rep, c.rep)
+	c.whole, c.at = c.s.run.field(c.seg, c.p.field).Repetition(n), c.seg.Path(c.p.field).Repeat(n)
+	c.value, c.path = c.p.part(c.whole, c.at, false)
+	return true
+}
+
+// String gives the place as a map writes it.
+func (p *place) String() string {
+	if p.segment == "" {
+		return p.datatype
+	}
+	out := p.segment + "-" + strconv.Itoa(p.field)
+	for _, n := range []int{p.comp, p.sub} {
+		if n > 0 {
+			out += "." + strconv.Itoa(n)
+		}
+	}
+	return out
+}

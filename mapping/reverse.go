@@ -1,0 +1,307 @@
+package mapping
+
+import (
+	"strings"
+
+	"github.com/dermgate/dermgate/mapping/fhir"
+	"github.com/dermgate/dermgate/mapping/hl7"
+)
+
+// reverse is a compiled map out of FHIR, of a segment or a data type.
+type reverse struct {
+	src   *source
+	typ   *fhir.Type
+	rules []*backRule
+}
+
+// backRule is one compiled FROM -> TO: HOW out of FHIR.
+type backRule struct {
+	at    pos
+	when  *expr
+	from  *walk // nil when value is set
+	value *expr
+	to    place
+	write backWriter
+	set   []backConstant
+}
+
+// backWriter writes an element, or a computed text, at a spot; false when there was nothing to write.
+type backWriter func(s *scope, at spot, el fhir.Element, computed string) bool
+
+// spot is where a value goes in the segment being written; comp and sub 0: the whole repetition, component.
+type spot struct{ field, rep, comp, sub int }
+
+type backConstant struct {
+	to   place
+	text string
+}
+
+// outMessage is a compiled message map out of FHIR.
+type outMessage struct {
+	name   string
+	groups []*outGroup
+}
+
+// outGroup writes segments of one name.
+type outGroup struct {
+	segment string
+	maps    []*reverse
+	each    *walk // nil: the resources of the first map's type
+	where   *expr
+	split   bool
+	set     []backConstant
+}
+
+// written are the names that expressions out of FHIR may use beside paths.
+var written = map[string]variable{
+	"senderApp":        {text: func(s *scope) string { return s.out.o.Sender.App }},
+	"senderFacility":   {text: func(s *scope) string { return s.out.o.Sender.Facility }},
+	"receiverApp":      {text: func(s *scope) string { return s.out.o.Receiver.App }},
+	"receiverFacility": {text: func(s *scope) string { return s.out.o.Receiver.Facility }},
+	"controlID":        {text: func(s *scope) string { return s.out.o.ControlID }},
+	"version":          {text: func(s *scope) string { return s.out.o.Version }},
+	"charset":          {text: func(s *scope) string { return s.out.o.Charset }},
+	"now":              {text: func(s *scope) string { return s.out.now() }},
+	"message":          {text: func(s *scope) string { return s.out.o.Message[:3] }},
+	"trigger":          {text: func(s *scope) string { return s.out.o.Message[4:] }},
+	"structure":        {text: func(s *scope) string { return s.out.o.Message }},
+	"setID":            {text: func(s *scope) string { return s.out.setID() }},
+	"line":             {text: func(s *scope) string { return s.out.line }},
+}
+
+// backLexicon gives what expressions of a map out of FHIR may name.
+func (c *compiler) backLexicon(typ *fhir.Type) lexicon {
+	return lexicon{fixed: written, places: fhirPlace, find: func(word string) (variable, string) {
+		name := word
+		if i := strings.IndexAny(word, ".(["); i >= 0 {
+			name = word[:i]
+		}
+		_, resource := c.schema.Resource(name)
+		if resource && name == word || !resource && !has(typ, name) {
+			return variable{}, ""
+		}
+		quiet := *c
+		quiet.faults = &faults{}
+		w, ok := quiet.walk(text{word, pos{}}, typ)
+		if !ok {
+			return variable{}, quiet.faults.list[0].Text
+		}
+		return w.variable(), ""
+	}}
+}
+
+// reverseOf gives the compiled map out of FHIR of a name.
+func (c *compiler) reverseOf(t text) *reverse {
+	c.used[t.s] = true
+	if p, ok := c.reversed[t.s]; ok {
+		return p
+	}
+	s, ok := c.sources[t.s]
+	if !ok || s.to == "" {
+		c.faults.add(t.at, "no map %s%s", t.s, meant(t.s, keys(c.sources)))
+		return nil
+	}
+	return c.reverse(s)
+}
+
+// reverse compiles a map out of FHIR.
+func (c *compiler) reverse(s *source) *reverse {
+	if p, ok := c.reversed[s.name.s]; ok {
+		return p
+	}
+	p := &reverse{src: s}
+	c.reversed[s.name.s] = p
+	typ, ok := c.fhirType(text{s.from, s.name.at})
+	if !ok {
+		return p
+	}
+	p.typ = typ
+	for _, src := range s.rules {
+		if r := c.backRule(src, s, typ); r != nil {
+			p.rules = append(p.rules, r)
+		}
+	}
+	c.backShadows(s)
+	return p
+}
+
+// backShadows finds rules that an earlier one of the same source and place makes pointless.
+func (c *compiler) backShadows(s *source) {
+	first := map[string]string{}
+	for _, r := range s.rules {
+		if before, ok := first[r.to.s]; ok && before == "" && r.from.s[0] == '(' {
+			c.faults.add(r.from.at, "this rule never writes: an earlier one always fills %s", r.to.s)
+		}
+		if literalRule.MatchString(r.from.s) {
+			first[r.to.s] = r.when.s
+		}
+	}
+}
+
+func (c *compiler) backRule(src srcRule, s *source, typ *fhir.Type) *backRule {
+	r := &backRule{at: src.from.at}
+	lex := c.backLexicon(typ)
+	ok := true
+	if inner, computed := strings.CutPrefix(src.from.s, "("); computed && strings.HasSuffix(inner, ")") {
+		r.value = c.exprs.value(text{strings.TrimSuffix(inner, ")"), src.from.at.plus(1)}, lex)
+		ok = r.value != nil
+	} else {
+		r.from, ok = c.walk(src.from, typ)
+	}
+	if src.when.s != "" {
+		r.when = c.exprs.condition(src.when, lex)
+		ok = ok && r.when != nil
+	}
+	to, found := c.outPlace(src.to, s)
+	if !found || !ok {
+		return nil
+	}
+	r.to = to
+	if !c.backHow(r, src) {
+		return nil
+	}
+	if r.from != nil && r.from.many && !to.repeats {
+		c.faults.add(src.from.at, "%s may lead to several values and %s holds one: say which, such as %s[0]", src.from.s, src.to.s, src.from.s)
+		return nil
+	}
+	for _, k := range src.set {
+		if at, ok := c.outPlace(k[0], s); ok {
+			r.set = append(r.set, backConstant{at, k[1].s})
+		}
+	}
+	return r
+}
+
+// outPlace compiles a place that is written.
+func (c *compiler) outPlace(t text, s *source) (place, bool) {
+	p, why := place{}, ""
+	if isSegment(s.to) {
+		p, why = segmentAt(t.s)
+		if why == "" && p.segment != s.to {
+			why = "this map writes " + s.to + ", not " + p.segment
+		}
+	} else {
+		p, why = datatypeAt(s.to, t.s)
+	}
+	if why != "" {
+		c.faults.add(t.at, "%s", why)
+		return p, false
+	}
+	p.repeats = p.repeats && p.comp == 0
+	return p, true
+}
+
+// backConversions out of FHIR by name: an HL7 type, or string for any type that is plain text.
+var backConversions = map[string]func(*writing, string) string{
+	"string": func(_ *writing, in string) string { return in },
+	"DTM":    (*writing).time,
+	"DT":     (*writing).date,
+}
+
+func (c *compiler) backHow(r *backRule, src srcRule) bool {
+	how := src.how.s
+	switch {
+	case strings.HasPrefix(how, "table(") && strings.HasSuffix(how, ")"):
+		t, ok := c.table(text{strings.TrimSuffix(strings.TrimPrefix(how, "table("), ")"), src.how.at.plus(len("table("))})
+		r.write = backTabled(t)
+		return ok
+	case strings.Contains(how, "["):
+		return c.backMap(r, src)
+	case how == "file":
+		r.write = embed
+		if r.from == nil || r.from.typ.Name != "Attachment" {
+			c.faults.add(src.how.at, "file reads an Attachment, and %s is none", src.from.s)
+			return false
+		}
+		return true
+	case how == "system":
+		t, ok := c.table(text{"CodingSystem", src.how.at})
+		r.write = backText(systemName(t))
+		return ok
+	}
+	convert, ok := backConversions[how]
+	if !ok {
+		c.faults.add(src.how.at, "no conversion, table(…) or map %s%s", how, meant(how, append(keys(backConversions), "file", "system")))
+		return false
+	}
+	if r.from != nil && r.from.typ.Kind != fhir.Primitive {
+		c.faults.add(src.from.at, "%s is a %s, not a single value: name an element in it, or a map", src.from.s, r.from.typ.Name)
+		return false
+	}
+	if how != "string" && !reads("DTM", r.to.datatype) {
+		c.faults.add(src.how.at, "%s gives a time, and %s is %s", how, src.to.s, r.to.datatype)
+		return false
+	}
+	if composite(r.to.datatype) && r.to.datatype != "HD" {
+		c.faults.add(src.to.at, "%s is a %s: name a component", src.to.s, r.to.datatype)
+		return false
+	}
+	r.write = backText(convert)
+	return true
+}
+
+func (c *compiler) backMap(r *backRule, src srcRule) bool {
+	p := c.reverseOf(src.how)
+	if p == nil || p.typ == nil {
+		return false
+	}
+	switch {
+	case isSegment(p.src.to):
+		c.faults.add(src.how.at, "%s writes a whole segment: list it under segments", src.how.s)
+	case r.from == nil:
+		c.faults.add(src.how.at, "%s reads an element, not a computed value", src.how.s)
+	case p.typ != r.from.typ:
+		c.faults.add(src.how.at, "%s reads %s, and %s is %s", src.how.s, p.typ.Name, src.from.s, r.from.typ.Name)
+	case !reads(p.src.to, r.to.datatype):
+		c.faults.add(src.how.at, "%s gives %s, and %s is %s", src.how.s, p.src.to, src.to.s, r.to.datatype)
+	default:
+		r.write = backMapped(p)
+		return true
+	}
+	return false
+}
+
+// outMessage compiles a message map out of FHIR.
+func (c *compiler) outMessage(s *source) *outMessage {
+	m := &outMessage{name: s.to}
+	bundle, _ := c.schema.Resource("Bundle")
+	for _, src := range s.segments {
+		if !hl7.LookupSegment(src.name.s) {
+			c.faults.add(src.name.at, "no segment %s%s", src.name.s, meant(src.name.s, hl7.Segments()))
+			continue
+		}
+		g := &outGroup{segment: src.name.s}
+		for _, name := range src.maps {
+			p := c.reverseOf(name)
+			if p == nil || p.typ == nil {
+				continue
+			}
+			if p.src.to != src.name.s {
+				c.faults.add(name.at, "%s writes %s, not %s", name.s, p.src.to, src.name.s)
+				continue
+			}
+			g.maps = append(g.maps, p)
+		}
+		if len(g.maps) == 0 {
+			continue
+		}
+		ok := true
+		if src.each.s != "" {
+			g.each, ok = c.walk(src.each, bundle)
+		}
+		g.where = c.exprs.condition(src.where, c.backLexicon(g.maps[0].typ))
+		g.split = src.split.s == "lines"
+		if src.split.s != "" && !g.split {
+			c.faults.add(src.split.at, "split is lines")
+		}
+		for _, k := range src.set {
+			if p, ok := c.outPlace(k[0], g.maps[0].src); ok {
+				g.set = append(g.set, backConstant{p, k[1].s})
+			}
+		}
+		if ok {
+			m.groups = append(m.groups, g)
+		}
+	}
+	return m
+}

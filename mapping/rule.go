@@ -1,0 +1,260 @@
+package mapping
+
+import (
+	"github.com/dermgate/dermgate/mapping/fhir"
+	"github.com/dermgate/dermgate/mapping/hl7"
+	"github.com/dermgate/dermgate/mapping/issue"
+)
+
+// rule is one compiled FROM -> TO: HOW into FHIR.
+type rule struct {
+	pos     pos
+	when    *expr
+	from    *place // where it reads; nil when value is set
+	value   *expr
+	to      *target
+	write   writer
+	join    bool // all values are one
+	set     []constant
+	slots   int // of set
+	missing *missing
+}
+
+// writer puts a value into the target; false when nothing could be written.
+type writer func(r *rule, s *scope, in input) bool
+
+// input is a value on its way: from a place of the message, or computed.
+type input struct {
+	v    hl7.Value
+	path hl7.Path
+	text string // when computed
+}
+
+// constant is written beside what a rule writes.
+type constant struct {
+	to   *target
+	text string
+}
+
+// missing is the issue for a rule that found nothing.
+type missing struct{ severity issue.Severity }
+
+// program is one compiled map of a segment or data type.
+type program struct {
+	src    *source
+	typ    *fhir.Type
+	slots  int
+	rules  []*rule
+	checks []*check
+}
+
+// check is a compiled condition that means trouble.
+type check struct {
+	place place
+	when  *expr
+	issue issue.Issue
+}
+
+// invoke runs a map on an element, in the scope of its caller but for what differs.
+func (p *program) invoke(s *scope) {
+	base := len(s.run.slots)
+	for range p.slots {
+		s.run.slots = append(s.run.slots, fhir.Element{})
+	}
+	s.slots = s.run.slots[base:len(s.run.slots):len(s.run.slots)]
+	for _, r := range p.rules {
+		r.run(s)
+	}
+	for _, c := range p.checks {
+		c.run(s)
+	}
+	s.run.slots = s.run.slots[:base]
+}
+
+func (c *check) run(s *scope) {
+	if !c.when.yes(s) {
+		return
+	}
+	_, at := c.place.value(s)
+	found := c.issue
+	found.Where = at.String()
+	s.run.issues = append(s.run.issues, &found)
+}
+
+// run tries the rule in a scope.
+func (r *rule) run(s *scope) {
+	if r.to.taken(s) {
+		return
+	}
+	wrote := false
+	if r.value != nil {
+		wrote = r.computed(s)
+	} else {
+		wrote = r.placed(s)
+	}
+	if !wrote && r.missing != nil && (r.when == nil || r.when.yes(s)) {
+		s.run.missed(r, s)
+	}
+}
+
+func (r *rule) computed(s *scope) bool {
+	if r.when != nil && !r.when.yes(s) {
+		return false
+	}
+	text := r.value.str(s)
+	if text == "" || !r.put(s, input{text: text}) {
+		return false
+	}
+	r.value.carried(s)
+	return true
+}
+
+// placed goes over the values of the place. Each is the current repetition of its field while the condition
+// and the rule look at it.
+func (r *rule) placed(s *scope) bool {
+	if r.join {
+		return r.put(s, input{})
+	}
+	wrote := false
+	many := r.to.def.Repeats() && r.to.slot < 0
+	outer := *s
+	for c := r.from.cursor(&outer, many); c.next(); {
+		if r.from.segment != "" {
+			s.seg, s.field, s.value, s.path = c.seg, r.from.field, c.whole, c.at
+			if !c.seg.OK() {
+				s.seg, s.field, s.value, s.path = outer.seg, outer.field, outer.value, outer.path
+			}
+		}
+		if r.when == nil || r.when.yes(s) {
+			wrote = r.put(s, input{v: c.value, path: c.path}) || wrote
+		}
+		s.seg, s.field, s.value, s.path = outer.seg, outer.field, outer.value, outer.path
+		if wrote && !many {
+			break
+		}
+	}
+	return wrote
+}
+
+// put writes one value and what is set beside it.
+func (r *rule) put(s *scope, in input) bool {
+	if !r.write(r, s, in) {
+		return false
+	}
+	s.run.writes++
+	if r.when != nil && !r.join {
+		r.when.carried(s)
+	}
+	if len(r.set) == 0 {
+		return true
+	}
+	el, _ := r.to.reach(s)
+	if r.to.def.Type.Kind != fhir.Primitive {
+		el = last(el, r.to.def)
+	}
+	inner := s.run.scope(s)
+	inner.el = el
+	base := len(s.run.slots)
+	for range r.slots {
+		s.run.slots = append(s.run.slots, fhir.Element{})
+	}
+	inner.slots = s.run.slots[base:]
+	for _, k := range r.set {
+		if k.to.taken(inner) {
+			continue
+		}
+		if at, ok := k.to.reach(inner); ok {
+			_ = at.SetDef(k.to.def, k.text) // cannot fail: compiled to a primitive
+			s.run.traced(r, at, k.to.def, in)
+		}
+	}
+	s.run.slots = s.run.slots[:base]
+	s.run.done(inner)
+	return true
+}
+
+// last gives the child of a definition that was added last.
+func last(el fhir.Element, d *fhir.ElementDef) fhir.Element {
+	var found fhir.Element
+	for c := range el.Children(d.Name) {
+		found = c
+	}
+	return found
+}
+
+// setText writes a primitive at the rule's target.
+func (r *rule) setText(s *scope, in input, text string) bool {
+	el, ok := r.to.reach(s)
+	if !ok {
+		return false
+	}
+	if err := el.SetDef(r.to.def, text); err != nil {
+		return false
+	}
+	if r.to.slot >= 0 && !r.to.def.Repeats() {
+		s.slots[r.to.slot] = el
+	}
+	s.run.use(in.v, in.path)
+	s.run.traced(r, el, r.to.def, in)
+	return true
+}
+
+// setElement adds a complex element at the rule's target and lets fill it; it is taken away again when
+// nothing came.
+func (r *rule) setElement(s *scope, fill func(fhir.Element) bool) bool {
+	el, ok := r.to.reach(s)
+	if !ok {
+		return false
+	}
+	child, err := el.AddDef(r.to.def)
+	if err != nil {
+		return false
+	}
+	if !fill(child) {
+		child.Remove()
+		r.to.prune(s)
+		return false
+	}
+	if r.to.slot >= 0 {
+		s.slots[r.to.slot] = child
+	}
+	return true
+}
+
+// scope gives a fresh scope that sees what its parent sees.
+func (r *run) scope(parent *scope) *scope {
+	if n := len(r.scopes); n > 0 {
+		s := r.scopes[n-1]
+		r.scopes = r.scopes[:n-1]
+		*s = *parent
+		return s
+	}
+	s := new(scope)
+	*s = *parent
+	return s
+}
+
+// done gives a scope back.
+func (r *run) done(s *scope) { r.scopes = append(r.scopes, s) }
+
+// missed reports a rule that had to find something and did not.
+func (r *run) missed(rule *rule, s *scope) {
+	found := &issue.Issue{Kind: issue.Required, Severity: rule.missing.severity, Text: "required and absent"}
+	if rule.from != nil {
+		_, at := rule.from.value(s)
+		found.Where = at.String()
+		if found.Where == "" {
+			found.Where = rule.from.String()
+		}
+		if v, _ := rule.from.value(s); v.Valued() {
+			found.Kind, found.Text = issue.Code, "not a value this gateway knows"
+		}
+	} else if rule.value != nil {
+		for _, v := range rule.value.reads {
+			if v.name == "kind" && r.kind.trouble != nil {
+				found = r.kind.trouble
+			}
+		}
+	}
+	r.issues = append(r.issues, found)
+}

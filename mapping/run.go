@@ -1,0 +1,257 @@
+package mapping
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/dermgate/dermgate/mapping/fhir"
+	"github.com/dermgate/dermgate/mapping/hl7"
+	"github.com/dermgate/dermgate/mapping/issue"
+)
+
+// run is one translation into FHIR. Runs are pooled by their Set; what leaves in a Result is not reused
+// until Release.
+type run struct {
+	set    *Set
+	m      *hl7.Message
+	o      *Options
+	zone   *time.Location
+	tree   *fhir.Tree
+	bundle *fhir.Bundle
+
+	issues    issue.List
+	arena     arena
+	starts    []int32     // of each segment's fields in values
+	values    []hl7.Value // all fields of the message
+	used      []span      // bytes that rules have carried over
+	instances []instance
+	links     []fhir.Element // scratch of link
+	payloads  []payload
+	files     []File
+	slots     []fhir.Element // of the map invocations under way
+	scopes    []*scope       // to use again
+	lines     []byte         // scratch of joined
+	writes    int            // elements written so far
+	unsure    bool           // the last time converted is ambiguous
+	trace     *Trace
+	marks     []traceMark
+	hash      string // SHA-256 of the message, hex; made when asked for
+
+	kind, urgency source1
+}
+
+// source1 is what a rule of the source (KindRule, UrgencyRule) found.
+type source1 struct {
+	value   string
+	trouble *issue.Issue
+}
+
+// span is a stretch of the message's bytes.
+type span struct{ start, end uint32 }
+
+// scope is where a map is being run: into FHIR on a segment, a repetition of one of its fields or a value
+// inside; out of FHIR on an element.
+type scope struct {
+	run      *run
+	seg      hl7.Segment // of a segment map; zero outside
+	field    int         // number of the field that value is a repetition of, 0 when on the whole segment
+	value    hl7.Value
+	path     hl7.Path       // of value
+	deep     bool           // value is a component: a data type's components are its sub-components
+	el       fhir.Element   // what is being filled
+	resource fhir.Element   // that el is in
+	slots    []fhir.Element // elements this invocation has made, by step
+
+	out  *writing     // out of FHIR
+	node fhir.Element // what is read
+	at   spot         // where a data type map writes
+}
+
+// arena keeps texts in a few large blocks: a message has hundreds of short ones.
+type arena struct {
+	block   strings.Builder
+	scratch []byte
+}
+
+const arenaBlock = 8 << 10 // bytes; a referral with three photos by reference needs one
+
+func (a *arena) keep(b []byte) string {
+	if len(b) == 0 {
+		return ""
+	}
+	if a.block.Cap()-a.block.Len() < len(b) {
+		a.block = strings.Builder{}
+		a.block.Grow(max(arenaBlock, len(b)))
+	}
+	n := a.block.Len()
+	a.block.Write(b)
+	return a.block.String()[n:]
+}
+
+// begin makes the run ready for a message.
+func (r *run) begin(m *hl7.Message, o *Options) {
+	r.m, r.o, r.zone = m, o, o.Zone
+	if r.zone == nil {
+		r.zone = time.UTC
+	}
+	r.starts, r.values = r.starts[:0], r.values[:0]
+	for i := range m.Segments() {
+		r.starts = append(r.starts, int32(len(r.values)))
+		for _, f := range m.Segment(i).All() {
+			r.values = append(r.values, f)
+		}
+	}
+	r.starts = append(r.starts, int32(len(r.values)))
+	if o.Trace {
+		r.trace = &Trace{}
+	}
+	r.kind, r.urgency = o.Kind.find(m), o.Urgency.find(m)
+}
+
+// reset forgets the message and keeps the memory.
+func (r *run) reset() {
+	clear(r.values)
+	clear(r.instances)
+	clear(r.payloads)
+	clear(r.slots[:cap(r.slots)])
+	r.instances, r.payloads, r.slots, r.used = r.instances[:0], r.payloads[:0], r.slots[:0], r.used[:0]
+	r.m, r.o, r.issues, r.files, r.trace, r.marks, r.hash, r.writes = nil, nil, nil, nil, nil, nil, "", 0
+	r.arena.block = strings.Builder{}
+	r.tree.Reset()
+}
+
+// field gives field n of a segment.
+func (r *run) field(s hl7.Segment, n int) hl7.Value {
+	from, to := r.starts[s.Index()], r.starts[s.Index()+1]
+	if n < 1 || int32(n) > to-from {
+		return hl7.Value{}
+	}
+	return r.values[from+int32(n)-1]
+}
+
+// text gives a value as text.
+func (r *run) text(v hl7.Value) string {
+	if !v.Valued() {
+		return ""
+	}
+	r.arena.scratch = v.AppendText(r.arena.scratch[:0])
+	return r.arena.keep(r.arena.scratch)
+}
+
+// use notes that a value has been carried over.
+func (r *run) use(v hl7.Value, _ hl7.Path) {
+	if n := len(v.Raw()); n > 0 {
+		r.used = append(r.used, span{uint32(v.Offset()), uint32(v.Offset() + n)})
+	}
+}
+
+// dependent segments belong to another one: outside it they are not looked for.
+func dependent(segment string) bool { return segment == "NTE" || segment == "CTD" || segment == "OBX" }
+
+// relative gives the segment of a name that a scope sees first: its own, one it belongs to, one that belongs
+// to it, else the first in the message.
+func (r *run) relative(s *scope, segment string) hl7.Segment {
+	if !s.seg.OK() {
+		return r.m.Find(segment, 1)
+	}
+	if s.seg.Is(segment) {
+		return s.seg
+	}
+	for i := r.m.Owner(s.seg.Index()); i >= 0; i = r.m.Owner(i) {
+		if o := r.m.Segment(i); o.Is(segment) {
+			return o
+		}
+	}
+	if c := r.child(s.seg, segment, s.seg.Index()+1); c.OK() {
+		return c
+	}
+	if dependent(segment) {
+		return hl7.Segment{}
+	}
+	return r.m.Find(segment, 1)
+}
+
+// child gives the first segment of a name from index i on that belongs to s.
+func (r *run) child(s hl7.Segment, segment string, i int) hl7.Segment {
+	owners := r.m.Groups()
+	for ; i < len(owners); i++ {
+		if int(owners[i]) == s.Index() && r.m.Segment(i).Is(segment) {
+			return r.m.Segment(i)
+		}
+	}
+	return hl7.Segment{}
+}
+
+// following gives the segments a scope sees under a name one after another. Notes that follow each other
+// are one: a map on the first sees all.
+func (r *run) following(s *scope, segment string, last hl7.Segment, started bool) hl7.Segment {
+	if !started {
+		return r.relative(s, segment)
+	}
+	if s.seg.Is(segment) {
+		if next := r.m.Segment(last.Index() + 1); segment == "NTE" && next.Is(segment) {
+			return next
+		}
+		return hl7.Segment{}
+	}
+	if !s.seg.OK() {
+		return r.m.Find(segment, last.Occurrence()+1)
+	}
+	if r.m.Owner(last.Index()) == s.seg.Index() {
+		return r.child(s.seg, segment, last.Index()+1)
+	}
+	return hl7.Segment{}
+}
+
+// find looks a source's kind up.
+func (k KindRule) find(m *hl7.Message) source1 {
+	if k.From.Field() == 0 {
+		return source1{trouble: issue.New(issue.Required, "RF1-3.1", "this source has no rule that tells advice from referral")}
+	}
+	v := m.Get(k.From)
+	if !v.Valued() {
+		return source1{trouble: issue.New(issue.Required, k.From.String(), "tells advice from referral and is absent")}
+	}
+	advice, referral := false, false
+	for _, rep := range v.EachRepetition() {
+		code := rep.Text()
+		advice, referral = advice || slices.Contains(k.Advice, code), referral || slices.Contains(k.Referral, code)
+	}
+	switch {
+	case advice && referral:
+		return source1{trouble: issue.New(issue.Code, k.From.String(), "says both advice and referral")}
+	case advice:
+		return source1{value: "advice"}
+	case referral:
+		return source1{value: "referral"}
+	}
+	return source1{trouble: issue.New(issue.Code, k.From.String(), "is neither advice nor referral by this source's rule")}
+}
+
+// find looks a source's urgency up; the highest one stated stands.
+func (u UrgencyRule) find(m *hl7.Message) source1 {
+	if u.From.Field() == 0 {
+		return source1{}
+	}
+	var found [3]bool
+	for _, rep := range m.Get(u.From).EachRepetition() {
+		code := rep.Text()
+		for i, list := range [...][]string{u.TwoWeekWait, u.Urgent, u.Routine} {
+			found[i] = found[i] || slices.Contains(list, code)
+		}
+	}
+	for i, name := range [...]string{"TWO_WEEK_WAIT", "URGENT", "ROUTINE"} {
+		if found[i] {
+			return source1{value: name}
+		}
+	}
+	return source1{}
+}
+
+// stopped notes an expression that CEL gave up: the message cannot be trusted to be whole.
+func (r *run) stopped(at pos) {
+	if r != nil {
+		r.issues = append(r.issues, issue.New(issue.Internal, at.String(), "an expression of a map could not be evaluated"))
+	}
+}

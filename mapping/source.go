@@ -1,0 +1,328 @@
+package mapping
+
+import (
+	"path"
+	"regexp"
+	"strings"
+
+	"github.com/goccy/go-yaml/ast"
+)
+
+// source is one map file as written: nothing of it is checked against HL7 or FHIR yet.
+type source struct {
+	file     string
+	name     text   // "PID[Patient]", "REF_I12"
+	from, to string // of the name: "PID" and "Patient"; to is empty for a message into FHIR
+	each     text   // of a segment map: the field whose current repetition it is about
+	extend   bool   // adds to the shipped map of this name, its rules tried first
+
+	rules    []srcRule
+	checks   []srcCheck
+	ignore   []srcIgnore
+	events   []text // "REF^I12"
+	expect   []srcExpect
+	groups   []srcGroup // of a message into FHIR
+	segments []srcGroup // of a message into HL7
+	tables   []*srcTable
+}
+
+// srcRule is FROM -> TO: HOW and what goes with it.
+type srcRule struct {
+	from, to, how text
+	when, missing text
+	split         text
+	set           [][2]text
+}
+
+// srcCheck is a condition that means trouble.
+type srcCheck struct{ place, text, when, severity, kind text }
+
+// srcIgnore is a place left out, and why.
+type srcIgnore struct{ place, reason text }
+
+// srcExpect is how often a segment may stand in a message: "1", "0..1", "1..*".
+type srcExpect struct{ segment, count text }
+
+// srcGroup is a group of resources (or of segments) and the maps that fill each of them.
+type srcGroup struct {
+	name, typ        text // photos, Media; of a segment: PRD
+	maps             []text
+	each, where, key text
+	split            text
+	link             []srcLink
+	set              [][2]text
+}
+
+// srcLink fills a reference with other groups.
+type srcLink struct {
+	element text
+	groups  []text
+}
+
+// srcTable is a table as written.
+type srcTable struct {
+	name      text
+	system    text // of the codes translated to
+	codes     [][2]text
+	otherwise text
+	quiet     bool // an unlisted code is no trouble
+	extend    bool
+}
+
+var mapName = regexp.MustCompile(`^([A-Za-z][A-Za-z0-9_]*)(?:\[([A-Za-z][A-Za-z0-9_]*)(?:-[A-Za-z]+)?\])?$`)
+
+// read takes one file apart.
+func (r *reader) read(b []byte) *source {
+	s := &source{file: r.file}
+	var table srcTable
+	pairs := r.parse(b)
+	if len(pairs) == 0 {
+		return s // told already
+	}
+	for _, p := range pairs {
+		switch p.key.s {
+		case "map":
+			r.name(s, p.value)
+		case "each":
+			s.each, _ = r.scalar(p.value)
+		case "for":
+			s.events = r.texts(p.value)
+		case "extend":
+			t, _ := r.scalar(p.value)
+			s.extend, table.extend = t.s == "true", t.s == "true"
+		case "rules":
+			s.rules = each(r, p.value, (*reader).rule)
+		case "checks":
+			s.checks = each(r, p.value, (*reader).check)
+		case "ignore":
+			s.ignore = each(r, p.value, (*reader).ignored)
+		case "expect":
+			for _, e := range r.pairs(p.value) {
+				if t, ok := r.scalar(e.value); ok {
+					s.expect = append(s.expect, srcExpect{e.key, t})
+				}
+			}
+		case "resources":
+			s.groups = each(r, p.value, (*reader).resource)
+		case "segments":
+			s.segments = each(r, p.value, (*reader).segment)
+		case "table", "system", "codes", "otherwise", "unlisted":
+			r.tableKey(&table, p)
+		default:
+			r.unknown(p.key, "map", "each", "for", "extend", "rules", "checks", "ignore", "expect", "resources", "segments",
+				"table", "system", "codes", "otherwise", "unlisted")
+		}
+	}
+	if table.name.s != "" {
+		s.name, s.tables = table.name, []*srcTable{&table}
+	}
+	r.named(s)
+	return s
+}
+
+// named holds a file to its name: the map PID[Patient] is the file PID[Patient].yaml.
+func (r *reader) named(s *source) {
+	want := strings.TrimSuffix(path.Base(r.file), ".yaml")
+	switch {
+	case s.name.s == "":
+		r.faults.add(pos{r.file, 1, 1}, "a map file begins with map: or table:")
+	case s.name.s != want:
+		r.faults.add(s.name.at, "the file %s.yaml holds %s", want, s.name.s)
+	}
+}
+
+func (r *reader) name(s *source, n ast.Node) {
+	t, ok := r.scalar(n)
+	if !ok {
+		return
+	}
+	m := mapName.FindStringSubmatch(t.s)
+	if m == nil {
+		r.faults.add(t.at, "a map is named FROM[TO] or FROM[TO-Variant], such as PID[Patient], or for its message, such as REF_I12")
+		return
+	}
+	s.name, s.from, s.to = t, m[1], m[2]
+}
+
+func each[T any](r *reader, n ast.Node, f func(*reader, []pair) (T, bool)) []T {
+	var out []T
+	for _, item := range r.items(n) {
+		pairs := r.pairs(item)
+		if len(pairs) == 0 {
+			continue
+		}
+		if v, ok := f(r, pairs); ok {
+			out = append(out, v)
+		}
+	}
+	return out
+}
+
+// rule reads "FROM -> TO: HOW" and the keys under it.
+func (r *reader) rule(pairs []pair) (srcRule, bool) {
+	var out srcRule
+	left, right, ok := arrow(pairs[0].key, "->")
+	if !ok {
+		r.faults.add(pairs[0].key.at, "want FROM -> TO: HOW")
+		return out, false
+	}
+	out.from, out.to = left, right
+	if out.how, ok = r.scalar(pairs[0].value); !ok {
+		return out, false
+	}
+	for _, p := range pairs[1:] {
+		switch p.key.s {
+		case "when":
+			out.when, _ = r.scalar(p.value)
+		case "missing":
+			out.missing, _ = r.scalar(p.value)
+		case "set":
+			out.set = r.constants(p.value)
+		default:
+			r.unknown(p.key, "when", "missing", "set")
+		}
+	}
+	return out, true
+}
+
+func (r *reader) constants(n ast.Node) [][2]text {
+	var out [][2]text
+	for _, p := range r.pairs(n) {
+		if v, ok := r.scalar(p.value); ok {
+			out = append(out, [2]text{p.key, v})
+		}
+	}
+	return out
+}
+
+// arrow splits "A -> B" and keeps both places.
+func arrow(t text, sign string) (left, right text, ok bool) {
+	i := strings.LastIndex(t.s, sign)
+	if i < 0 {
+		return left, right, false
+	}
+	l, rest := strings.TrimRight(t.s[:i], " "), t.s[i+len(sign):]
+	b := strings.TrimLeft(rest, " ")
+	return text{l, t.at}, text{b, t.at.plus(i + len(sign) + len(rest) - len(b))}, l != "" && b != ""
+}
+
+// check reads "PLACE: what is wrong" and its condition.
+func (r *reader) check(pairs []pair) (srcCheck, bool) {
+	out := srcCheck{place: pairs[0].key}
+	var ok bool
+	if out.text, ok = r.scalar(pairs[0].value); !ok {
+		return out, false
+	}
+	for _, p := range pairs[1:] {
+		to, known := map[string]*text{"when": &out.when, "severity": &out.severity, "kind": &out.kind}[p.key.s]
+		if !known {
+			r.unknown(p.key, "when", "severity", "kind")
+			continue
+		}
+		*to, _ = r.scalar(p.value)
+	}
+	if out.when.s == "" {
+		r.faults.add(out.place.at, "a check needs when: the condition that means trouble")
+	}
+	return out, true
+}
+
+func (r *reader) ignored(pairs []pair) (srcIgnore, bool) {
+	reason, ok := r.scalar(pairs[0].value)
+	if strings.TrimSpace(reason.s) == "" {
+		r.faults.add(pairs[0].key.at, "an ignored place needs its reason")
+		ok = false
+	}
+	for _, p := range pairs[1:] {
+		r.unknown(p.key)
+	}
+	return srcIgnore{pairs[0].key, reason}, ok
+}
+
+// resource reads "photos: Media <- OBX[Media]" and the keys under it.
+func (r *reader) resource(pairs []pair) (srcGroup, bool) {
+	out := srcGroup{name: pairs[0].key}
+	t, ok := r.scalar(pairs[0].value)
+	if !ok {
+		return out, false
+	}
+	left, right, ok := arrow(t, "<-")
+	if !ok {
+		r.faults.add(t.at, "want NAME: Resource <- MAP[Resource], …")
+		return out, false
+	}
+	out.typ, out.maps = left, listed(right)
+	for _, p := range pairs[1:] {
+		switch p.key.s {
+		case "each":
+			out.each, _ = r.scalar(p.value)
+		case "where":
+			out.where, _ = r.scalar(p.value)
+		case "key":
+			out.key, _ = r.scalar(p.value)
+		case "link":
+			for _, l := range r.pairs(p.value) {
+				out.link = append(out.link, srcLink{l.key, r.texts(l.value)})
+			}
+		default:
+			r.unknown(p.key, "each", "where", "key", "link")
+		}
+	}
+	return out, true
+}
+
+// segment reads "PRD: PractitionerRole[PRD]" and the keys under it.
+func (r *reader) segment(pairs []pair) (srcGroup, bool) {
+	out := srcGroup{name: pairs[0].key, typ: pairs[0].key}
+	t, ok := r.scalar(pairs[0].value)
+	if !ok {
+		return out, false
+	}
+	out.maps = listed(t)
+	for _, p := range pairs[1:] {
+		switch p.key.s {
+		case "each":
+			out.each, _ = r.scalar(p.value)
+		case "where":
+			out.where, _ = r.scalar(p.value)
+		case "split":
+			out.split, _ = r.scalar(p.value)
+		case "set":
+			out.set = r.constants(p.value)
+		default:
+			r.unknown(p.key, "each", "where", "split", "set")
+		}
+	}
+	return out, true
+}
+
+// listed splits "A, B" and keeps the places.
+func listed(t text) []text {
+	var out []text
+	at := 0
+	for part := range strings.SplitSeq(t.s, ",") {
+		word := strings.TrimLeft(part, " ")
+		out = append(out, text{strings.TrimRight(word, " "), t.at.plus(at + len(part) - len(word))})
+		at += len(part) + 1
+	}
+	return out
+}
+
+func (r *reader) tableKey(t *srcTable, p pair) {
+	switch p.key.s {
+	case "codes":
+		t.codes = r.constants(p.value)
+	case "unlisted":
+		v, ok := r.scalar(p.value)
+		if ok && v.s != "quiet" && v.s != "warning" {
+			r.faults.add(v.at, "unlisted is warning or quiet%s", meant(v.s, []string{"warning", "quiet"}))
+		}
+		t.quiet = v.s == "quiet"
+	case "table":
+		t.name, _ = r.scalar(p.value)
+	case "system":
+		t.system, _ = r.scalar(p.value)
+	case "otherwise":
+		t.otherwise, _ = r.scalar(p.value)
+	}
+}

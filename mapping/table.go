@@ -1,0 +1,68 @@
+package mapping
+
+import "strings"
+
+// table translates codes, both HL7 to FHIR and back: a table is written for one direction.
+type table struct {
+	name      string
+	at        pos
+	system    string
+	codes     map[string]string
+	list      []srcCode // in order, for checks
+	otherwise string
+	quiet     bool
+	used      bool
+}
+
+// srcCode is one line of a table.
+type srcCode struct{ from, to text }
+
+// lookup finds a code as it is listed, or the same in other case.
+func (t *table) lookup(code string) (string, bool) {
+	if t == nil || code == "" {
+		return "", false
+	}
+	if out, ok := t.codes[code]; ok {
+		return out, true
+	}
+	out, ok := t.codes[strings.ToUpper(code)]
+	return out, ok
+}
+
+// translate is lookup with the table's otherwise for what is not listed, absence included.
+func (t *table) translate(code string) (string, bool) {
+	if out, ok := t.lookup(code); ok {
+		return out, true
+	}
+	return t.otherwise, t.otherwise != ""
+}
+
+// buildTables makes the tables of all layers; a later file of the same name replaces, or extends, an
+// earlier one.
+func buildTables(sources []*source, f *faults) map[string]*table {
+	out := map[string]*table{}
+	for _, s := range sources {
+		for _, src := range s.tables {
+			t := &table{name: src.name.s, at: src.name.at, codes: map[string]string{}}
+			if before := out[t.name]; before != nil && src.extend {
+				t = before
+			}
+			if src.system.s != "" {
+				t.system = src.system.s
+			}
+			if src.otherwise.s != "" {
+				t.otherwise = src.otherwise.s
+			}
+			t.quiet = t.quiet || src.quiet
+			for _, c := range src.codes {
+				t.codes[c[0].s] = c[1].s
+				t.list = append(t.list, srcCode{c[0], c[1]})
+			}
+			if len(t.codes) == 0 {
+				f.add(t.at, "table %s lists no code", t.name)
+			}
+			out[t.name] = t
+		}
+	}
+	return out
+}

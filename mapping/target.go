@@ -1,0 +1,309 @@
+package mapping
+
+import (
+	"strconv"
+	"strings"
+
+	"github.com/dermgate/dermgate/mapping/fhir"
+)
+
+// target is where a rule writes: the way from the map's element down, and the element at its end.
+type target struct {
+	way  []step
+	def  *fhir.ElementDef // the element written
+	slot int              // where the invocation keeps it, so that a later rule reaches into it; -1: nowhere
+	top  string           // first element of the way, for the check of required ones
+}
+
+// step is an element on the way. The first rule that needs it adds it, later ones of the same invocation
+// find it in its slot.
+type step struct {
+	def    *fhir.ElementDef
+	slot   int
+	index  int              // as the map writes it; -1: none
+	url    string           // of an extension: written when it is added
+	urlDef *fhir.ElementDef // its element for that
+	system string           // an existing element with this system is meant; none is added
+}
+
+// names are the systems and extensions that maps speak of by name.
+type names struct {
+	systems    map[string]text
+	extensions map[string]extension
+	used       map[string]bool
+}
+
+// extension is a declared extension: its url and the type of its value.
+type extension struct {
+	url   text
+	value *fhir.ElementDef // valueCode
+	at    pos
+}
+
+// shape collects what a map needs to run: its slots, and which elements it fills.
+type shape struct {
+	typ    *fhir.Type
+	slots  map[string]int
+	filled map[string]bool // paths that some rule writes
+	sure   map[string]bool // paths that some rule always writes
+}
+
+func newShape(t *fhir.Type) *shape {
+	return &shape{typ: t, slots: map[string]int{}, filled: map[string]bool{}, sure: map[string]bool{}}
+}
+
+func (s *shape) slot(path string) int {
+	n, ok := s.slots[path]
+	if !ok {
+		n = len(s.slots)
+		s.slots[path] = n
+	}
+	return n
+}
+
+// pathStep is "identifier[0](NHSNumber)" taken apart.
+type pathStep struct {
+	name, arg string
+	index     int // -1: none
+	at        pos
+}
+
+// stepsOf splits a FHIR path of a map; a fault when it is malformed.
+func (c *compiler) stepsOf(t text) ([]pathStep, bool) {
+	var out []pathStep
+	if strings.HasSuffix(t.s, ".") {
+		c.faults.add(t.at.plus(len(t.s)-1), "a path ends with an element")
+		return nil, false
+	}
+	for col := 0; col < len(t.s); {
+		word := nextStep(t.s[col:])
+		s := pathStep{name: word, index: -1, at: t.at.plus(col)}
+		if i := strings.IndexByte(s.name, '('); i >= 0 && strings.HasSuffix(s.name, ")") {
+			s.name, s.arg = s.name[:i], s.name[i+1:len(s.name)-1]
+		}
+		if i := strings.IndexByte(s.name, '['); i >= 0 && strings.HasSuffix(s.name, "]") {
+			n, err := strconv.Atoi(s.name[i+1 : len(s.name)-1])
+			if err != nil || n < 0 {
+				c.faults.add(s.at, "an index is a number from 0: %s", word)
+				return nil, false
+			}
+			s.name, s.index = s.name[:i], n
+		}
+		out = append(out, s)
+		col += len(word) + 1
+	}
+	return out, len(out) > 0
+}
+
+// nextStep gives a path up to its first dot outside parentheses.
+func nextStep(path string) string {
+	depth := 0
+	for i, c := range path {
+		switch {
+		case c == '(':
+			depth++
+		case c == ')':
+			depth--
+		case c == '.' && depth == 0:
+			return path[:i]
+		}
+	}
+	return path
+}
+
+// element finds an element of a type by its name in a map; a fault when there is none.
+func (c *compiler) element(t *fhir.Type, s pathStep) (*fhir.ElementDef, bool) {
+	d, ok := t.Element(s.name)
+	if ok {
+		return d, true
+	}
+	known := make([]string, 0, len(t.Elements))
+	for _, e := range t.Elements {
+		known = append(known, e.Name)
+	}
+	why := meant(s.name, known)
+	if choices := t.Choices(s.name); len(choices) > 0 {
+		why = "; a choice is written with its type, such as " + choices[0].Name
+	}
+	c.faults.add(s.at, "%s has no element %s%s", t.Name, s.name, why)
+	return nil, false
+}
+
+// target compiles the TO of a rule into FHIR.
+func (c *compiler) target(t text, sh *shape) (*target, bool) {
+	steps, ok := c.stepsOf(t)
+	if !ok {
+		return nil, false
+	}
+	out := &target{slot: -1, top: steps[0].name}
+	typ, path := sh.typ, ""
+	for i, s := range steps {
+		d, ok := c.element(typ, s)
+		if !ok {
+			return nil, false
+		}
+		path += "." + s.name + "(" + s.arg + ")"
+		if s.index >= 0 {
+			path += strconv.Itoa(s.index)
+			if !d.Repeats() {
+				c.faults.add(s.at, "%s.%s does not repeat: no index", typ.Name, s.name)
+				return nil, false
+			}
+		}
+		last := i == len(steps)-1
+		if s.arg != "" {
+			st, ok := c.argument(d, s, sh, path)
+			if !ok {
+				return nil, false
+			}
+			out.way = append(out.way, st)
+			typ = d.Type
+			if last && st.url != "" {
+				out.def, out.top = c.names.extensions[s.arg].value, s.name+"("+s.arg+")"
+				path += ".value"
+				out.slot = sh.slot(path)
+				return out, true
+			}
+			if last {
+				c.faults.add(s.at, "a selected element is on the way: name what is written in it")
+				return nil, false
+			}
+			continue
+		}
+		if !last {
+			if d.Type.Kind == fhir.Primitive {
+				c.faults.add(s.at, "%s is a %s: nothing is inside it", s.name, d.Type.Name)
+				return nil, false
+			}
+			out.way = append(out.way, step{def: d, slot: sh.slot(path), index: s.index})
+			typ = d.Type
+			continue
+		}
+		out.def = d
+		if !d.Repeats() || s.index >= 0 {
+			out.slot = sh.slot(path)
+		}
+	}
+	return out, true
+}
+
+// argument compiles what stands in parentheses: the name of an extension, or of a system that selects.
+func (c *compiler) argument(d *fhir.ElementDef, s pathStep, sh *shape, path string) (step, bool) {
+	if s.name == "extension" {
+		x, ok := c.names.extensions[s.arg]
+		if !ok {
+			c.faults.add(s.at, "no extension %s in names.yaml%s", s.arg, meant(s.arg, keys(c.names.extensions)))
+			return step{}, false
+		}
+		c.names.used[s.arg] = true
+		url, _ := d.Type.Element("url")
+		return step{def: d, slot: sh.slot(path), index: s.index, url: x.url.s, urlDef: url}, true
+	}
+	if _, ok := d.Type.Element("system"); !ok {
+		c.faults.add(s.at, "%s has no system to select by", d.Type.Name)
+		return step{}, false
+	}
+	sys, ok := c.system(text{s.arg, s.at})
+	return step{def: d, slot: sh.slot(path), index: -1, system: sys}, ok
+}
+
+// system gives the uri of a named system.
+func (c *compiler) system(t text) (string, bool) {
+	uri, ok := c.names.systems[t.s]
+	if !ok {
+		c.faults.add(t.at, "no system %s in names.yaml%s", t.s, meant(t.s, keys(c.names.systems)))
+		return "", false
+	}
+	c.names.used[t.s] = true
+	return uri.s, true
+}
+
+// reach gives the element the target's last one stands in, adding what is missing on the way. False where a
+// selected element is not there.
+func (t *target) reach(s *scope) (fhir.Element, bool) {
+	el := s.el
+	for i := range t.way {
+		st := &t.way[i]
+		next := s.slots[st.slot]
+		if !next.OK() {
+			next = st.find(el)
+		}
+		if !next.OK() {
+			if st.system != "" {
+				return el, false
+			}
+			next, _ = el.AddDef(st.def) // cannot fail: find looked for a single one
+			if st.url != "" {
+				_ = next.SetDef(st.urlDef, st.url) // cannot fail: url is a primitive
+			}
+		}
+		s.slots[st.slot] = next
+		el = next
+	}
+	return el, true
+}
+
+// find looks for a step's element among those that another map may have made.
+func (st *step) find(el fhir.Element) fhir.Element {
+	if st.system == "" && st.def.Repeats() {
+		return fhir.Element{}
+	}
+	for c := range el.Children(st.def.Name) {
+		if st.system == "" || c.Child("system").Text() == st.system {
+			return c
+		}
+	}
+	return fhir.Element{}
+}
+
+// taken tells whether a single element has its value already: the first rule that has one wins.
+func (t *target) taken(s *scope) bool {
+	if t.slot < 0 {
+		return false
+	}
+	if s.slots[t.slot].OK() {
+		return true
+	}
+	if t.def.Repeats() {
+		return false
+	}
+	el := s.el
+	for i := range t.way {
+		next := s.slots[t.way[i].slot]
+		if !next.OK() {
+			next = t.way[i].find(el)
+		}
+		if !next.OK() {
+			return false
+		}
+		el = next
+	}
+	if el.Child(t.def.Name).OK() {
+		return true
+	}
+	if t.def.Choice != "" {
+		for c := range el.Children("") {
+			if c.Def().Choice == t.def.Choice {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// prune takes away the elements on the way that a failed rule has left empty.
+func (t *target) prune(s *scope) {
+	for i := len(t.way) - 1; i >= 0; i-- {
+		el := s.slots[t.way[i].slot]
+		if !el.OK() {
+			continue
+		}
+		for c := range el.Children("") {
+			if t.way[i].urlDef == nil || c.Def() != t.way[i].urlDef {
+				return
+			}
+		}
+		el.Remove()
+		s.slots[t.way[i].slot] = fhir.Element{}
+	}
+}

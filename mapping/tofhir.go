@@ -1,0 +1,165 @@
+package mapping
+
+import (
+	"crypto/sha1"
+	"crypto/sha256"
+	"encoding/hex"
+	"strconv"
+
+	"github.com/dermgate/dermgate/mapping/fhir"
+	"github.com/dermgate/dermgate/mapping/hl7"
+	"github.com/dermgate/dermgate/mapping/issue"
+)
+
+// ToFHIR translates a message into its canonical Bundle. The error is for a message that no map takes, an
+// *issue.Issue of kind UnsupportedType or UnsupportedEvent; what is wrong inside a message is in
+// Result.Issues. The result aliases nothing of m but the bytes of files sent without encoding.
+func (s *Set) ToFHIR(m *hl7.Message, o Options) (*Result, error) {
+	msg, err := s.messageFor(m)
+	if err != nil {
+		return nil, err
+	}
+	if err := m.AssumeCharset(o.Charset); o.Charset != "" && err != nil {
+		return nil, err
+	}
+	r, _ := s.runs.Get().(*run)
+	if r == nil {
+		r = &run{tree: fhir.NewTree()}
+	}
+	r.set = s
+	r.begin(m, &o)
+	if r.bundle, err = fhir.NewBundle(r.tree, "message"); err != nil {
+		return nil, err
+	}
+	r.issues = append(r.issues, m.CheckCharset()...)
+	msg.meets(r)
+	for n, g := range msg.groups {
+		if g.typ == "Bundle" {
+			sc := r.scope(&scope{run: r, el: r.bundle.Root, resource: r.bundle.Root})
+			g.fill(r, sc)
+			r.done(sc)
+			continue
+		}
+		g.run(r, n)
+	}
+	msg.link(r)
+	r.undone(msg)
+	res := &Result{Bundle: r.bundle, Issues: r.issues, Files: r.files, run: r}
+	r.account(msg, res)
+	return res, nil
+}
+
+// Release gives the memory of the Bundle back for the next message. Nothing of the result may be used
+// afterwards; not calling it costs only that memory.
+func (r *Result) Release() {
+	if r.run == nil {
+		return
+	}
+	set, run := r.run.set, r.run
+	*r = Result{}
+	run.reset()
+	set.runs.Put(run)
+}
+
+// messageFor finds the map of a message by its event.
+func (s *Set) messageFor(m *hl7.Message) (*message, error) {
+	code, trigger, structure := m.Type()
+	if trigger == "" && len(structure) == 7 {
+		trigger = structure[4:]
+	}
+	if msg, ok := s.events[code+"^"+trigger]; ok {
+		return msg, nil
+	}
+	if s.codes[code] {
+		return nil, issue.New(issue.UnsupportedEvent, "MSH-9.2", "no map for this trigger event")
+	}
+	return nil, issue.New(issue.UnsupportedType, "MSH-9.1", "no map for this message type")
+}
+
+// undone takes out resources that lack a required element after all: the leaves they were made from are
+// unmapped again, and the sender is told.
+func (r *run) undone(m *message) {
+	kept := r.instances[:0]
+	var gone []string
+	for _, in := range r.instances {
+		if name := m.groups[in.group].lacking(in.el); name != "" {
+			if !in.alias {
+				r.issues = append(r.issues, issue.Warn(issue.Required, in.seg.Path(0).String(),
+					"no "+m.groups[in.group].typ+" could be made: its "+name+" is missing"))
+				gone = append(gone, in.url)
+				r.unuse(in.seg)
+				in.el.Parent().Remove()
+			}
+			continue
+		}
+		kept = append(kept, in)
+	}
+	r.instances = kept
+	for _, url := range gone {
+		for _, in := range kept {
+			dropReference(in.el, url)
+		}
+	}
+}
+
+// lacking names a required element that a resource does not have.
+func (g *group) lacking(el fhir.Element) string {
+	for _, d := range g.required {
+		found := false
+		for c := range el.Children("") {
+			if c.Def() == d || d.Choice != "" && c.Def().Choice == d.Choice {
+				found = true
+				break
+			}
+		}
+		if !found {
+			return d.Name
+		}
+	}
+	return ""
+}
+
+// dropReference takes away the references to a resource that is gone.
+func dropReference(el fhir.Element, url string) {
+	for c := range el.Children("") {
+		if c.Child("reference").Text() == url {
+			c.Remove()
+			continue
+		}
+		dropReference(c, url)
+	}
+}
+
+// url derives the id of a resource (UUIDv5: RFC 9562 §5.5) from source, control id, map and position.
+func (r *run) url(group string, occurrence, rep int) string {
+	b := append(r.arena.scratch[:0], "dermgate\x1f"...)
+	b = append(append(b, r.o.Source...), 0x1f)
+	b = append(append(b, r.m.ControlID()...), 0x1f)
+	b = append(append(b, group...), 0x1f)
+	b = strconv.AppendInt(b, int64(occurrence), 10)
+	b = strconv.AppendInt(append(b, '.'), int64(rep), 10)
+	sum := sha1.Sum(b)
+	sum[6] = sum[6]&0x0f | 0x50
+	sum[8] = sum[8]&0x3f | 0x80
+	b = append(b[:0], "urn:uuid:"...)
+	for i, c := range sum[:16] {
+		if i == 4 || i == 6 || i == 8 || i == 10 {
+			b = append(b, '-')
+		}
+		b = append(b, hexDigits[c>>4], hexDigits[c&15])
+	}
+	r.arena.scratch = b
+	return r.arena.keep(b)
+}
+
+const hexDigits = "0123456789abcdef"
+
+// sha gives the SHA-256 of the message as received.
+func (r *run) sha() string {
+	if r.hash == "" {
+		sum := sha256.Sum256(r.m.Bytes())
+		r.arena.scratch = hex.AppendEncode(r.arena.scratch[:0], sum[:])
+		r.hash = r.arena.keep(r.arena.scratch)
+	}
+	return r.hash
+}

@@ -1,0 +1,335 @@
+package mapping
+
+import (
+	"encoding/base64"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/dermgate/dermgate/mapping/fhir"
+	"github.com/dermgate/dermgate/mapping/hl7"
+	"github.com/dermgate/dermgate/mapping/issue"
+)
+
+// writing is one message on its way out.
+type writing struct {
+	o      *Out
+	zone   *time.Location
+	bundle *fhir.Bundle
+	b      *hl7.Builder
+	issues issue.List
+
+	segment string
+	counts  map[string]int // of segments written, by name
+	reps    map[int]int    // of the fields of the current segment
+	filled  map[spot]bool  // places of the current segment
+	begun   bool           // the current segment has been written to
+	line    string
+}
+
+// ToHL7 writes a canonical Bundle as an HL7 v2 message: an answer (the request's resources with Task and
+// Communication) as RRI_I12 or ORU_R01, a request as REF_I12. Clinical text is written whole. Issues say
+// what could not be carried; the error is for a message no map writes, for a character that the character
+// set lacks, and for a file that Out.Files does not give.
+func (s *Set) ToHL7(b *fhir.Bundle, o Out) ([]byte, issue.List, error) {
+	m, ok := s.outputs[o.Message]
+	if !ok {
+		return nil, nil, issue.New(issue.UnsupportedType, "", "no map writes this message: want one of "+strings.Join(keys(s.outputs), ", "))
+	}
+	if o.Version == "" {
+		o.Version = "2.4"
+	}
+	if o.Charset == "" {
+		o.Charset = "UNICODE UTF-8"
+	}
+	w := &writing{o: &o, zone: o.Zone, bundle: b, b: hl7.NewBuilder(hl7.Standard()), counts: map[string]int{}}
+	if w.zone == nil {
+		w.zone = time.UTC
+	}
+	w.b.Charset(o.Charset)
+	sc := &scope{out: w, node: b.Root}
+	for _, g := range m.groups {
+		g.write(sc)
+	}
+	if err := w.b.Err(); err != nil {
+		return nil, w.issues, err
+	}
+	if worst := w.issues.Worst(); worst != nil {
+		return nil, w.issues, worst
+	}
+	return w.b.Bytes(), w.issues, nil
+}
+
+// write writes the segments of a group.
+func (g *outGroup) write(s *scope) {
+	typ := g.maps[0].typ
+	one := func(el fhir.Element) bool {
+		if ref := el.Child("reference"); el.Type().Name == "Reference" && typ.Name != "Reference" {
+			el = s.out.bundle.Resolve(ref.Text())
+		}
+		if !el.OK() || el.Type() != typ {
+			return true
+		}
+		inner := &scope{out: s.out, node: el}
+		if g.where == nil || g.where.yes(inner) {
+			g.segments(inner)
+		}
+		return true
+	}
+	switch {
+	case g.each != nil:
+		g.each.each(s, one)
+	case typ.Name == "Bundle":
+		one(s.out.bundle.Root)
+	default:
+		for r := range s.out.bundle.All(typ.Name) {
+			one(r)
+		}
+	}
+}
+
+// segments writes one segment for an element, or one for each line of its text.
+func (g *outGroup) segments(s *scope) {
+	if !g.split {
+		g.segmentOf(s)
+		return
+	}
+	for line := range strings.SplitSeq(strings.ReplaceAll(s.node.Text(), "\r\n", "\n"), "\n") {
+		s.out.line = line
+		g.segmentOf(s)
+	}
+}
+
+func (g *outGroup) segmentOf(s *scope) {
+	w := s.out
+	w.segment, w.begun, w.reps, w.filled = g.segment, false, map[int]int{}, map[spot]bool{}
+	for _, p := range g.maps {
+		for _, r := range p.rules {
+			r.run(s)
+		}
+	}
+	if w.begun || g.split {
+		for _, k := range g.set {
+			w.put(k.to.spot(s), k.text)
+		}
+	}
+}
+
+// spot gives where a place is in the segment being written, inside a data type's own spot.
+func (p *place) spot(s *scope) spot {
+	if p.segment != "" {
+		return spot{p.field, max(p.rep, 1), p.comp, p.sub}
+	}
+	at := s.at
+	if at.comp > 0 {
+		at.sub = p.comp
+		return at
+	}
+	at.comp, at.sub = p.comp, p.sub
+	return at
+}
+
+func (r *backRule) run(s *scope) {
+	if r.when != nil && !r.when.yes(s) {
+		return
+	}
+	if r.value != nil {
+		if text := r.value.str(s); text != "" {
+			r.put(s, fhir.Element{}, text)
+		}
+		return
+	}
+	r.from.each(s, func(el fhir.Element) bool {
+		return !r.put(s, el, "") || r.to.repeats
+	})
+}
+
+// put writes one value. A repeating field gets one more repetition, another place is filled once: the first
+// rule that has a value wins.
+func (r *backRule) put(s *scope, el fhir.Element, computed string) bool {
+	w, at := s.out, r.to.spot(s)
+	if r.to.repeats && r.to.segment != "" {
+		at.rep = w.reps[at.field] + 1
+	}
+	if w.filled[at] || !r.write(s, at, el, computed) {
+		return false
+	}
+	w.filled[at] = true
+	if r.to.segment != "" {
+		w.reps[at.field] = max(w.reps[at.field], at.rep)
+	}
+	for _, k := range r.set {
+		to := k.to.spot(s)
+		if k.to.segment != "" && k.to.field == at.field {
+			to.rep = at.rep
+		}
+		w.put(to, k.text)
+	}
+	return true
+}
+
+// put writes text at a spot of the current segment, which begins with its first value.
+func (w *writing) put(at spot, text string) {
+	w.begin()
+	w.b.Set(at.field, at.rep, at.comp, at.sub, text)
+}
+
+func (w *writing) begin() {
+	if !w.begun {
+		w.begun = true
+		w.counts[w.segment]++
+		w.b.Segment(w.segment)
+	}
+}
+
+// setID numbers the current segment among those of its name.
+func (w *writing) setID() string { return strconv.Itoa(w.counts[w.segment] + 1 - boolInt(w.begun)) }
+
+func (w *writing) now() string { return w.o.At.In(w.zone).Format("20060102150405-0700") }
+
+func (w *writing) time(in string) string { return w.moment(in, 6) }
+
+func (w *writing) date(in string) string { return w.moment(in, 3) }
+
+// moment writes a FHIR date or time as HL7 does; what is none is not written.
+func (w *writing) moment(in string, precision int) string {
+	m, ok := parseMoment(in)
+	if !ok {
+		return ""
+	}
+	m.precision = min(m.precision, precision)
+	return string(m.appendHL7(nil, w.zone))
+}
+
+// backText writes by a conversion.
+func backText(convert func(*writing, string) string) backWriter {
+	return func(s *scope, at spot, el fhir.Element, computed string) bool {
+		if el.OK() {
+			computed = el.Text()
+		}
+		out := convert(s.out, computed)
+		if out == "" {
+			return false
+		}
+		s.out.put(at, out)
+		return true
+	}
+}
+
+// backTabled writes by a table.
+func backTabled(t *table) backWriter {
+	return func(s *scope, at spot, el fhir.Element, computed string) bool {
+		if el.OK() {
+			computed = el.Text()
+		}
+		out, ok := t.translate(computed)
+		if !ok {
+			if computed != "" && !t.quiet {
+				s.out.issues = append(s.out.issues, issue.Warn(issue.Code, el.Path(), "a code that table "+t.name+" does not list"))
+			}
+			return false
+		}
+		s.out.put(at, out)
+		return true
+	}
+}
+
+// backMapped writes by a data type map.
+func backMapped(p *reverse) backWriter {
+	return func(s *scope, at spot, el fhir.Element, _ string) bool {
+		inner := &scope{out: s.out, node: el, at: at}
+		before := len(s.out.filled)
+		for _, r := range p.rules {
+			r.run(inner)
+		}
+		return len(s.out.filled) > before
+	}
+}
+
+// systemName gives the name a message uses for a coding system's uri: the inverse of codingSystem.
+func systemName(t *table) func(*writing, string) string {
+	names := map[string]string{}
+	if t != nil {
+		for _, c := range t.list {
+			if _, ok := names[c.to.s]; !ok {
+				names[c.to.s] = c.from.s
+			}
+		}
+	}
+	return func(_ *writing, uri string) string {
+		if name, ok := names[uri]; ok {
+			return name
+		}
+		if name, ok := strings.CutPrefix(uri, "urn:id:"); ok {
+			return strings.ReplaceAll(name, "%20", " ")
+		}
+		return strings.TrimPrefix(uri, "urn:oid:")
+	}
+}
+
+// embed writes an Attachment: embedded (ED) when its bytes can be had, else its url as a pointer (RP).
+func embed(s *scope, at spot, att fhir.Element, _ string) bool {
+	w := s.out
+	main, sub, _ := strings.Cut(att.Child("contentType").Text(), "/")
+	url := att.Child("url").Text()
+	sha, named := strings.CutPrefix(url, shaURL)
+	data, err := w.bytes(att, sha, named)
+	if err != nil {
+		w.issues = append(w.issues, found(err, att.Path()))
+		return false
+	}
+	parts := []string{url, "", main, sub}
+	if data != nil {
+		parts = []string{"", main, sub, "Base64"}
+	}
+	for i, text := range parts {
+		if text != "" {
+			w.put(spot{at.field, at.rep, i + 1, 0}, text)
+		}
+	}
+	if data != nil {
+		w.b.SetRaw(at.field, at.rep, 5, 0, data)
+	}
+	return data != nil || url != ""
+}
+
+// found places an error of the file store.
+func found(err error, where string) *issue.Issue {
+	i := *issue.From(err)
+	i.Where = where
+	return &i
+}
+
+// bytes gives the base64 of an attachment's content: its own data, else what Out.Files has under its hash;
+// nil when it has only a url.
+func (w *writing) bytes(att fhir.Element, sha string, named bool) ([]byte, error) {
+	data := att.Child("data")
+	if d, ok := data.Data(); ok {
+		rc, err := d.Open()
+		if err != nil {
+			return nil, fmt.Errorf("attachment: %w", err)
+		}
+		defer rc.Close()
+		raw, err := io.ReadAll(rc)
+		if err != nil {
+			return nil, fmt.Errorf("attachment: %w", err)
+		}
+		return base64.StdEncoding.AppendEncode(nil, raw), nil
+	}
+	if data.OK() {
+		return []byte(data.Text()), nil
+	}
+	if !named {
+		return nil, nil
+	}
+	if w.o.Files == nil {
+		return nil, issue.New(issue.NotFound, "", "a file that is named by its hash and cannot be fetched")
+	}
+	raw, err := w.o.Files(sha)
+	if err != nil {
+		return nil, err
+	}
+	return base64.StdEncoding.AppendEncode(nil, raw), nil
+}

@@ -1,0 +1,141 @@
+package mapping
+
+import (
+	"errors"
+	"strings"
+
+	yamlerr "github.com/goccy/go-yaml"
+	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/parser"
+)
+
+// text is a scalar of a map file and where its first character stands.
+type text struct {
+	s  string
+	at pos
+}
+
+// pair is one "key: value" of a mapping.
+type pair struct {
+	key   text
+	value ast.Node
+}
+
+// reader walks one file's YAML and says where it is not what it should be.
+type reader struct {
+	file   string
+	faults *faults
+}
+
+// parse gives the top-level pairs of a file.
+func (r *reader) parse(b []byte) []pair {
+	f, err := parser.ParseBytes(b, 0)
+	if err != nil {
+		at, why := pos{r.file, 1, 1}, "not YAML"
+		var se yamlerr.Error
+		if errors.As(err, &se) {
+			why = se.GetMessage()
+			if t := se.GetToken(); t != nil && t.Position != nil {
+				at.line, at.col = t.Position.Line, t.Position.Column
+			}
+		}
+		r.faults.add(at, "%s", why)
+		return nil
+	}
+	if len(f.Docs) != 1 || f.Docs[0].Body == nil {
+		r.faults.add(pos{r.file, 1, 1}, "want one YAML document")
+		return nil
+	}
+	return r.pairs(f.Docs[0].Body)
+}
+
+// pairs of a mapping node, in order; a fault when it is none.
+func (r *reader) pairs(n ast.Node) []pair {
+	var values []*ast.MappingValueNode
+	switch m := n.(type) {
+	case *ast.MappingNode:
+		values = m.Values
+	case *ast.MappingValueNode:
+		values = []*ast.MappingValueNode{m}
+	default:
+		r.faults.add(r.at(n), "want key: value pairs")
+		return nil
+	}
+	out := make([]pair, 0, len(values))
+	for _, v := range values {
+		key, ok := r.scalar(v.Key)
+		if !ok {
+			continue
+		}
+		out = append(out, pair{key, v.Value})
+	}
+	return out
+}
+
+// items of a sequence node, in order; a fault when it is none.
+func (r *reader) items(n ast.Node) []ast.Node {
+	s, ok := n.(*ast.SequenceNode)
+	if !ok {
+		r.faults.add(r.at(n), "want a list")
+		return nil
+	}
+	return s.Values
+}
+
+// at gives where a node begins: goccy's position of a mapping is that of its first colon.
+func (r *reader) at(n ast.Node) pos {
+	switch m := n.(type) {
+	case *ast.MappingNode:
+		if !m.IsFlowStyle && len(m.Values) > 0 {
+			return r.at(m.Values[0].Key)
+		}
+	case *ast.MappingValueNode:
+		return r.at(m.Key)
+	}
+	p := n.GetToken().Position
+	return pos{r.file, p.Line, p.Column}
+}
+
+// scalar gives a node's text as written: 01 stays "01". The place is that of the first character inside
+// quotes.
+func (r *reader) scalar(n ast.Node) (text, bool) {
+	at := r.at(n)
+	switch s := n.(type) {
+	case *ast.StringNode:
+		if o := strings.TrimLeft(s.Token.Origin, " \n"); strings.HasPrefix(o, `"`) || strings.HasPrefix(o, `'`) {
+			at = at.plus(1)
+		}
+		return text{s.Value, at}, true
+	case *ast.LiteralNode:
+		return text{strings.TrimSpace(s.Value.Value), r.at(s.Value)}, true
+	case *ast.IntegerNode, *ast.FloatNode, *ast.BoolNode:
+		return text{n.GetToken().Value, at}, true
+	case *ast.MappingKeyNode:
+		return r.scalar(s.Value)
+	}
+	r.faults.add(at, "want a single value")
+	return text{s: "", at: at}, false
+}
+
+// texts of a list, or of a single value standing for a list of one.
+func (r *reader) texts(n ast.Node) []text {
+	if _, ok := n.(*ast.SequenceNode); !ok {
+		t, ok := r.scalar(n)
+		if !ok {
+			return nil
+		}
+		return []text{t}
+	}
+	var out []text
+	for _, item := range r.items(n) {
+		if t, ok := r.scalar(item); ok {
+			out = append(out, t)
+		}
+	}
+	return out
+}
+
+// unknown reports a key that means nothing here.
+func (r *reader) unknown(k text, known ...string) {
+	r.faults.add(k.at, "unknown key %q%s", k.s, meant(k.s, known))
+}
