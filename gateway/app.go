@@ -44,6 +44,7 @@ type app struct {
 	pipeline *flow.Pipeline
 	metrics  *observe.Metrics
 	audit    *observe.Audit
+	alarms   *alarms
 	accept   flow.Accept
 	workers  map[string]*flow.Dispatcher
 	servers  []*mllp.Server
@@ -59,6 +60,7 @@ func build(ctx context.Context, cfg *config.Config, log *slog.Logger) (*app, err
 		return nil, faults
 	}
 	a := &app{cfg: cfg, log: log, now: time.Now, every: time.Second, metrics: observe.NewMetrics(), workers: map[string]*flow.Dispatcher{}}
+	a.alarms = newAlarms(a)
 	for _, step := range []func(context.Context) error{a.openStore, a.openPipeline, a.openDestinations, a.openSources, a.listen} {
 		if err := step(ctx); err != nil {
 			a.close()
@@ -142,9 +144,9 @@ func (a *app) openPipeline(context.Context) error {
 		Sources: map[string]flow.SourceRules{}, Routes: routes(a.cfg),
 		Owners: flow.Owners{Provider: a.cfg.Owners.Provider.Name, Deputy: a.cfg.Owners.Provider.Deputy, Operations: a.cfg.Owners.Operations.Name},
 		Secret: secret, Now: a.now, Poke: a.poke, Log: a.log,
-		Alarm: func(name, text string) { a.log.Warn("alarm", "name", name, "text", text) },
+		Alarm: a.alarms.event,
 	}
-	a.accept = a.metrics.Accept(a.pipeline.Accept)
+	a.accept = a.alarms.listen(a.metrics.Accept(a.pipeline.Accept))
 	return nil
 }
 
@@ -289,6 +291,7 @@ func (a *app) run(ctx context.Context) error {
 		g.Go(func() error { return w.Run(ctx) })
 	}
 	slices.Sort(names)
+	g.Go(func() error { a.alarms.watch(ctx, 10*time.Second); return nil })
 	g.Go(func() error { a.metrics.Watch(ctx, a.store, names, 15*time.Second); return nil })
 	a.log.Info("serving", "address", a.public.Addr().String(), "listen", a.admin.Addr().String(), "digest", a.audit.Head().Hash)
 	err = g.Wait()

@@ -444,7 +444,7 @@ func (k *talk) compare(file string) {
 
 // patients are the names, numbers and birth dates of everybody in the fixtures.
 var patients = []string{"Testcase", "Rosalind", "Tobias", "Madeup", "Ferdinand", "Sample Street", "Demo Close", "Pretend Row",
-	"999000", "19680412", "19551101", "1968-04-12", "1955-11-01", "1979-02-28", "Changing mole", "Growing dark"}
+	"9990001014", "9990001022", "9990001030", "19680412", "19551101", "1968-04-12", "1955-11-01", "1979-02-28", "Changing mole", "Growing dark"}
 
 // noPatients proves that an output of the gateway that operators and strangers see names no patient.
 func (k *talk) noPatients(what string, b []byte) {

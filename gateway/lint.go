@@ -29,6 +29,9 @@ func lintVerb(std stdio) *cobra.Command {
 			} else {
 				k, _ := printFaults(std, errorOf(cfg.CheckFiles()))
 				n, folder = n+k, cfg.Maps
+				for _, w := range cfg.Warnings() {
+					fmt.Fprintln(std.err, "warning:", w)
+				}
 			}
 			if len(args) > 0 {
 				folder = args[0]

@@ -27,6 +27,9 @@ func serveVerb(std stdio) *cobra.Command {
 			if err != nil {
 				return faults(std, err)
 			}
+			for _, w := range cfg.Warnings() {
+				fmt.Fprintln(std.err, "warning:", w)
+			}
 			gin.SetMode(gin.ReleaseMode)
 			log := observe.NewLogger(std.err, slog.LevelInfo)
 			a, err := build(cmd.Context(), cfg, log)

@@ -71,7 +71,7 @@ func (c *compiler) compile(s *source) *program {
 	if p, ok := c.programs[s.name.s]; ok {
 		return p
 	}
-	p := &program{src: s}
+	p := &program{src: s, segment: isSegment(s.from)}
 	c.programs[s.name.s] = p // before its rules: a map may use itself
 	typ, ok := c.fhirType(text{s.to, s.name.at.plus(len(s.from) + 1)})
 	if !ok {
@@ -123,9 +123,11 @@ func (c *compiler) lexicon(s *source) lexicon {
 
 // given are the names that every expression into FHIR may use beside places.
 var given = map[string]variable{
-	"source":      {text: func(s *scope) string { return s.run.o.Source }},
-	"kind":        {text: func(s *scope) string { return s.run.kind.value }, mark: func(s *scope) { s.run.use(s.run.m.Get(s.run.o.Kind.From), s.run.o.Kind.From) }},
-	"urgency":     {text: func(s *scope) string { return s.run.urgency.value }, mark: func(s *scope) { s.run.use(s.run.m.Get(s.run.o.Urgency.From), s.run.o.Urgency.From) }},
+	"source": {text: func(s *scope) string { return s.run.o.Source }},
+	"kind": {text: func(s *scope) string { return s.run.kind.value }, mark: func(s *scope) { s.run.use(s.run.m.Get(s.run.o.Kind.From), s.run.o.Kind.From) },
+		at: func(s *scope) hl7.Path { return s.run.o.Kind.From }},
+	"urgency": {text: func(s *scope) string { return s.run.urgency.value }, mark: func(s *scope) { s.run.use(s.run.m.Get(s.run.o.Urgency.From), s.run.o.Urgency.From) },
+		at: func(s *scope) hl7.Path { return s.run.o.Urgency.From }},
 	"file":        {text: func(s *scope) string { return s.run.file(s).kind }},
 	"owner":       {text: func(s *scope) string { return s.run.m.Segment(s.run.m.Owner(s.seg.Index())).Name() }},
 	"messageHash": {text: func(s *scope) string { return s.run.sha() }},

@@ -8,6 +8,8 @@ import (
 	"cel.dev/cel-go/common/types"
 	"cel.dev/cel-go/common/types/ref"
 	"cel.dev/cel-go/ext"
+
+	"github.com/dermgate/dermgate/mapping/hl7"
 )
 
 // expr is a compiled CEL expression. What the maps mostly write (comparisons, and/or/not, membership, our
@@ -29,6 +31,20 @@ func (e *expr) carried(s *scope) {
 	}
 }
 
+// places names where the expression's values stood, as far as they are valued.
+func (e *expr) places(s *scope) []string {
+	var out []string
+	for _, v := range e.reads {
+		if v.at == nil {
+			continue
+		}
+		if at := v.at(s); at.Field() > 0 {
+			out = append(out, at.String())
+		}
+	}
+	return out
+}
+
 // costLimit bounds one evaluation in CEL's own cost units; a condition over a few fields costs under 100.
 const costLimit = 10_000
 
@@ -38,8 +54,8 @@ type variable struct {
 	list  bool
 	text  func(*scope) string
 	texts func(*scope) []string
-	mark  func(*scope) // notes the places read as carried over; nil when there is no place
-	place string       // as the map writes it; "" when there is no place
+	mark  func(*scope)          // notes the places read as carried over; nil when there is no place
+	at    func(*scope) hl7.Path // where it stands; nil when there is no place
 }
 
 // lexicon gives the names an expression may use where it stands.

@@ -286,7 +286,7 @@ func joined(r *rule, s *scope, in input) bool {
 
 // at tells whether the rule's condition holds for the value a cursor is at.
 func (r *rule) at(c *cursor, s *scope) bool {
-	outer := *s
+	seg, field, value, path := s.seg, s.field, s.value, s.path
 	if c.seg.OK() {
 		s.seg, s.field, s.value, s.path = c.seg, r.from.field, c.whole, c.at
 	}
@@ -294,7 +294,7 @@ func (r *rule) at(c *cursor, s *scope) bool {
 	if ok {
 		r.when.carried(s)
 	}
-	*s = outer
+	s.seg, s.field, s.value, s.path = seg, field, value, path
 	return ok
 }
 

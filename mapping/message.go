@@ -18,7 +18,7 @@ type message struct {
 	bundle *program // MSH[Bundle]
 	expect []expectation
 	groups []*group
-	ignore map[string][]ignored // by segment, of all maps
+	ignore []ignored // of all maps
 }
 
 // expectation is how often a segment may stand.
@@ -29,6 +29,7 @@ type expectation struct {
 
 // ignored is a place left out on purpose.
 type ignored struct {
+	segment     string
 	field, comp int
 	reason      string
 }
@@ -72,7 +73,7 @@ var (
 
 // message compiles a message map into FHIR.
 func (c *compiler) message(s *source) *message {
-	m := &message{name: s.name.s, src: s, ignore: map[string][]ignored{}}
+	m := &message{name: s.name.s, src: s}
 	for _, e := range s.events {
 		if !eventForm.MatchString(e.s) {
 			c.faults.add(e.at, "an event is written CODE^TRIGGER, such as REF^I12")
@@ -255,7 +256,7 @@ func (c *compiler) ignores(m *message) {
 			case kept(p):
 				c.faults.add(i.place.at, "%s carries clinical or identifying content: it may be unmapped, never ignored", i.place.s)
 			default:
-				m.ignore[p.segment] = append(m.ignore[p.segment], ignored{p.field, p.comp, i.reason.s})
+				m.ignore = append(m.ignore, ignored{p.segment, p.field, p.comp, i.reason.s})
 			}
 		}
 	}
@@ -279,11 +280,11 @@ func (g *group) run(r *run, n int) {
 		g.instance(r, n, hl7.Segment{}, 0)
 		return
 	}
-	last := ""
+	after := false // another note
 	for i := range r.m.Segments() {
 		seg := r.m.Segment(i)
-		note := seg.Is("NTE") && last == "NTE"
-		last = seg.Name()
+		note := after && seg.Is("NTE")
+		after = seg.Is("NTE")
 		if !seg.Is(g.eachSeg) || note {
 			continue
 		}
@@ -302,8 +303,9 @@ func (g *group) run(r *run, n int) {
 
 // instance makes one resource, unless its condition or a resource of the same key says no.
 func (g *group) instance(r *run, n int, seg hl7.Segment, rep int) {
-	s := r.scope(&scope{run: r, seg: seg})
+	s := r.scope(&r.bare)
 	defer r.done(s)
+	s.seg = seg
 	if rep > 0 {
 		s.field, s.value, s.path = g.each.field, r.field(seg, g.each.field).Repetition(rep), seg.Path(g.each.field).Repeat(rep)
 	}
@@ -343,32 +345,31 @@ func (g *group) instance(r *run, n int, seg hl7.Segment, rep int) {
 // fill runs the maps of a group on a resource: on its own segment, or on every segment of the map's name
 // that the scope sees.
 func (g *group) fill(r *run, s *scope) {
-	outer := *s
+	outer, field, value, path := s.seg, s.field, s.value, s.path
 	for _, p := range g.maps {
-		if outer.seg.Is(p.src.from) || !isSegment(p.src.from) {
-			*s = outer
+		s.seg, s.field, s.value, s.path = outer, field, value, path
+		if outer.Is(p.src.from) || !p.segment {
 			p.invoke(s)
 			continue
 		}
-		if outer.seg.OK() {
-			for seg := r.relative(&outer, p.src.from); seg.OK(); seg = r.following(&outer, p.src.from, seg, true) {
+		if outer.OK() {
+			for seg := r.relative(outer, p.src.from); seg.OK(); seg = r.following(outer, p.src.from, seg, true) {
 				s.seg, s.field, s.path = seg, 0, hl7.Path{}
 				p.invoke(s)
 			}
 			continue
 		}
-		last := ""
+		after := false // another note
 		for i := range r.m.Segments() {
 			seg := r.m.Segment(i)
-			note := seg.Is("NTE") && last == "NTE"
-			last = seg.Name()
+			note := after && seg.Is("NTE")
+			after = seg.Is("NTE")
 			if seg.Is(p.src.from) && !note {
 				s.seg, s.field, s.path = seg, 0, hl7.Path{}
 				p.invoke(s)
 			}
 		}
 	}
-	*s = outer
 }
 
 // link writes the references of all resources.
@@ -404,13 +405,11 @@ func (l *link) write(r *run, m *message, from *instance) {
 
 // put writes one reference, once.
 func (l *link) put(r *run, el fhir.Element, url string) bool {
-	s := r.scope(&scope{run: r, el: el})
+	s := r.scope(&r.bare)
 	defer r.done(s)
+	s.el = el
 	base := len(r.slots)
-	for range l.slots {
-		r.slots = append(r.slots, fhir.Element{})
-	}
-	s.slots = r.slots[base:]
+	s.slots = r.push(l.slots)
 	defer func() { r.slots = r.slots[:base] }()
 	l.adopt(s)
 	at, ok := l.to.reach(s)

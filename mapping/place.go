@@ -140,7 +140,7 @@ func (p *place) value(s *scope) (hl7.Value, hl7.Path) {
 	if p.segment == "" {
 		return p.part(s.value, s.path, s.deep)
 	}
-	seg := s.run.relative(s, p.segment)
+	seg := s.run.relative(s.seg, p.segment)
 	if !seg.OK() {
 		return hl7.Value{}, hl7.Path{}
 	}
@@ -168,7 +168,14 @@ func (p *place) part(v hl7.Value, at hl7.Path, deep bool) (hl7.Value, hl7.Path) 
 
 // variable lets an expression read the place as text.
 func (p place) variable(list bool) variable {
-	v := variable{list: list, place: p.String()}
+	v := variable{list: list}
+	v.at = func(s *scope) hl7.Path {
+		value, at := p.value(s)
+		if !value.Valued() {
+			return hl7.Path{}
+		}
+		return at
+	}
 	v.mark = func(s *scope) { p.mark(s) }
 	if list {
 		v.texts = func(s *scope) []string {
@@ -204,7 +211,12 @@ func (p *place) mark(s *scope) {
 // repetitions.
 type cursor struct {
 	p       *place
-	s       *scope
+	run     *run
+	here    hl7.Segment // where the scope stands
+	given   hl7.Value   // the scope's own value and its place
+	givenAt hl7.Path
+	current bool // the place is in that value
+	deep    bool
 	seg     hl7.Segment
 	rep     int
 	reps    int
@@ -216,7 +228,10 @@ type cursor struct {
 	path    hl7.Path  // of value
 }
 
-func (p *place) cursor(s *scope, all bool) cursor { return cursor{p: p, s: s, all: all} }
+func (p *place) cursor(s *scope, all bool) cursor {
+	current := p.segment == "" || s.field == p.field && p.rep == 0 && !p.every && !p.everywhere && s.seg.Is(p.segment)
+	return cursor{p: p, run: s.run, here: s.seg, given: s.value, givenAt: s.path, deep: p.segment == "" && s.deep, current: current, all: all}
+}
 
 // next goes to the next valued place; false at the end.
 func (c *cursor) next() bool {
@@ -232,22 +247,22 @@ func (c *cursor) advance() bool {
 	if c.p.everywhere {
 		return c.roam()
 	}
-	if c.p.segment == "" || c.s.field == c.p.field && c.s.seg.Is(c.p.segment) && c.p.rep == 0 && !c.p.every {
+	if c.current {
 		if c.started {
 			return false
 		}
 		c.started = true
-		c.whole, c.at = c.s.value, c.s.path
-		c.value, c.path = c.p.part(c.whole, c.at, c.p.segment == "" && c.s.deep)
+		c.whole, c.at = c.given, c.givenAt
+		c.value, c.path = c.p.part(c.whole, c.at, c.deep)
 		return true
 	}
 	if c.rep >= c.reps {
-		if c.seg = c.s.run.following(c.s, c.p.segment, c.seg, c.started); !c.seg.OK() {
+		if c.seg = c.run.following(c.here, c.p.segment, c.seg, c.started); !c.seg.OK() {
 			return false
 		}
 		c.started, c.rep, c.reps = true, 0, 1
 		if c.p.rep == 0 && c.all {
-			c.reps = c.s.run.field(c.seg, c.p.field).Repetitions()
+			c.reps = c.run.field(c.seg, c.p.field).Repetitions()
 		}
 		if c.reps == 0 {
 			c.value = hl7.Value{}
@@ -260,10 +275,10 @@ func (c *cursor) advance() bool {
 // roam goes over every segment of the name in the message.
 func (c *cursor) roam() bool {
 	for c.rep >= c.reps {
-		if c.seg = c.s.run.m.Find(c.p.segment, c.seg.Occurrence()+1); !c.seg.OK() {
+		if c.seg = c.run.m.Find(c.p.segment, c.seg.Occurrence()+1); !c.seg.OK() {
 			return false
 		}
-		c.rep, c.reps = 0, max(c.s.run.field(c.seg, c.p.field).Repetitions(), 1)
+		c.rep, c.reps = 0, max(c.run.field(c.seg, c.p.field).Repetitions(), 1)
 	}
 	return c.repeat()
 }
@@ -272,7 +287,7 @@ func (c *cursor) roam() bool {
 func (c *cursor) repeat() bool {
 	c.rep++
 	n := max(c.p.rep, c.rep)
-	c.whole, c.at = c.s.run.field(c.seg, c.p.field).Repetition(n), c.seg.Path(c.p.field).Repeat(n)
+	c.whole, c.at = c.run.field(c.seg, c.p.field).Repetition(n), c.seg.Path(c.p.field).Repeat(n)
 	c.value, c.path = c.p.part(c.whole, c.at, false)
 	return true
 }

@@ -1,6 +1,8 @@
 package mapping
 
 import (
+	"slices"
+
 	"github.com/dermgate/dermgate/mapping/fhir"
 	"github.com/dermgate/dermgate/mapping/hl7"
 	"github.com/dermgate/dermgate/mapping/issue"
@@ -27,7 +29,8 @@ type writer func(r *rule, s *scope, in input) bool
 type input struct {
 	v    hl7.Value
 	path hl7.Path
-	text string // when computed
+	text string   // when computed
+	from []string // places it was computed from, for a trace
 }
 
 // constant is written beside what a rule writes.
@@ -41,11 +44,12 @@ type missing struct{ severity issue.Severity }
 
 // program is one compiled map of a segment or data type.
 type program struct {
-	src    *source
-	typ    *fhir.Type
-	slots  int
-	rules  []*rule
-	checks []*check
+	src     *source
+	segment bool // reads a segment, not a data type
+	typ     *fhir.Type
+	slots   int
+	rules   []*rule
+	checks  []*check
 }
 
 // check is a compiled condition that means trouble.
@@ -58,10 +62,7 @@ type check struct {
 // invoke runs a map on an element, in the scope of its caller but for what differs.
 func (p *program) invoke(s *scope) {
 	base := len(s.run.slots)
-	for range p.slots {
-		s.run.slots = append(s.run.slots, fhir.Element{})
-	}
-	s.slots = s.run.slots[base:len(s.run.slots):len(s.run.slots)]
+	s.slots = s.run.push(p.slots)
 	for _, r := range p.rules {
 		r.run(s)
 	}
@@ -83,7 +84,7 @@ func (c *check) run(s *scope) {
 
 // run tries the rule in a scope.
 func (r *rule) run(s *scope) {
-	if r.to.taken(s) {
+	if r.empty(s) && r.missing == nil || r.to.taken(s) {
 		return
 	}
 	wrote := false
@@ -97,12 +98,28 @@ func (r *rule) run(s *scope) {
 	}
 }
 
+// empty tells at once that there is nothing at the rule's place, as at most places of most messages.
+func (r *rule) empty(s *scope) bool {
+	p := r.from
+	switch {
+	case p == nil || p.everywhere:
+		return false
+	case p.segment == "":
+		v, _ := p.part(s.value, s.path, s.deep)
+		return len(v.Raw()) == 0
+	}
+	return s.seg.Is(p.segment) && len(s.run.field(s.seg, p.field).Raw()) == 0
+}
+
 func (r *rule) computed(s *scope) bool {
 	if r.when != nil && !r.when.yes(s) {
 		return false
 	}
-	text := r.value.str(s)
-	if text == "" || !r.put(s, input{text: text}) {
+	in := input{text: r.value.str(s)}
+	if s.run.trace != nil {
+		in.from = r.value.places(s)
+	}
+	if in.text == "" || !r.put(s, in) {
 		return false
 	}
 	r.value.carried(s)
@@ -115,20 +132,32 @@ func (r *rule) placed(s *scope) bool {
 	if r.join {
 		return r.put(s, input{})
 	}
+	p := r.from
+	if p.segment == "" {
+		v, at := p.part(s.value, s.path, s.deep)
+		return v.Valued() && (r.when == nil || r.when.yes(s)) && r.put(s, input{v: v, path: at})
+	}
 	wrote := false
 	many := r.to.def.Repeats() && r.to.slot < 0
-	outer := *s
-	for c := r.from.cursor(&outer, many); c.next(); {
-		if r.from.segment != "" {
+	seg, field, value, path := s.seg, s.field, s.value, s.path
+	if !many && !p.everywhere && seg.Is(p.segment) {
+		if field != p.field || p.rep > 0 {
+			s.value, s.path = s.run.field(seg, p.field).Repetition(max(p.rep, 1)), seg.Path(p.field).Repeat(max(p.rep, 1))
+			s.field = p.field
+		}
+		v, at := p.part(s.value, s.path, false)
+		wrote = v.Valued() && (r.when == nil || r.when.yes(s)) && r.put(s, input{v: v, path: at})
+		s.field, s.value, s.path = field, value, path
+		return wrote
+	}
+	for c := r.from.cursor(s, many); c.next(); {
+		if c.seg.OK() {
 			s.seg, s.field, s.value, s.path = c.seg, r.from.field, c.whole, c.at
-			if !c.seg.OK() {
-				s.seg, s.field, s.value, s.path = outer.seg, outer.field, outer.value, outer.path
-			}
 		}
 		if r.when == nil || r.when.yes(s) {
 			wrote = r.put(s, input{v: c.value, path: c.path}) || wrote
 		}
-		s.seg, s.field, s.value, s.path = outer.seg, outer.field, outer.value, outer.path
+		s.seg, s.field, s.value, s.path = seg, field, value, path
 		if wrote && !many {
 			break
 		}
@@ -155,10 +184,7 @@ func (r *rule) put(s *scope, in input) bool {
 	inner := s.run.scope(s)
 	inner.el = el
 	base := len(s.run.slots)
-	for range r.slots {
-		s.run.slots = append(s.run.slots, fhir.Element{})
-	}
-	inner.slots = s.run.slots[base:]
+	inner.slots = s.run.push(r.slots)
 	for _, k := range r.set {
 		if k.to.taken(inner) {
 			continue
@@ -221,6 +247,14 @@ func (r *rule) setElement(s *scope, fill func(fhir.Element) bool) bool {
 	return true
 }
 
+// push gives n fresh slots on the stack of slots.
+func (r *run) push(n int) []fhir.Element {
+	base := len(r.slots)
+	r.slots = slices.Grow(r.slots, n)[:base+n]
+	clear(r.slots[base:])
+	return r.slots[base : base+n : base+n]
+}
+
 // scope gives a fresh scope that sees what its parent sees.
 func (r *run) scope(parent *scope) *scope {
 	if n := len(r.scopes); n > 0 {
@@ -247,6 +281,9 @@ func (r *run) missed(rule *rule, s *scope) {
 			found.Where = rule.from.String()
 		}
 		if v, _ := rule.from.value(s); v.Valued() {
+			if rule.missing.severity == issue.Warning {
+				return // its conversion or table has told
+			}
 			found.Kind, found.Text = issue.Code, "not a value this gateway knows"
 		}
 	} else if rule.value != nil {

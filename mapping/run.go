@@ -30,6 +30,7 @@ type run struct {
 	payloads  []payload
 	files     []File
 	slots     []fhir.Element // of the map invocations under way
+	bare      scope          // knows the run and nothing else
 	scopes    []*scope       // to use again
 	lines     []byte         // scratch of joined
 	writes    int            // elements written so far
@@ -106,6 +107,7 @@ func (r *run) begin(m *hl7.Message, o *Options) {
 	if o.Trace {
 		r.trace = &Trace{}
 	}
+	r.bare.run = r
 	r.kind, r.urgency = o.Kind.find(m), o.Urgency.find(m)
 }
 
@@ -151,19 +153,19 @@ func dependent(segment string) bool { return segment == "NTE" || segment == "CTD
 
 // relative gives the segment of a name that a scope sees first: its own, one it belongs to, one that belongs
 // to it, else the first in the message.
-func (r *run) relative(s *scope, segment string) hl7.Segment {
-	if !s.seg.OK() {
+func (r *run) relative(here hl7.Segment, segment string) hl7.Segment {
+	if !here.OK() {
 		return r.m.Find(segment, 1)
 	}
-	if s.seg.Is(segment) {
-		return s.seg
+	if here.Is(segment) {
+		return here
 	}
-	for i := r.m.Owner(s.seg.Index()); i >= 0; i = r.m.Owner(i) {
+	for i := r.m.Owner(here.Index()); i >= 0; i = r.m.Owner(i) {
 		if o := r.m.Segment(i); o.Is(segment) {
 			return o
 		}
 	}
-	if c := r.child(s.seg, segment, s.seg.Index()+1); c.OK() {
+	if c := r.child(here, segment, here.Index()+1); c.OK() {
 		return c
 	}
 	if dependent(segment) {
@@ -185,21 +187,21 @@ func (r *run) child(s hl7.Segment, segment string, i int) hl7.Segment {
 
 // following gives the segments a scope sees under a name one after another. Notes that follow each other
 // are one: a map on the first sees all.
-func (r *run) following(s *scope, segment string, last hl7.Segment, started bool) hl7.Segment {
+func (r *run) following(here hl7.Segment, segment string, last hl7.Segment, started bool) hl7.Segment {
 	if !started {
-		return r.relative(s, segment)
+		return r.relative(here, segment)
 	}
-	if s.seg.Is(segment) {
+	if here.Is(segment) {
 		if next := r.m.Segment(last.Index() + 1); segment == "NTE" && next.Is(segment) {
 			return next
 		}
 		return hl7.Segment{}
 	}
-	if !s.seg.OK() {
+	if !here.OK() {
 		return r.m.Find(segment, last.Occurrence()+1)
 	}
-	if r.m.Owner(last.Index()) == s.seg.Index() {
-		return r.child(s.seg, segment, last.Index()+1)
+	if r.m.Owner(last.Index()) == here.Index() {
+		return r.child(here, segment, last.Index()+1)
 	}
 	return hl7.Segment{}
 }

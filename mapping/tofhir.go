@@ -35,7 +35,8 @@ func (s *Set) ToFHIR(m *hl7.Message, o Options) (*Result, error) {
 	msg.meets(r)
 	for n, g := range msg.groups {
 		if g.typ == "Bundle" {
-			sc := r.scope(&scope{run: r, el: r.bundle.Root, resource: r.bundle.Root})
+			sc := r.scope(&r.bare)
+			sc.el, sc.resource = r.bundle.Root, r.bundle.Root
 			g.fill(r, sc)
 			r.done(sc)
 			continue

@@ -93,6 +93,7 @@ func (g *outGroup) write(s *scope) {
 // segments writes one segment for an element, or one for each line of its text.
 func (g *outGroup) segments(s *scope) {
 	if !g.split {
+		s.out.line = s.node.Text()
 		g.segmentOf(s)
 		return
 	}

@@ -214,5 +214,5 @@ func (w *walk) first(s *scope) fhir.Element {
 
 // variable lets an expression read the text a walk leads to, "" for none.
 func (w *walk) variable() variable {
-	return variable{text: func(s *scope) string { return w.first(s).Text() }, place: w.word}
+	return variable{text: func(s *scope) string { return w.first(s).Text() }}
 }

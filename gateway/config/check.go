@@ -81,6 +81,9 @@ func (c *Config) Warnings() Faults {
 	if len(c.Destinations) > 0 && len(c.Routes) == 0 {
 		k.fault("routes", "no routes: every request is refused, none leads anywhere")
 	}
+	if _, set := c.at["store.retain"]; set {
+		k.fault("store.retain", "this version prunes nothing: ended cases stay")
+	}
 	for i, s := range c.Sources {
 		if s.KindOfCase == nil && slices.Contains(sourceKeys[s.Kind], "kind_of_case") && slices.Contains(s.Carries, Requests) {
 			k.fault(fmt.Sprintf("sources[%d]", i), "%s has no kind_of_case: its HL7 v2 requests are refused (AE)", s.Name)

@@ -60,6 +60,11 @@ func (d *decision) sendRequest(ctx context.Context, e Endpoint) error {
 // the request itself.
 func (d *decision) send(ctx context.Context, e Endpoint, what string, answer *fhir.Bundle) error {
 	m, err := d.render(ctx, e, what, answer)
+	if i := issue.From(err); i != nil && i.Kind == issue.TooLong && answer != nil {
+		// News about a case that is under way is not lost for a photo: somebody brings it over.
+		d.task("photo-too-large", what+" for "+e.Name+": "+i.Error())
+		return nil
+	}
 	if err != nil {
 		return err
 	}
@@ -71,6 +76,9 @@ func (d *decision) send(ctx context.Context, e Endpoint, what string, answer *fh
 func (d *decision) render(ctx context.Context, e Endpoint, what string, answer *fhir.Bundle) (outgoing, error) {
 	request, err := d.loadRequest(ctx)
 	if err != nil {
+		return outgoing{}, err
+	}
+	if err := d.fits(e); err != nil {
 		return outgoing{}, err
 	}
 	id := d.derive("outbound", e.Name, what, fmt.Sprint(d.c.Moves))
@@ -97,6 +105,20 @@ func (d *decision) render(ctx context.Context, e Endpoint, what string, answer *
 		err = fmt.Errorf("render: destination %s takes no clinical messages", e.Name)
 	}
 	return m, err
+}
+
+// fits tells whether the photos are as small as a destination wants them. e-RS has its own way (its photos
+// follow the referral); elsewhere a photo that is too large is told at once and nothing leaves half.
+func (d *decision) fits(e Endpoint) error {
+	if e.PhotoBytes == 0 || e.Kind == ToERS {
+		return nil
+	}
+	for i, ph := range d.c.Sendable() {
+		if ph.Size > e.PhotoBytes {
+			return issue.New(issue.TooLong, fmt.Sprintf("photo %d", i+1), fmt.Sprintf("larger than the %d bytes that %s takes", e.PhotoBytes, e.Name))
+		}
+	}
+	return nil
 }
 
 // controlID makes an MSH-10 of 20 characters, the longest that every version takes (HL7 v2.3 to 2.4 §2.16.9.10).

@@ -111,7 +111,7 @@ func digestWithout(m *hl7.Message, ignore []hl7.Path) string {
 }
 
 func (p *Pipeline) translateFHIR(t *Translated, rules SourceRules) {
-	root, issues := fhir.Read(t.Raw, fhir.ReadOptions{})
+	root, issues := fhir.Read(t.Raw, fhir.ReadOptions{NoJudge: true})
 	t.Issues = append(t.Issues, issues...)
 	t.Idem = Idem{Key: strings.Join([]string{t.Source, t.Subject.Name, t.RequestID}, "\x1f"), Digest: digest(t.Raw)}
 	t.Facts.ControlID = t.RequestID
@@ -135,6 +135,9 @@ func (p *Pipeline) translateFHIR(t *Translated, rules SourceRules) {
 	t.Files = files
 	t.Issues = append(t.Issues, trouble...)
 	t.Issues = append(t.Issues, fhir.Validate(root)...)
+	if t.Issues.Worst() == nil { // our own places say more: the second reader is asked about what they passed
+		t.Issues = append(t.Issues, fhir.Judge(root)...)
+	}
 	t.Bundle = b
 	t.Facts = FactsOf(t.Source, b)
 	t.Facts.ControlID = t.RequestID

@@ -20,8 +20,8 @@ var unmarshaller = sync.OnceValues(func() (*jsonformat.Unmarshaller, error) {
 // refuse wrongly or to lose is never a sender's fault:
 //
 //   - it refuses Parameters.parameter.resource: those resources are judged by themselves;
-//   - it refuses null in an array of primitives, which stands for a value that has extensions only: the
-//     values alone are shown to it;
+//   - it refuses null in the two arrays of a repeating primitive ("given" and "_given"), which stands for
+//     a value or extensions that are not there: the values alone are shown to it;
 //   - it drops the extensions of Reference.reference ("_reference") and cuts fractions of a second after
 //     six digits: our tree keeps both, and nothing is taken from its answer but a verdict.
 func judge(root Element, nesting int) issue.List {
@@ -60,7 +60,7 @@ func (b *brief) left(w *writer, first Element, comma bool) bool {
 	case d.Type.Kind == AnyResource && first.Parent().Type().Name == "Parameters.parameter":
 		b.apart = append(b.apart, first)
 		return true
-	case d.Type.Name == "base64Binary" && first.Text() != "":
+	case d.Type.Name == "base64Binary" && !d.Repeats() && first.Text() != "":
 		w.key(comma, "", d.Name)
 		w.raw(`"AAAA"`)
 		return true
@@ -70,18 +70,18 @@ func (b *brief) left(w *writer, first Element, comma bool) bool {
 	return false
 }
 
-// hollow tells whether one of the repetitions has no value.
+// hollow tells whether the arrays of values and of what stands beside them may need a null.
 func hollow(first Element) bool {
 	for c := first; c.OK(); c = c.following() {
-		if c.Text() == "" {
+		if c.n().first != 0 || c.n().text == "" {
 			return true
 		}
 	}
 	return false
 }
 
-// solid writes the values that there are. With none there is nothing to see: an extension of the first is
-// then shown by the common way.
+// solid writes the values that there are, and tells whether there are any: an array of extensions alone
+// has no null and is shown as it is.
 func (b *brief) solid(w *writer, first Element, comma bool) bool {
 	n := 0
 	for c := first; c.OK(); c = c.following() {

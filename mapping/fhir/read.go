@@ -132,11 +132,8 @@ func (r *reader) object(e Element) {
 }
 
 func (r *reader) member(e Element, key string, s *seen) {
-	if key == "resourceType" {
-		switch {
-		case e.Type().Kind != Resource:
-			r.fault(issue.Structure, e.Path()+".resourceType", "not a place for a resource")
-		case s.resourceType:
+	if key == "resourceType" && e.Type().Kind == Resource {
+		if s.resourceType {
 			r.fault(issue.Structure, e.Path()+".resourceType", "the key stands twice")
 		}
 		s.resourceType = true
