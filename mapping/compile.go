@@ -124,9 +124,9 @@ func (c *compiler) lexicon(s *source) lexicon {
 // given are the names that every expression into FHIR may use beside places.
 var given = map[string]variable{
 	"source": {text: func(s *scope) string { return s.run.o.Source }},
-	"kind": {text: func(s *scope) string { return s.run.kind.value }, mark: func(s *scope) { s.run.use(s.run.m.Get(s.run.o.Kind.From), s.run.o.Kind.From) },
+	"kind": {text: func(s *scope) string { return s.run.kind.value }, mark: func(s *scope) { s.run.use(s.run.m.Get(s.run.o.Kind.From)) },
 		at: func(s *scope) hl7.Path { return s.run.o.Kind.From }},
-	"urgency": {text: func(s *scope) string { return s.run.urgency.value }, mark: func(s *scope) { s.run.use(s.run.m.Get(s.run.o.Urgency.From), s.run.o.Urgency.From) },
+	"urgency": {text: func(s *scope) string { return s.run.urgency.value }, mark: func(s *scope) { s.run.use(s.run.m.Get(s.run.o.Urgency.From)) },
 		at: func(s *scope) hl7.Path { return s.run.o.Urgency.From }},
 	"file":        {text: func(s *scope) string { return s.run.file(s).kind }},
 	"owner":       {text: func(s *scope) string { return s.run.m.Segment(s.run.m.Owner(s.seg.Index())).Name() }},

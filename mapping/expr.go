@@ -53,6 +53,7 @@ type variable struct {
 	name  string
 	list  bool
 	text  func(*scope) string
+	value func(*scope) hl7.Value // of a single place: compared without making a text
 	texts func(*scope) []string
 	mark  func(*scope)          // notes the places read as carried over; nil when there is no place
 	at    func(*scope) hl7.Path // where it stands; nil when there is no place

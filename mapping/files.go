@@ -270,7 +270,7 @@ func attach(r *rule, s *scope, in input) bool {
 		return true
 	})
 	if ok {
-		s.run.use(p.value, p.where)
+		s.run.use(p.value)
 		s.run.traced(r, s.el, r.to.def, input{v: p.value, path: p.where})
 	}
 	return ok

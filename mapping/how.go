@@ -221,7 +221,7 @@ func tabled(t *table, kind string) writer {
 			}
 			_ = el.Set("system", t.system)
 			_ = el.Set("code", out)
-			s.run.use(in.v, in.path)
+			s.run.use(in.v)
 			s.run.traced(r, el, nil, in)
 			return true
 		})
@@ -273,7 +273,7 @@ func joined(r *rule, s *scope, in input) bool {
 			buf = append(buf, '\n')
 		}
 		buf = c.value.AppendText(buf)
-		s.run.use(c.value, c.path)
+		s.run.use(c.value)
 	}
 	s.run.lines = buf
 	text, _ := plainText(s.run, s.run.arena.keep(buf))

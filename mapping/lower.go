@@ -9,6 +9,8 @@ import (
 	"cel.dev/cel-go/common/ast"
 	"cel.dev/cel-go/common/operators"
 	"cel.dev/cel-go/common/types"
+
+	"github.com/dermgate/dermgate/mapping/hl7"
 )
 
 // lowered is an expression as closures; the one of its type is set.
@@ -17,7 +19,9 @@ type lowered struct {
 	yes   func(*scope) bool
 	num   func(*scope) int64
 	texts func(*scope) []string
-	lit   *string // of a string literal
+	lit   *string                // of a string literal
+	value func(*scope) hl7.Value // of a place in a message
+	words []string               // of a list of literals
 }
 
 // lowerer turns a checked CEL expression into closures. It gives nil for what it does not know, and CEL
@@ -37,7 +41,7 @@ func (l *lowerer) lower(e ast.Expr) *lowered {
 		if !ok {
 			return nil
 		}
-		return &lowered{str: v.text, texts: v.texts}
+		return &lowered{str: v.text, texts: v.texts, value: v.value}
 	case ast.ListKind:
 		return l.list(e.AsList())
 	case ast.CallKind:
@@ -69,7 +73,7 @@ func (l *lowerer) list(e ast.ListExpr) *lowered {
 		}
 		words = append(words, *x.lit)
 	}
-	return &lowered{texts: func(*scope) []string { return words }}
+	return &lowered{texts: func(*scope) []string { return words }, words: words}
 }
 
 func (l *lowerer) call(c ast.CallExpr) *lowered {
@@ -89,6 +93,17 @@ func (l *lowerer) call(c ast.CallExpr) *lowered {
 	case operators.Equals, operators.NotEquals, operators.Less, operators.LessEquals, operators.Greater, operators.GreaterEquals:
 		return compare(c.FunctionName(), args)
 	case operators.In:
+		if v, words := args[0].value, args[1].words; v != nil && words != nil {
+			return &lowered{yes: func(s *scope) bool {
+				value := v(s)
+				for _, w := range words { // no closure: this runs for every OBX
+					if s.run.is(value, w) {
+						return true
+					}
+				}
+				return false
+			}}
+		}
 		if x, list := args[0].str, args[1].texts; x != nil && list != nil {
 			return &lowered{yes: func(s *scope) bool { return slices.Contains(list(s), x(s)) }}
 		}
@@ -134,6 +149,10 @@ func logic(op string, args []*lowered) *lowered {
 }
 
 func compare(op string, args []*lowered) *lowered {
+	if v, lit := args[0].value, args[1].lit; v != nil && lit != nil && (op == operators.Equals || op == operators.NotEquals) {
+		want, text := op == operators.Equals, *lit
+		return &lowered{yes: func(s *scope) bool { return s.run.is(v(s), text) == want }}
+	}
 	if a, b := args[0].str, args[1].str; a != nil && b != nil {
 		switch op {
 		case operators.Equals:
@@ -168,6 +187,15 @@ func (l *lowerer) listed(args []*lowered) *lowered {
 		return &lowered{yes: func(*scope) bool { return false }}
 	}
 	t.used = true
+	if v := args[1].value; v != nil {
+		return &lowered{yes: func(s *scope) bool {
+			if raw, plain := s.run.plain(v(s)); plain {
+				return t.has(raw)
+			}
+			_, ok := t.lookup(code(s))
+			return ok
+		}}
+	}
 	return &lowered{yes: func(s *scope) bool { _, ok := t.lookup(code(s)); return ok }}
 }
 
@@ -197,6 +225,14 @@ func (l *lowerer) named(name string, args []*lowered) *lowered {
 			if err != nil {
 				l.exprs.faults.add(l.at, "not a regular expression (RE2)")
 				return nil
+			}
+			if v := args[0].value; v != nil {
+				return &lowered{yes: func(s *scope) bool {
+					if raw, plain := s.run.plain(v(s)); plain {
+						return re.Match(raw)
+					}
+					return re.MatchString(a(s))
+				}}
 			}
 			return &lowered{yes: func(s *scope) bool { return re.MatchString(a(s)) }}
 		}

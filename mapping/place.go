@@ -138,26 +138,40 @@ func contains(list []string, word string) bool {
 // the first that the place names. The path says where it was, for issues and traces.
 func (p *place) value(s *scope) (hl7.Value, hl7.Path) {
 	if p.segment == "" {
-		return p.part(s.value, s.path, s.deep)
+		return p.inside(s)
 	}
 	seg := s.run.relative(s.seg, p.segment)
 	if !seg.OK() {
 		return hl7.Value{}, hl7.Path{}
 	}
 	if s.field == p.field && s.seg == seg && p.rep == 0 {
-		return p.part(s.value, s.path, false)
+		return p.part(s.value, s.path)
 	}
 	v := s.run.field(seg, p.field).Repetition(max(p.rep, 1))
-	return p.part(v, seg.Path(p.field).Repeat(max(p.rep, 1)), false)
+	return p.part(v, seg.Path(p.field).Repeat(max(p.rep, 1)))
 }
 
-// part goes down from a repetition (or, where deep, from a component) to the place's component.
-func (p *place) part(v hl7.Value, at hl7.Path, deep bool) (hl7.Value, hl7.Path) {
+// inside reads a place of a data type map.
+func (p *place) inside(s *scope) (v hl7.Value, at hl7.Path) {
+	if p.comp == 0 {
+		return s.value, s.path
+	}
+	if p.comp <= len(s.parts) {
+		v = s.parts[p.comp-1]
+	}
+	if s.deep {
+		return v, s.path.Part(s.path.Component(), p.comp)
+	}
+	if p.sub > 0 {
+		v = v.Subcomponent(p.sub)
+	}
+	return v, s.path.Part(p.comp, p.sub)
+}
+
+// part goes down from a repetition to the place's component.
+func (p *place) part(v hl7.Value, at hl7.Path) (hl7.Value, hl7.Path) {
 	if p.comp == 0 {
 		return v, at
-	}
-	if deep {
-		return v.Subcomponent(p.comp), at.Part(at.Component(), p.comp)
 	}
 	v = v.Component(p.comp)
 	if p.sub > 0 {
@@ -187,6 +201,7 @@ func (p place) variable(list bool) variable {
 		}
 		return v
 	}
+	v.value = func(s *scope) hl7.Value { value, _ := p.value(s); return value }
 	v.text = func(s *scope) string {
 		value, _ := p.value(s)
 		return s.run.text(value)
@@ -197,13 +212,13 @@ func (p place) variable(list bool) variable {
 // mark counts the place as carried over. The code of a coded field brings its name and its system with it:
 // they are one statement.
 func (p *place) mark(s *scope) {
-	value, at := p.value(s)
-	s.run.use(value, at)
+	value, _ := p.value(s)
+	s.run.use(value)
 	if p.comp == 1 && p.sub == 0 && p.coded && value.Valued() {
 		whole := place{segment: p.segment, field: p.field, rep: p.rep}
-		v, at := whole.value(s)
-		s.run.use(v.Component(2), at)
-		s.run.use(v.Component(3), at)
+		v, _ := whole.value(s)
+		s.run.use(v.Component(2))
+		s.run.use(v.Component(3))
 	}
 }
 
@@ -216,7 +231,6 @@ type cursor struct {
 	given   hl7.Value   // the scope's own value and its place
 	givenAt hl7.Path
 	current bool // the place is in that value
-	deep    bool
 	seg     hl7.Segment
 	rep     int
 	reps    int
@@ -229,8 +243,8 @@ type cursor struct {
 }
 
 func (p *place) cursor(s *scope, all bool) cursor {
-	current := p.segment == "" || s.field == p.field && p.rep == 0 && !p.every && !p.everywhere && s.seg.Is(p.segment)
-	return cursor{p: p, run: s.run, here: s.seg, given: s.value, givenAt: s.path, deep: p.segment == "" && s.deep, current: current, all: all}
+	current := s.field == p.field && p.rep == 0 && !p.every && !p.everywhere && s.seg.Is(p.segment)
+	return cursor{p: p, run: s.run, here: s.seg, given: s.value, givenAt: s.path, current: current, all: all}
 }
 
 // next goes to the next valued place; false at the end.
@@ -253,7 +267,7 @@ func (c *cursor) advance() bool {
 		}
 		c.started = true
 		c.whole, c.at = c.given, c.givenAt
-		c.value, c.path = c.p.part(c.whole, c.at, c.deep)
+		c.value, c.path = c.p.part(c.whole, c.at)
 		return true
 	}
 	if c.rep >= c.reps {
@@ -288,7 +302,7 @@ func (c *cursor) repeat() bool {
 	c.rep++
 	n := max(c.p.rep, c.rep)
 	c.whole, c.at = c.run.field(c.seg, c.p.field).Repetition(n), c.seg.Path(c.p.field).Repeat(n)
-	c.value, c.path = c.p.part(c.whole, c.at, false)
+	c.value, c.path = c.p.part(c.whole, c.at)
 	return true
 }
 

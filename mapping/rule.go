@@ -63,13 +63,32 @@ type check struct {
 func (p *program) invoke(s *scope) {
 	base := len(s.run.slots)
 	s.slots = s.run.push(p.slots)
+	first := len(s.run.parts)
+	if !p.segment {
+		s.parts = s.run.split(s.value, s.deep)
+	}
 	for _, r := range p.rules {
 		r.run(s)
 	}
 	for _, c := range p.checks {
 		c.run(s)
 	}
-	s.run.slots = s.run.slots[:base]
+	s.run.slots, s.run.parts = s.run.slots[:base], s.run.parts[:first]
+}
+
+// split gives the parts a data type map reads: components, or the sub-components of a component.
+func (r *run) split(v hl7.Value, deep bool) []hl7.Value {
+	base := len(r.parts)
+	if deep {
+		for _, c := range v.EachSubcomponent() {
+			r.parts = append(r.parts, c)
+		}
+	} else {
+		for _, c := range v.EachComponent() {
+			r.parts = append(r.parts, c)
+		}
+	}
+	return r.parts[base:len(r.parts):len(r.parts)]
 }
 
 func (c *check) run(s *scope) {
@@ -105,7 +124,7 @@ func (r *rule) empty(s *scope) bool {
 	case p == nil || p.everywhere:
 		return false
 	case p.segment == "":
-		v, _ := p.part(s.value, s.path, s.deep)
+		v, _ := p.inside(s)
 		return len(v.Raw()) == 0
 	}
 	return s.seg.Is(p.segment) && len(s.run.field(s.seg, p.field).Raw()) == 0
@@ -134,7 +153,7 @@ func (r *rule) placed(s *scope) bool {
 	}
 	p := r.from
 	if p.segment == "" {
-		v, at := p.part(s.value, s.path, s.deep)
+		v, at := p.inside(s)
 		return v.Valued() && (r.when == nil || r.when.yes(s)) && r.put(s, input{v: v, path: at})
 	}
 	wrote := false
@@ -145,7 +164,7 @@ func (r *rule) placed(s *scope) bool {
 			s.value, s.path = s.run.field(seg, p.field).Repetition(max(p.rep, 1)), seg.Path(p.field).Repeat(max(p.rep, 1))
 			s.field = p.field
 		}
-		v, at := p.part(s.value, s.path, false)
+		v, at := p.part(s.value, s.path)
 		wrote = v.Valued() && (r.when == nil || r.when.yes(s)) && r.put(s, input{v: v, path: at})
 		s.field, s.value, s.path = field, value, path
 		return wrote
@@ -220,7 +239,7 @@ func (r *rule) setText(s *scope, in input, text string) bool {
 	if r.to.slot >= 0 && !r.to.def.Repeats() {
 		s.slots[r.to.slot] = el
 	}
-	s.run.use(in.v, in.path)
+	s.run.use(in.v)
 	s.run.traced(r, el, r.to.def, in)
 	return true
 }

@@ -17,6 +17,7 @@ type run struct {
 	m      *hl7.Message
 	o      *Options
 	zone   *time.Location
+	escape byte // MSH-2
 	tree   *fhir.Tree
 	bundle *fhir.Bundle
 
@@ -29,6 +30,7 @@ type run struct {
 	links     []fhir.Element // scratch of link
 	payloads  []payload
 	files     []File
+	parts     []hl7.Value    // of the values that data type maps are on
 	slots     []fhir.Element // of the map invocations under way
 	bare      scope          // knows the run and nothing else
 	scopes    []*scope       // to use again
@@ -60,6 +62,7 @@ type scope struct {
 	value    hl7.Value
 	path     hl7.Path       // of value
 	deep     bool           // value is a component: a data type's components are its sub-components
+	parts    []hl7.Value    // of value, inside a data type map
 	el       fhir.Element   // what is being filled
 	resource fhir.Element   // that el is in
 	slots    []fhir.Element // elements this invocation has made, by step
@@ -93,6 +96,7 @@ func (a *arena) keep(b []byte) string {
 // begin makes the run ready for a message.
 func (r *run) begin(m *hl7.Message, o *Options) {
 	r.m, r.o, r.zone = m, o, o.Zone
+	r.escape = m.Delimiters().Escape
 	if r.zone == nil {
 		r.zone = time.UTC
 	}
@@ -115,6 +119,7 @@ func (r *run) begin(m *hl7.Message, o *Options) {
 func (r *run) reset() {
 	clear(r.values)
 	clear(r.instances)
+	clear(r.parts[:cap(r.parts)])
 	clear(r.payloads)
 	clear(r.slots[:cap(r.slots)])
 	r.instances, r.payloads, r.slots, r.used = r.instances[:0], r.payloads[:0], r.slots[:0], r.used[:0]
@@ -141,8 +146,31 @@ func (r *run) text(v hl7.Value) string {
 	return r.arena.keep(r.arena.scratch)
 }
 
+// plain gives the bytes of a value that are its text as they stand: ASCII without an escape. ok is false when
+// the value has to be decoded.
+func (r *run) plain(v hl7.Value) (raw []byte, ok bool) {
+	if !v.Valued() {
+		return nil, true
+	}
+	raw = v.Raw()
+	for _, c := range raw {
+		if c >= 0x80 || c == r.escape {
+			return nil, false
+		}
+	}
+	return raw, true
+}
+
+// is compares a value's text.
+func (r *run) is(v hl7.Value, text string) bool {
+	if raw, ok := r.plain(v); ok {
+		return string(raw) == text
+	}
+	return r.text(v) == text
+}
+
 // use notes that a value has been carried over.
-func (r *run) use(v hl7.Value, _ hl7.Path) {
+func (r *run) use(v hl7.Value) {
 	if n := len(v.Raw()); n > 0 {
 		r.used = append(r.used, span{uint32(v.Offset()), uint32(v.Offset() + n)})
 	}

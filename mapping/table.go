@@ -1,6 +1,9 @@
 package mapping
 
-import "strings"
+import (
+	"bytes"
+	"strings"
+)
 
 // table translates codes, both HL7 to FHIR and back: a table is written for one direction.
 type table struct {
@@ -27,6 +30,18 @@ func (t *table) lookup(code string) (string, bool) {
 	}
 	out, ok := t.codes[strings.ToUpper(code)]
 	return out, ok
+}
+
+// has is lookup for bytes, without an answer.
+func (t *table) has(code []byte) bool {
+	if len(code) == 0 {
+		return false
+	}
+	if _, ok := t.codes[string(code)]; ok {
+		return true
+	}
+	_, ok := t.codes[string(bytes.ToUpper(code))]
+	return ok
 }
 
 // translate is lookup with the table's otherwise for what is not listed, absence included.

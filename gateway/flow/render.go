@@ -132,6 +132,7 @@ func (d *decision) hl7(ctx context.Context, e Endpoint, m outgoing, b *fhir.Bund
 	if m.what == Answered || m.what == InfoRequested {
 		form = e.Answer
 	}
+	b.Root.At("identifier.value").SetText(d.c.Request.ControlID) // MSA-2; the message's own id is MSH-10
 	body, issues, err := d.p.Maps().ToHL7(b, mapping.Out{
 		Message: form, Version: e.Version, ControlID: m.key, At: d.at,
 		Sender: mapping.Party{App: "DERMGATE", Facility: d.p.Site.ODS}, Receiver: mapping.Party{App: e.App, Facility: e.Facility},

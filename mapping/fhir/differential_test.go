@@ -185,3 +185,28 @@ func TestGeneratedResourcesAgree(t *testing.T) {
 		}
 	}
 }
+
+// FuzzAgainstGoogle looks for resources that our checks pass and google/fhir refuses: each is either a
+// check that we lack or a defect of theirs that judge must not turn into a sender's fault.
+func FuzzAgainstGoogle(f *testing.F) {
+	files, err := filepath.Glob("testdata/*.json")
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, file := range files {
+		raw, err := os.ReadFile(file)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(raw)
+	}
+	f.Fuzz(func(t *testing.T, in []byte) {
+		e, issues := Read(in, ReadOptions{NoJudge: true})
+		if issues.Worst() != nil || len(Validate(e)) > 0 {
+			return
+		}
+		if l := judge(e, defaultNesting); len(l) > 0 {
+			t.Errorf("%s: %v\n%s", l, l[0].Unwrap(), in)
+		}
+	})
+}
