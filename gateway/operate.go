@@ -285,15 +285,24 @@ func (o *operator) call(ctx context.Context, method, path string, body any, out 
 	return answer, json.Unmarshal(answer, out)
 }
 
-// diagnostics takes the words out of an OperationOutcome.
+// diagnostics takes the words out of a refusal: our own issues, or an OperationOutcome.
 func diagnostics(b []byte) string {
 	var o struct {
-		Issue []struct{ Diagnostics string }
+		Issues issue.List
+		Issue  []struct {
+			Diagnostics string
+			Expression  []string
+		}
 	}
-	if err := json.Unmarshal(b, &o); err != nil || len(o.Issue) == 0 {
-		return "no reason given"
+	if err := json.Unmarshal(b, &o); err == nil {
+		for _, i := range o.Issues {
+			return i.Error()
+		}
+		for _, i := range o.Issue {
+			return strings.Join(append(i.Expression, i.Diagnostics), ": ")
+		}
 	}
-	return o.Issue[0].Diagnostics
+	return "no reason given"
 }
 
 func (o *operator) client() (*http.Client, error) {

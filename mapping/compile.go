@@ -92,6 +92,9 @@ func (c *compiler) compile(s *source) *program {
 		}
 	}
 	p.slots = len(sh.slots)
+	for _, slot := range slices.Backward(slices.Sorted(maps.Keys(sh.guards))) { // inner elements first
+		p.guards = append(p.guards, guard{slot, sh.guards[slot]})
+	}
 	c.shadows(s)
 	if typ.Kind == fhir.Complex {
 		c.complete(s, sh, nil)

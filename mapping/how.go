@@ -312,11 +312,17 @@ func codingSystem(t *table) conversion {
 		case strings.Contains(in, "://"), strings.HasPrefix(in, "urn:"):
 			return uriText(r, in)
 		case isOID(in):
-			return "urn:oid:" + in, ""
+			return r.prefixed("urn:oid:", in), ""
 		}
 		out, why := uriText(r, in)
-		return "urn:id:" + out, why
+		return r.prefixed("urn:id:", out), why
 	}
+}
+
+// prefixed joins two texts in the arena.
+func (r *run) prefixed(prefix, text string) string {
+	r.arena.scratch = append(append(r.arena.scratch[:0], prefix...), text...)
+	return r.arena.keep(r.arena.scratch)
 }
 
 func isOID(s string) bool {

@@ -19,9 +19,10 @@ type lowered struct {
 	yes   func(*scope) bool
 	num   func(*scope) int64
 	texts func(*scope) []string
-	lit   *string                // of a string literal
-	value func(*scope) hl7.Value // of a place in a message
-	words []string               // of a list of literals
+	lit   *string                   // of a string literal
+	value func(*scope) hl7.Value    // of a place in a message
+	words []string                  // of a list of literals
+	any   func(*scope, string) bool // of a list of places: whether one has the text
 }
 
 // lowerer turns a checked CEL expression into closures. It gives nil for what it does not know, and CEL
@@ -41,7 +42,7 @@ func (l *lowerer) lower(e ast.Expr) *lowered {
 		if !ok {
 			return nil
 		}
-		return &lowered{str: v.text, texts: v.texts, value: v.value}
+		return &lowered{str: v.text, texts: v.texts, value: v.value, any: v.any}
 	case ast.ListKind:
 		return l.list(e.AsList())
 	case ast.CallKind:
@@ -103,6 +104,9 @@ func (l *lowerer) call(c ast.CallExpr) *lowered {
 				}
 				return false
 			}}
+		}
+		if lit, any := args[0].lit, args[1].any; lit != nil && any != nil {
+			return &lowered{yes: func(s *scope) bool { return any(s, *lit) }}
 		}
 		if x, list := args[0].str, args[1].texts; x != nil && list != nil {
 			return &lowered{yes: func(s *scope) bool { return slices.Contains(list(s), x(s)) }}

@@ -128,11 +128,7 @@ func (c *compiler) group(src srcGroup, s *source) *group {
 		return g
 	}
 	c.eachOf(g, src)
-	for _, d := range typ.Elements {
-		if d.Min > 0 && !slices.ContainsFunc(g.required, func(r *fhir.ElementDef) bool { return d.Choice != "" && r.Choice == d.Choice }) {
-			g.required = append(g.required, d)
-		}
-	}
+	g.required = required(typ)
 	for _, name := range src.maps {
 		p := c.program(name)
 		if p == nil || p.typ == nil {

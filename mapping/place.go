@@ -192,6 +192,14 @@ func (p place) variable(list bool) variable {
 	}
 	v.mark = func(s *scope) { p.mark(s) }
 	if list {
+		v.any = func(s *scope, text string) bool {
+			for c := p.cursor(s, true); c.next(); {
+				if s.run.is(c.value, text) {
+					return true
+				}
+			}
+			return false
+		}
 		v.texts = func(s *scope) []string {
 			var out []string
 			for c := p.cursor(s, true); c.next(); {

@@ -50,6 +50,13 @@ type program struct {
 	slots   int
 	rules   []*rule
 	checks  []*check
+	guards  []guard
+}
+
+// guard is an element on the way of some rule, and what it must have to be valid.
+type guard struct {
+	slot int
+	must []*fhir.ElementDef
 }
 
 // check is a compiled condition that means trouble.
@@ -73,7 +80,23 @@ func (p *program) invoke(s *scope) {
 	for _, c := range p.checks {
 		c.run(s)
 	}
+	for _, g := range p.guards {
+		g.hold(s)
+	}
 	s.run.slots, s.run.parts = s.run.slots[:base], s.run.parts[:first]
+}
+
+// hold takes an element away that has not become valid, and says so.
+func (g *guard) hold(s *scope) {
+	el := s.slots[g.slot]
+	if !el.OK() || !el.Parent().OK() {
+		return
+	}
+	if name := lacking(el, g.must); name != "" {
+		s.run.issues = append(s.run.issues, issue.Warn(issue.Required, s.seg.Path(0).String(),
+			"no "+el.Type().Name+" could be made: its "+name+" is missing"))
+		el.Remove()
+	}
 }
 
 // split gives the parts a data type map reads: components, or the sub-components of a component.

@@ -280,8 +280,11 @@ func (u UrgencyRule) find(m *hl7.Message) source1 {
 }
 
 // stopped notes an expression that CEL gave up: the message cannot be trusted to be whole.
-func (r *run) stopped(at pos) {
-	if r != nil {
-		r.issues = append(r.issues, issue.New(issue.Internal, at.String(), "an expression of a map could not be evaluated"))
+func (s *scope) stopped(at pos) {
+	trouble := issue.New(issue.Internal, at.String(), "an expression of a map could not be evaluated")
+	if s.run != nil {
+		s.run.issues = append(s.run.issues, trouble)
+		return
 	}
+	s.out.issues = append(s.out.issues, trouble)
 }

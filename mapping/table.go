@@ -1,9 +1,6 @@
 package mapping
 
-import (
-	"bytes"
-	"strings"
-)
+import "strings"
 
 // table translates codes, both HL7 to FHIR and back: a table is written for one direction.
 type table struct {
@@ -40,7 +37,17 @@ func (t *table) has(code []byte) bool {
 	if _, ok := t.codes[string(code)]; ok {
 		return true
 	}
-	_, ok := t.codes[string(bytes.ToUpper(code))]
+	var upper [64]byte // longer than any code that is worth finding in other case
+	if len(code) > len(upper) {
+		return false
+	}
+	for i, c := range code {
+		if c >= 'a' && c <= 'z' {
+			c -= 'a' - 'A'
+		}
+		upper[i] = c
+	}
+	_, ok := t.codes[string(upper[:len(code)])]
 	return ok
 }
 

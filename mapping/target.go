@@ -1,6 +1,7 @@
 package mapping
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
@@ -44,12 +45,13 @@ type extension struct {
 type shape struct {
 	typ    *fhir.Type
 	slots  map[string]int
-	filled map[string]bool // paths that some rule writes
-	sure   map[string]bool // paths that some rule always writes
+	guards map[int][]*fhir.ElementDef // by slot: what its element must have
+	filled map[string]bool            // paths that some rule writes
+	sure   map[string]bool            // paths that some rule always writes
 }
 
 func newShape(t *fhir.Type) *shape {
-	return &shape{typ: t, slots: map[string]int{}, filled: map[string]bool{}, sure: map[string]bool{}}
+	return &shape{typ: t, slots: map[string]int{}, guards: map[int][]*fhir.ElementDef{}, filled: map[string]bool{}, sure: map[string]bool{}}
 }
 
 func (s *shape) slot(path string) int {
@@ -176,6 +178,9 @@ func (c *compiler) target(t text, sh *shape) (*target, bool) {
 				return nil, false
 			}
 			out.way = append(out.way, step{def: d, slot: sh.slot(path), index: s.index})
+			if must := required(d.Type); len(must) > 0 {
+				sh.guards[sh.slot(path)] = must
+			}
 			typ = d.Type
 			continue
 		}
@@ -185,6 +190,34 @@ func (c *compiler) target(t text, sh *shape) (*target, bool) {
 		}
 	}
 	return out, true
+}
+
+// required gives the elements a type must have, each choice once.
+func required(t *fhir.Type) []*fhir.ElementDef {
+	var out []*fhir.ElementDef
+	for _, d := range t.Elements {
+		if d.Min > 0 && !slices.ContainsFunc(out, func(r *fhir.ElementDef) bool { return d.Choice != "" && r.Choice == d.Choice }) {
+			out = append(out, d)
+		}
+	}
+	return out
+}
+
+// lacking names a required element that is not there, "" when all are.
+func lacking(el fhir.Element, must []*fhir.ElementDef) string {
+	for _, d := range must {
+		found := false
+		for c := range el.Children("") {
+			if c.Def() == d || d.Choice != "" && c.Def().Choice == d.Choice {
+				found = true
+				break
+			}
+		}
+		if !found {
+			return d.Name
+		}
+	}
+	return ""
 }
 
 // argument compiles what stands in parentheses: the name of an extension, or of a system that selects.

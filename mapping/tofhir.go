@@ -83,7 +83,7 @@ func (r *run) undone(m *message) {
 	kept := r.instances[:0]
 	var gone []string
 	for _, in := range r.instances {
-		if name := m.groups[in.group].lacking(in.el); name != "" {
+		if name := lacking(in.el, m.groups[in.group].required); name != "" {
 			if !in.alias {
 				r.issues = append(r.issues, issue.Warn(issue.Required, in.seg.Path(0).String(),
 					"no "+m.groups[in.group].typ+" could be made: its "+name+" is missing"))
@@ -101,23 +101,6 @@ func (r *run) undone(m *message) {
 			dropReference(in.el, url)
 		}
 	}
-}
-
-// lacking names a required element that a resource does not have.
-func (g *group) lacking(el fhir.Element) string {
-	for _, d := range g.required {
-		found := false
-		for c := range el.Children("") {
-			if c.Def() == d || d.Choice != "" && c.Def().Choice == d.Choice {
-				found = true
-				break
-			}
-		}
-		if !found {
-			return d.Name
-		}
-	}
-	return ""
 }
 
 // dropReference takes away the references to a resource that is gone.

@@ -229,13 +229,11 @@ func (t *txn) under(bucket string, prefix []byte) iter.Seq2[[]byte, []byte] {
 func (t *txn) backwards(bucket string, prefix []byte) iter.Seq2[[]byte, []byte] {
 	return func(yield func(k, v []byte) bool) {
 		c := t.bucket(bucket).Cursor()
-		k, v := c.Seek(append(bytes.Clone(prefix), bytes.Repeat([]byte{0xff}, 17)...))
-		if k == nil {
-			k, v = c.Last()
-		} else {
-			k, v = c.Prev()
+		step := c.Last
+		if behind, _ := c.Seek(append(bytes.Clone(prefix), bytes.Repeat([]byte{0xff}, 17)...)); behind != nil {
+			step = c.Prev
 		}
-		for ; bytes.HasPrefix(k, prefix) && k != nil; k, v = c.Prev() {
+		for k, v := step(); bytes.HasPrefix(k, prefix) && k != nil; k, v = c.Prev() {
 			if !yield(k, v) {
 				return
 			}

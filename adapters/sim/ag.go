@@ -210,9 +210,9 @@ func understand(bundle object) (*AGRequest, error) {
 	}
 	switch {
 	case !validNHSNumber(q.Patient):
-		return nil, errors.New("Patient.identifier: no NHS number with a right check digit")
+		return nil, errors.New("sim: Patient.identifier: no NHS number with a right check digit")
 	case q.Kind == "":
-		return nil, errors.New("ServiceRequest.category: neither request nor referral")
+		return nil, errors.New("sim: ServiceRequest.category: neither request nor referral")
 	}
 	return q, nil
 }
@@ -238,7 +238,7 @@ func decode(r any, data map[string]any) (Photo, error) {
 	}
 	raw, err := base64.StdEncoding.DecodeString(encoded)
 	if err != nil || len(raw) == 0 {
-		return p, errors.New("Media.content: the photo's data is not here or not base64")
+		return p, errors.New("sim: Media.content: the photo's data is not here or not base64")
 	}
 	sum, old := sha256.Sum256(raw), sha1.Sum(raw)
 	p.Bytes, p.SHA256 = raw, hex.EncodeToString(sum[:])
@@ -246,11 +246,11 @@ func decode(r any, data map[string]any) (Photo, error) {
 	hash := text(att, "hash") // SHA-1, base64 (FHIR R4 Attachment.hash)
 	switch {
 	case stated && int(size) != len(raw):
-		return p, errors.New("Media.content.size: not the size of the data")
+		return p, errors.New("sim: Media.content.size: not the size of the data")
 	case hash != "" && hash != base64.StdEncoding.EncodeToString(old[:]):
-		return p, errors.New("Media.content.hash: not the hash of the data")
+		return p, errors.New("sim: Media.content.hash: not the hash of the data")
 	case strings.HasPrefix(text(att, "url"), "urn:sha-256:") && text(att, "url") != "urn:sha-256:"+p.SHA256:
-		return p, errors.New("Media.content.url: not the hash of the data")
+		return p, errors.New("sim: Media.content.url: not the hash of the data")
 	}
 	return p, nil
 }

@@ -269,19 +269,18 @@ func (f *Facade) Search(ctx context.Context, s Subject, typ string, params url.V
 
 // newer reads _lastUpdated as a lower bound: "gt2026-11-24", "ge2026-11-24T10:00:00Z".
 func newer(values []string) (time.Time, error) {
-	for _, v := range values {
-		for _, prefix := range []string{"gt", "ge"} {
-			if text, ok := strings.CutPrefix(v, prefix); ok {
-				for _, layout := range []string{time.RFC3339, time.DateOnly} {
-					if t, err := time.Parse(layout, text); err == nil {
-						return t, nil
-					}
-				}
+	if len(values) == 0 {
+		return time.Time{}, nil
+	}
+	for _, prefix := range []string{"gt", "ge"} {
+		text, ok := strings.CutPrefix(values[0], prefix)
+		for _, layout := range []string{time.RFC3339, time.DateOnly} {
+			if t, err := time.Parse(layout, text); ok && err == nil {
+				return t, nil
 			}
 		}
-		return time.Time{}, issue.New(issue.Value, "_lastUpdated", "want gt or ge and a date or instant")
 	}
-	return time.Time{}, nil
+	return time.Time{}, issue.New(issue.Value, "_lastUpdated", "want gt or ge and a date or instant")
 }
 
 // candidates gives the cases that the parameters can mean.

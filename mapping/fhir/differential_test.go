@@ -145,6 +145,8 @@ func agree(t *testing.T, what string, e Element) {
 func TestWhatGoogleLosesIsKept(t *testing.T) {
 	for in, lost := range map[string]bool{
 		`{"resourceType":"Observation","status":"final","code":{"text":"a"},"subject":{"reference":"Patient/1","_reference":{"extension":[{"url":"http://x/y","valueCode":"b"}]}}}`: true,
+		`{"resourceType":"Observation","status":"final","code":{"text":"a"},"issued":"2016-12-31T23:59:60Z"}`:                                                                       true,
+		`{"resourceType":"Observation","status":"final","code":{"text":"a"},"valueTime":"23:59:60"}`:                                                                                true,
 		`{"resourceType":"Observation","status":"final","code":{"text":"a"},"issued":"2026-11-24T10:15:00.1234567Z"}`:                                                               true,
 		`{"resourceType":"Parameters","parameter":[{"name":"r","resource":{"resourceType":"Patient","id":"a"}}]}`:                                                                   true,
 		`{"resourceType":"Patient","name":[{"given":[null,"b"],"_given":[{"extension":[{"url":"http://x/y","valueCode":"b"}]},null]}]}`:                                             true,

@@ -15,6 +15,10 @@ var unmarshaller = sync.OnceValues(func() (*jsonformat.Unmarshaller, error) {
 	return jsonformat.NewUnmarshaller("UTC", fhirversion.R4)
 })
 
+// Judge asks google/fhir for its opinion of a resource that was read with NoJudge: for callers that
+// Validate first, since our own places say more.
+func Judge(root Element) issue.List { return judge(root, defaultNesting) }
+
 // judge asks google/fhir about a resource that our own reader has passed. It is given our writing of the
 // tree rather than the bytes that came, so that it need not see photos, and so that what v0.7.4 is known to
 // refuse wrongly or to lose is never a sender's fault:
@@ -23,7 +27,8 @@ var unmarshaller = sync.OnceValues(func() (*jsonformat.Unmarshaller, error) {
 //   - it refuses null in the two arrays of a repeating primitive ("given" and "_given"), which stands for
 //     a value or extensions that are not there: the values alone are shown to it;
 //   - it drops the extensions of Reference.reference ("_reference") and cuts fractions of a second after
-//     six digits: our tree keeps both, and nothing is taken from its answer but a verdict.
+//     six digits: our tree keeps both, and nothing is taken from its answer but a verdict;
+//   - it refuses leap seconds, which R4 allows: it is shown the second before.
 func judge(root Element, nesting int) issue.List {
 	shared, err := unmarshaller()
 	if err != nil {
@@ -66,6 +71,15 @@ func (b *brief) left(w *writer, first Element, comma bool) bool {
 		return true
 	case d.Type.Kind == Primitive && d.Repeats() && hollow(first):
 		return b.solid(w, first, comma)
+	}
+	return false
+}
+
+// leap tells a time within a leap second: the form of the text has been or will be checked elsewhere.
+func leap(n *node) bool {
+	switch n.typ.Name {
+	case "dateTime", "instant", "time":
+		return strings.Contains(n.text, ":60")
 	}
 	return false
 }

@@ -21,7 +21,7 @@ func lexical(typ string) func(string) bool {
 	case "positiveInt":
 		return func(s string) bool { return s != "0" && whole(s, maxInt32) }
 	case "decimal":
-		return decimal
+		return func(s string) bool { return decimal(s) && finite(s) }
 	case "uri", "url", "canonical":
 		return uri
 	case "oid":
@@ -92,6 +92,16 @@ func decimal(s string) bool {
 	return s != "" && digits(s) == len(s)
 }
 
+// finite tells whether a decimal is within what its readers hold: a power of ten beyond a double's is no
+// clinical value, and google/fhir refuses the whole resource for it.
+func finite(s string) bool {
+	if !strings.ContainsAny(s, "eE") {
+		return true
+	}
+	_, err := strconv.ParseFloat(s, 64)
+	return err == nil
+}
+
 // What a byte of a text can be; one pass gathers what a text has.
 const (
 	solid   = 1 << iota // not white space
@@ -137,10 +147,40 @@ func plain(s string) bool {
 	return all&(solid|control) == solid && (all&wide == 0 || utf8.ValidString(s))
 }
 
-// uri has no white space and no control characters; which schemes there are is for the one who follows it.
+// uri has no white space and no control characters, a percent sign begins an escape, and what stands before
+// the first colon is a scheme (RFC 3986 §2.1 and §3.1); what it leads to is for the one who follows it.
 func uri(s string) bool {
 	all := classesOf(s)
-	return all&(solid|control|blank) == solid && (all&wide == 0 || utf8.ValidString(s))
+	if all&(solid|control|blank) != solid || all&wide != 0 && !utf8.ValidString(s) {
+		return false
+	}
+	for i := strings.IndexByte(s, '%'); i >= 0; {
+		if i+2 >= len(s) || !hexDigit(s[i+1]) || !hexDigit(s[i+2]) {
+			return false
+		}
+		next := strings.IndexByte(s[i+3:], '%')
+		if next < 0 {
+			break
+		}
+		i += 3 + next
+	}
+	i := strings.IndexAny(s, ":/?#")
+	return i < 0 || s[i] != ':' || scheme(s[:i])
+}
+
+func hexDigit(c byte) bool {
+	return c >= '0' && c <= '9' || c >= 'a' && c <= 'f' || c >= 'A' && c <= 'F'
+}
+
+func scheme(s string) bool {
+	for i := range len(s) {
+		c := s[i] | 0x20 // a letter in lower case
+		letter := c >= 'a' && c <= 'z'
+		if !letter && (i == 0 || !(s[i] >= '0' && s[i] <= '9' || s[i] == '+' || s[i] == '-' || s[i] == '.')) {
+			return false
+		}
+	}
+	return s != ""
 }
 
 func oid(s string) bool {

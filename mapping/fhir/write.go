@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"io"
+	"strings"
 	"unicode/utf8"
 )
 
@@ -172,6 +173,8 @@ func (w *writer) value(e Element, beside bool) {
 		w.raw(`"`)
 		w.content(e.t.data[n.data-1])
 		w.raw(`"`)
+	case w.brief != nil && leap(n):
+		w.quote(e, strings.Replace(n.text, ":60", ":59", 1))
 	case n.typ.form == quoted:
 		w.quote(e, n.text)
 	default:
