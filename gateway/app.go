@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/hkdf"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
@@ -41,6 +42,7 @@ type app struct {
 	every    time.Duration // how often workers look for due work unasked
 	backoff  flow.Backoff
 	store    flow.Store
+	photos   *blob.Folder
 	pipeline *flow.Pipeline
 	metrics  *observe.Metrics
 	audit    *observe.Audit
@@ -123,6 +125,7 @@ func (a *app) openPipeline(context.Context) error {
 	if err != nil {
 		return err
 	}
+	a.photos = folder
 	secret, err := hkdf.Key(sha256.New, key[:], nil, "dermgate patient hash", 32)
 	if err != nil {
 		return err
@@ -291,10 +294,42 @@ func (a *app) run(ctx context.Context) error {
 		g.Go(func() error { return w.Run(ctx) })
 	}
 	slices.Sort(names)
+	g.Go(func() error { a.sweep(ctx, 24*time.Hour); return nil })
 	g.Go(func() error { a.alarms.watch(ctx, 10*time.Second); return nil })
 	g.Go(func() error { a.metrics.Watch(ctx, a.store, names, 15*time.Second); return nil })
 	a.log.Info("serving", "address", a.public.Addr().String(), "listen", a.admin.Addr().String(), "digest", a.audit.Head().Hash)
 	err = g.Wait()
 	a.log.Info("stopped", "digest", a.audit.Head().Hash)
 	return err
+}
+
+// sweep removes, once a day, what a crash left in the blob store: objects older than a day whose case or
+// message was never kept.
+func (a *app) sweep(ctx context.Context, every time.Duration) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(every):
+		}
+		n, err := a.photos.Sweep(ctx, func(name string) bool { return a.owned(ctx, name) }, every)
+		if err != nil {
+			a.log.Error("sweep", "error", err)
+		}
+		a.log.Info("swept", "count", n)
+	}
+}
+
+// owned tells whether the case or message that an object belongs to is in the store. When in doubt it is.
+func (a *app) owned(ctx context.Context, name string) bool {
+	owner, _, _ := strings.Cut(name, "/")
+	id, err := flow.ParseID(owner)
+	if err != nil {
+		return true
+	}
+	if _, err := a.store.Case(ctx, id); !errors.Is(err, flow.ErrNotFound) {
+		return true
+	}
+	_, err = a.store.Message(ctx, id)
+	return !errors.Is(err, flow.ErrNotFound)
 }

@@ -44,7 +44,8 @@ func (s *Set) ToFHIR(m *hl7.Message, o Options) (*Result, error) {
 		g.run(r, n)
 	}
 	msg.link(r)
-	r.undone(msg)
+	for r.undone(msg) { // one that goes may leave another without what it needs
+	}
 	res := &Result{Bundle: r.bundle, Issues: r.issues, Files: r.files, run: r}
 	r.account(msg, res)
 	return res, nil
@@ -78,8 +79,8 @@ func (s *Set) messageFor(m *hl7.Message) (*message, error) {
 }
 
 // undone takes out resources that lack a required element after all: the leaves they were made from are
-// unmapped again, and the sender is told.
-func (r *run) undone(m *message) {
+// unmapped again, and the sender is told. It tells whether any went.
+func (r *run) undone(m *message) bool {
 	kept := r.instances[:0]
 	var gone []string
 	for _, in := range r.instances {
@@ -101,6 +102,7 @@ func (r *run) undone(m *message) {
 			dropReference(in.el, url)
 		}
 	}
+	return len(gone) > 0
 }
 
 // dropReference takes away the references to a resource that is gone.

@@ -388,3 +388,14 @@ func TestAccountSeesEveryLeaf(t *testing.T) {
 		}
 	}
 }
+
+// TestAResultWithoutItsOrder names what is missing; its Provenance goes with the Task it was about.
+func TestAResultWithoutItsOrder(t *testing.T) {
+	res := translate(t, message(t, "MSH|^~\\&|AGP|RXX01|DERMGATE|RXX01|20261126090000||ORU^R01|AGP1|P|2.4\nPID|1||9990001014^^^NHS^NH\nOBX|1|TX|ADVICE||text"), options(t))
+	if !slices.Contains(issuesOf(res), "error required OBR") {
+		t.Error(issuesOf(res))
+	}
+	if res.Bundle.First("Task").OK() || res.Bundle.First("Provenance").OK() {
+		t.Error("a Task or Provenance without what it needs")
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/dermgate/dermgate/gateway/pathway"
 	"github.com/dermgate/dermgate/mapping/issue"
 )
 
@@ -134,6 +135,8 @@ func (p *Pipeline) check(t *Translated, rules SourceRules) {
 			continue
 		}
 		switch {
+		case t.Facts.Urgency == pathway.TwoWeekWait && t.Facts.Event == Requested && about(i, "OBX", "Media", "DocumentReference"):
+			t.spare(i)
 		case about(i, "PID-3", "Patient.identifier") && soft(rules.Checks.NHSNumber),
 			about(i, "OBX", "Media", "DocumentReference") && soft(rules.Checks.Photo):
 			i.Severity = issue.Warning
@@ -151,6 +154,15 @@ func (p *Pipeline) check(t *Translated, rules SourceRules) {
 	if !rules.Requests {
 		t.found(Require, issue.Denied, place(t.Format, "MSH-9", "MessageHeader.eventCoding"), "this source may not open requests")
 	}
+}
+
+// spare lets a suspected cancer go although a file of it is no good: only the file stays.
+func (t *Translated) spare(i *issue.Issue) {
+	i.Severity = issue.Warning
+	if t.unusable == nil {
+		t.unusable = map[string]bool{}
+	}
+	t.unusable[i.Where] = true
 }
 
 func soft(c Check) bool { return c == Warn || c == Off || c == Hold }

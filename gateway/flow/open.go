@@ -3,6 +3,7 @@ package flow
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 
@@ -31,6 +32,9 @@ func (p *Pipeline) open(ctx context.Context, t *Translated, rules SourceRules) (
 	}
 	if err := p.keepFiles(ctx, d.c, t); err != nil {
 		return Change{}, err
+	}
+	if len(t.unusable) > 0 {
+		d.ask("photo-unusable", fmt.Sprintf("%d files cannot be sent on: please send them again, as JPEG", len(t.unusable)))
 	}
 	d.tell("received", fmt.Sprintf("%s from %s, %d attachments", t.Facts.Message, t.Source, len(t.Files)), messageID.String())
 	if err := d.begin(ctx, t, holds); err != nil {
@@ -102,13 +106,7 @@ func (d *decision) begin(ctx context.Context, t *Translated, holds []hold) error
 		if h.code == "photo-consent" {
 			d.withhold("consent")
 		}
-		span, _ := d.p.Timers.Limit(&pathway.Case{State: pathway.Held, Urgency: d.c.Urgency})
-		owner := d.c.Request.Requester
-		if owner == "" {
-			owner = d.c.Request.Organisation
-		}
-		d.c.AddTask(pathway.Task{Code: h.code, Owner: owner, Why: h.why, Opened: d.at, Due: span.After(d.at.In(d.p.Site.Zone))})
-		d.tell("task", "the requester is asked: "+h.why, "")
+		d.ask(h.code, h.why)
 	}
 	if len(holds) > 0 && !d.c.Suspected() {
 		_, err := d.fire(ctx, pathway.ValidationFailed)
@@ -117,9 +115,20 @@ func (d *decision) begin(ctx context.Context, t *Translated, holds []hold) error
 	return d.submit(ctx, t.Facts)
 }
 
+// ask opens a timed task for the named requester: an acknowledgement is read by nobody.
+func (d *decision) ask(code, why string) {
+	span, _ := d.p.Timers.Limit(&pathway.Case{State: pathway.Held, Urgency: d.c.Urgency})
+	owner := d.c.Request.Requester
+	if owner == "" {
+		owner = d.c.Request.Organisation
+	}
+	d.c.AddTask(pathway.Task{Code: code, Owner: owner, Why: why, Opened: d.at, Due: span.After(d.at.In(d.p.Site.Zone))})
+	d.tell("task", "the requester is asked: "+why, "")
+}
+
 func (d *decision) withhold(why string) {
 	for i := range d.c.Photos {
-		if !d.c.Photos[i].Document {
+		if !d.c.Photos[i].Document && d.c.Photos[i].Waiting == "" {
 			d.c.Photos[i].Waiting = why
 		}
 	}
@@ -142,14 +151,26 @@ func (d *decision) submit(ctx context.Context, f Facts) error {
 	return nil
 }
 
+// unusable is why a file waits that cannot be sent at all: its requester is asked for another.
+const unusable = "unusable"
+
 // keepFiles puts every file's original into the blob store, and beside it what may travel: the same
 // pixels without the metadata that says where and by whom the photo was taken.
 func (p *Pipeline) keepFiles(ctx context.Context, c *pathway.Case, t *Translated) error {
 	names := map[string]int{}
 	for _, f := range t.Files {
 		photo, err := p.keepFile(ctx, c.ID, f)
+		var trouble *issue.Issue
+		if errors.As(err, &trouble) && c.Suspected() {
+			t.spare(trouble)
+			t.Issues = append(t.Issues, trouble)
+			err = nil
+		}
 		if err != nil {
 			return err
+		}
+		if t.unusable[f.Where] {
+			photo.Waiting = unusable
 		}
 		lesion, view := extension(f.Element, "lesion"), extension(f.Element, "photo-view")
 		names[lesion+view]++

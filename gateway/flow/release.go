@@ -35,14 +35,16 @@ func (p *Pipeline) release(ctx context.Context, id ID, person, reason string) er
 	if err != nil {
 		return err
 	}
-	if d.c.State != pathway.Held && len(d.c.Withheld()) == 0 {
+	if d.c.State != pathway.Held && !d.c.Releasable(unusable) {
 		return nil
 	}
 	moved := d.c.Moves
 	d.why, _ = ParseID(d.c.Request.Message)
 	d.tell("act", "released by "+person, "")
 	for i := range d.c.Photos {
-		d.c.Photos[i].Waiting = ""
+		if d.c.Photos[i].Waiting != unusable {
+			d.c.Photos[i].Waiting = ""
+		}
 	}
 	for _, code := range []string{"photo-consent", "photos"} {
 		d.c.FinishTasks(code, person, d.at)

@@ -86,7 +86,7 @@ func (d *decision) poll(e Endpoint) {
 // a channel that takes them after the request.
 func (d *decision) latePhotos(ctx context.Context, e Endpoint) error {
 	pending := d.c.Channel["photos-pending"] // e-RS: photos follow the referral on their own
-	if len(d.c.Withheld()) > 0 && pending == "" || !d.c.PhotosDue && (pending == "" || pending == "0") {
+	if d.c.Releasable(unusable) && pending == "" || !d.c.PhotosDue && (pending == "" || pending == "0") {
 		return nil
 	}
 	return d.sendPhotos(ctx, e)

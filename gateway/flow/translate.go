@@ -21,6 +21,8 @@ type Translated struct {
 	Maps   string       // digest of the map set, HL7 v2 only
 	HL7    *hl7.Message // for the acknowledgement; nil for FHIR and for what is no HL7
 	Idem   Idem
+
+	unusable map[string]bool // places of files that may not travel, of a suspected cancer that must
 }
 
 // Translate reads a message by the rules of its source. It is pure: no clock, no store. What could not be

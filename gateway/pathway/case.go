@@ -232,6 +232,11 @@ func (c *Case) Withheld() (out []Photo) { return photos(c.Photos, true) }
 // Sendable gives the photos and documents that may travel.
 func (c *Case) Sendable() (out []Photo) { return photos(c.Photos, false) }
 
+// Releasable tells whether a photo waits for anything but the reason given.
+func (c *Case) Releasable(but string) bool {
+	return slices.ContainsFunc(c.Photos, func(p Photo) bool { return p.Waiting != "" && p.Waiting != but })
+}
+
 func photos(all []Photo, waiting bool) (out []Photo) {
 	for _, p := range all {
 		if (p.Waiting != "") == waiting {

@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"image/jpeg"
 	"testing"
+
+	"github.com/dermgate/dermgate/fixtures/photos"
 )
 
 // The same photo of 12 MP, stripped by Strip and by decoding and encoding it again.
 func BenchmarkStrip(b *testing.B) {
-	photo := withExif(aJPEG(b, 4000, 3000), phone(6))
+	photo := photos.WithPrivate(photos.Megapixels(1, 12).JPEG(), 6)
 	b.Logf("%d bytes", len(photo))
 	b.Run("strip", func(b *testing.B) {
 		b.SetBytes(int64(len(photo)))
@@ -36,7 +38,7 @@ func BenchmarkStrip(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
-			if err := jpeg.Encode(new(bytes.Buffer), m, &jpeg.Options{Quality: 90}); err != nil {
+			if err := jpeg.Encode(new(bytes.Buffer), m, &jpeg.Options{Quality: 97}); err != nil {
 				b.Fatal(err)
 			}
 		}

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/image/bmp"
 	"golang.org/x/image/webp"
 
+	"github.com/dermgate/dermgate/fixtures/photos"
 	"github.com/dermgate/dermgate/mapping/issue"
 )
 
@@ -100,6 +101,23 @@ func TestStripRealPhotos(t *testing.T) {
 		}
 		samePicture(t, name, b, out)
 	}
+}
+
+// The photo of the demo and the conversations, as a phone would have sent it.
+func TestStripThePhotoOfTheFixtures(t *testing.T) {
+	b, err := photos.File("L2-overview.jpg")
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, removed, err := Strip(b)
+	if want := []string{"camera-settings", "comment", "gps", "owner", "serial"}; err != nil || !slices.Equal(removed, want) {
+		t.Fatalf("%v %v", removed, err)
+	}
+	f, err := Inspect(out, Limits{})
+	if err != nil || f.Orientation != 6 || f.Captured != "2026:11:24 10:05:00" || f.Zone != "+00:00" || len(f.Private) > 0 {
+		t.Errorf("%+v %v", f, err)
+	}
+	samePicture(t, "L2-overview.jpg", b, out)
 }
 
 func same(a, b Facts) bool {

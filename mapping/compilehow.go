@@ -1,0 +1,147 @@
+package mapping
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/dermgate/dermgate/mapping/fhir"
+	"github.com/dermgate/dermgate/mapping/hl7"
+)
+
+// how compiles the HOW of a rule and holds it against both ends.
+func (c *compiler) how(r *rule, src srcRule) bool {
+	how, typ := src.how.s, r.to.def.Type
+	switch {
+	case strings.HasPrefix(how, "table(") && strings.HasSuffix(how, ")"):
+		return c.tableHow(r, src, strings.TrimSuffix(strings.TrimPrefix(how, "table("), ")"))
+	case strings.Contains(how, "["):
+		return c.mapHow(r, src)
+	}
+	switch how {
+	case "lines":
+		r.join, r.write = true, joined
+		return c.typed(src.how, r.to.def, "string", "markdown") && c.placedOnly(r, src)
+	case "file":
+		r.write = attach
+		return c.typed(src.how, r.to.def, "Attachment") && c.placedOnly(r, src)
+	case "width":
+		r.write = pixels(width)
+		return c.typed(src.how, r.to.def, "positiveInt", "unsignedInt", "integer")
+	case "height":
+		r.write = pixels(height)
+		return c.typed(src.how, r.to.def, "positiveInt", "unsignedInt", "integer")
+	case "system":
+		t, ok := c.table(text{"CodingSystem", src.how.at})
+		r.write = primitive(codingSystem(t), false)
+		return ok && c.typed(src.how, r.to.def, "uri")
+	}
+	convert, ok := conversions[how]
+	if !ok {
+		known := append(keys(conversions), "lines", "file", "width", "height", "system")
+		c.faults.add(src.how.at, "no conversion, table(…) or map %s%s", how, meant(how, known))
+		return false
+	}
+	if !c.typed(src.how, r.to.def, how) {
+		return false
+	}
+	if bound(r.to.def) && (r.value == nil || !r.value.constant) {
+		c.faults.add(src.how.at, "%s takes only the codes of its required value set: use table(…)", r.to.def.Name)
+		return false
+	}
+	if r.from != nil && !leads(how) && composite(r.from.datatype) {
+		c.faults.add(src.from.at, "%s is a %s, not a single value: name a component, or a map such as %s[%s]", src.from.s, r.from.datatype, r.from.datatype, typ.Name)
+		return false
+	}
+	r.write = primitive(convert, (leads(how) || how == "code") && r.from != nil && r.from.comp == 0)
+	return true
+}
+
+// composite tells a data type of several components.
+func composite(datatype string) bool {
+	list, known := hl7.LookupDatatype(datatype)
+	return known && len(list) > 1 && datatype != "TS"
+}
+
+// typed holds the type that a HOW gives against the element's.
+func (c *compiler) typed(how text, d *fhir.ElementDef, gives ...string) bool {
+	typ := d.Type
+	if slices.Contains(gives, typ.Name) || bound(d) && slices.Contains(gives, "code") {
+		return true
+	}
+	c.faults.add(how.at, "%s gives %s, and the element is %s", how.s, strings.Join(gives, " or "), typ.Name)
+	return false
+}
+
+func (c *compiler) placedOnly(r *rule, src srcRule) bool {
+	if r.from != nil {
+		return true
+	}
+	c.faults.add(src.how.at, "%s reads a place, not a computed value", src.how.s)
+	return false
+}
+
+func (c *compiler) table(t text) (*table, bool) {
+	found, ok := c.tables[t.s]
+	if !ok {
+		c.faults.add(t.at, "no table %s%s", t.s, meant(t.s, keys(c.tables)))
+		return nil, false
+	}
+	found.used = true
+	return found, true
+}
+
+func (c *compiler) tableHow(r *rule, src srcRule, name string) bool {
+	t, ok := c.table(text{name, src.how.at.plus(len("table("))})
+	if !ok {
+		return false
+	}
+	switch typ := r.to.def.Type; {
+	case typ.Name == "CodeableConcept" || typ.Name == "Coding":
+		if t.system == "" {
+			c.faults.add(src.how.at, "table %s needs system: to give a %s", name, typ.Name)
+			return false
+		}
+		r.write = tabled(t, typ.Name)
+	case typ.Kind == fhir.Primitive:
+		r.write = tabled(t, "")
+		for _, code := range t.list {
+			c.allowed(code.to, r.to.def)
+		}
+		if t.otherwise != "" {
+			c.allowed(text{t.otherwise, t.at}, r.to.def)
+		}
+	default:
+		c.faults.add(src.how.at, "a table gives a code, and the element is a %s", typ.Name)
+		return false
+	}
+	return true
+}
+
+func (c *compiler) mapHow(r *rule, src srcRule) bool {
+	p := c.program(src.how)
+	if p == nil || p.typ == nil {
+		return false
+	}
+	from := p.src.from
+	if isSegment(from) {
+		c.faults.add(src.how.at, "%s reads a whole segment: list it under resources", src.how.s)
+		return false
+	}
+	if p.typ != r.to.def.Type {
+		c.faults.add(src.how.at, "%s gives %s, and %s is %s", src.how.s, p.typ.Name, src.to.s, r.to.def.Type.Name)
+		return false
+	}
+	if r.from == nil {
+		c.faults.add(src.how.at, "%s reads a place, not a computed value", src.how.s)
+		return false
+	}
+	if !reads(from, r.from.datatype) {
+		c.faults.add(src.how.at, "%s reads %s, and %s is %s", src.how.s, from, src.from.s, r.from.datatype)
+		return false
+	}
+	r.write = mapped(p)
+	return true
+}
+
+// bound tells an element that takes only the codes of a required value set.
+func bound(d *fhir.ElementDef) bool { return d.Binding != nil }

@@ -1,0 +1,193 @@
+package mapping
+
+import (
+	"strconv"
+
+	"github.com/dermgate/dermgate/mapping/fhir"
+	"github.com/dermgate/dermgate/mapping/hl7"
+	"github.com/dermgate/dermgate/mapping/issue"
+)
+
+// run makes the resources of a group.
+func (g *group) run(r *run, n int) {
+	if g.eachSeg == "" {
+		g.instance(r, n, hl7.Segment{}, 0)
+		return
+	}
+	after := false // another note
+	for i := range r.m.Segments() {
+		seg := r.m.Segment(i)
+		note := after && seg.Is("NTE")
+		after = seg.Is("NTE")
+		if !seg.Is(g.eachSeg) || note {
+			continue
+		}
+		if g.each == nil {
+			g.instance(r, n, seg, 0)
+			continue
+		}
+		field := r.field(seg, g.each.field)
+		for rep := 1; rep <= field.Repetitions(); rep++ {
+			if field.Repetition(rep).Valued() {
+				g.instance(r, n, seg, rep)
+			}
+		}
+	}
+}
+
+// instance makes one resource, unless its condition or a resource of the same key says no.
+func (g *group) instance(r *run, n int, seg hl7.Segment, rep int) {
+	s := r.scope(&r.bare)
+	defer r.done(s)
+	s.seg = seg
+	if rep > 0 {
+		s.field, s.value, s.path = g.each.field, r.field(seg, g.each.field).Repetition(rep), seg.Path(g.each.field).Repeat(rep)
+	}
+	if g.where != nil {
+		if !g.where.yes(s) {
+			return
+		}
+		g.where.carried(s)
+	}
+	made := instance{group: n, seg: seg, rep: rep}
+	if g.key != nil {
+		if made.key = g.key.str(s); made.key != "" {
+			for _, other := range r.instances {
+				if other.group == n && other.key == made.key {
+					other.seg, other.rep, other.alias = seg, rep, true
+					r.instances = append(r.instances, other)
+					return
+				}
+			}
+		}
+	}
+	made.url = r.url(g.name, seg.Occurrence(), rep)
+	el, err := r.bundle.Add(made.url, g.typ)
+	if err != nil {
+		return // cannot happen: the type is compiled
+	}
+	made.el, s.el, s.resource = el, el, el
+	before := r.writes
+	g.fill(r, s)
+	if r.writes == before && g.eachSeg != "" {
+		el.Parent().Remove()
+		return
+	}
+	r.instances = append(r.instances, made)
+}
+
+// fill runs the maps of a group on a resource: on its own segment, or on every segment of the map's name
+// that the scope sees.
+func (g *group) fill(r *run, s *scope) {
+	outer, field, value, path := s.seg, s.field, s.value, s.path
+	for _, p := range g.maps {
+		s.seg, s.field, s.value, s.path = outer, field, value, path
+		if outer.Is(p.src.from) || !p.segment {
+			p.invoke(s)
+			continue
+		}
+		if outer.OK() {
+			for seg := r.relative(outer, p.src.from); seg.OK(); seg = r.following(outer, p.src.from, seg, true) {
+				s.seg, s.field, s.path = seg, 0, hl7.Path{}
+				p.invoke(s)
+			}
+			continue
+		}
+		after := false // another note
+		for i := range r.m.Segments() {
+			seg := r.m.Segment(i)
+			note := after && seg.Is("NTE")
+			after = seg.Is("NTE")
+			if seg.Is(p.src.from) && !note {
+				s.seg, s.field, s.path = seg, 0, hl7.Path{}
+				p.invoke(s)
+			}
+		}
+	}
+}
+
+// link writes the references of all resources.
+func (m *message) link(r *run) {
+	for i := range r.instances {
+		from := &r.instances[i]
+		if from.alias {
+			continue
+		}
+		g := m.groups[from.group]
+		for j := range g.links {
+			g.links[j].write(r, m, from)
+		}
+	}
+}
+
+func (l *link) write(r *run, m *message, from *instance) {
+	wrote := false
+	for _, want := range l.groups {
+		near := m.groups[want].eachSeg != "" && m.groups[want].eachSeg == m.groups[from.group].eachSeg
+		for k := range r.instances {
+			to := &r.instances[k]
+			if to.group != want || near && to.seg != from.seg || to.el == from.el {
+				continue
+			}
+			if l.single && wrote {
+				return
+			}
+			wrote = l.put(r, from.el, to.url) || wrote
+		}
+	}
+}
+
+// put writes one reference, once.
+func (l *link) put(r *run, el fhir.Element, url string) bool {
+	s := r.scope(&r.bare)
+	defer r.done(s)
+	s.el = el
+	base := len(r.slots)
+	s.slots = r.push(l.slots)
+	defer func() { r.slots = r.slots[:base] }()
+	l.adopt(s)
+	at, ok := l.to.reach(s)
+	if !ok || l.single && at.Child(l.to.def.Name).OK() {
+		return false
+	}
+	for c := range at.Children(l.to.def.Name) {
+		if c.Child("reference").Text() == url {
+			return false
+		}
+	}
+	ref, err := at.AddDef(l.to.def)
+	return err == nil && ref.Set("reference", url) == nil
+}
+
+// adopt lets a link reach into elements that the maps have made, where it names them by index.
+func (l *link) adopt(s *scope) {
+	el := s.el
+	for _, st := range l.to.way {
+		if st.index < 0 || !el.OK() {
+			return
+		}
+		n, parent := 0, el
+		el = fhir.Element{}
+		for c := range parent.Children(st.def.Name) {
+			if n == st.index {
+				el = c
+			}
+			n++
+		}
+		s.slots[st.slot] = el
+	}
+}
+
+// meets checks how often the segments stand.
+func (m *message) meets(r *run) {
+	for _, x := range m.expect {
+		n := r.m.Count(x.segment)
+		switch {
+		case n < x.min:
+			r.issues = append(r.issues, issue.New(issue.Required, x.segment, "the segment is required and absent"))
+		case x.max >= 0 && n > x.max:
+			where := x.segment + "[" + strconv.Itoa(x.max+1) + "]"
+			r.issues = append(r.issues, issue.New(issue.Structure, where, "more of this segment than the message may have"))
+		}
+	}
+}
