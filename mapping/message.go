@@ -13,7 +13,6 @@ import (
 type message struct {
 	name   string
 	src    *source
-	bundle *program // MSH[Bundle]
 	expect []expectation
 	groups []*group
 	ignore []ignored // of all maps

@@ -27,7 +27,6 @@ type run struct {
 	values    []hl7.Value // all fields of the message
 	used      []span      // bytes that rules have carried over
 	instances []instance
-	links     []fhir.Element // scratch of link
 	payloads  []payload
 	files     []File
 	parts     []hl7.Value    // of the values that data type maps are on

@@ -30,7 +30,6 @@ type source struct {
 type srcRule struct {
 	from, to, how text
 	when, missing text
-	split         text
 	set           [][2]text
 }
 
