@@ -1,0 +1,91 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"image/jpeg"
+	"io"
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/gin-gonic/gin"
+
+	"github.com/dermgate/dermgate/adapters/mllp"
+	"github.com/dermgate/dermgate/fixtures"
+	"github.com/dermgate/dermgate/fixtures/photos"
+	"github.com/dermgate/dermgate/gateway/observe"
+	"github.com/dermgate/dermgate/mapping/hl7"
+)
+
+// Photos of 12 and 48 megapixels, as phones take them, arrive at the A&G platform with the pixels that were
+// sent and without where, by whom and with which device they were taken.
+func TestLargePhotosArriveWithTheirPixelsAndWithoutTheirMetadata(t *testing.T) {
+	gin.SetMode(gin.ReleaseMode)
+	ctx, stop := context.WithTimeout(context.Background(), 2*time.Minute)
+	defer stop()
+	w, err := startWorld(ctx, demoConfig, [3]string{"127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"}, observe.NewLogger(io.Discard, slog.LevelInfo))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.close()
+	running, end := context.WithCancel(ctx)
+	done := make(chan error, 1)
+	go func() { done <- w.app.run(running) }()
+	defer func() { end(); <-done }()
+	sent := map[string][]byte{"overview": photos.Megapixels(1, 12).JPEG(), "close-up": photos.Megapixels(2, 48).JPEG()}
+	message, err := fixtures.Raw("advice.hl7")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for mark, view := range map[string]string{"${photo L1-overview.jpg}": "overview", "${photo L1-closeup.jpg}": "close-up"} {
+		dirty := photos.WithPrivate(sent[view], 6)
+		message = bytes.Replace(message, []byte(mark), []byte(base64.StdEncoding.EncodeToString(dirty)), 1)
+	}
+	if message, err = fixtures.Fill(message); err != nil {
+		t.Fatal(err)
+	}
+	conn, err := mllp.Dial(ctx, w.mllp(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	raw, err := conn.Exchange(ctx, message)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if ack, err := hl7.ParseAck(raw); err != nil || ack.Code != "AA" {
+		t.Fatalf("%s%s (%v)", ack.Code, troubles(ack), err)
+	}
+	if err := until(ctx, "the platform has the photos", func() bool { return len(w.ag.Requests()) > 0 }); err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range w.ag.Requests()[0].Photos {
+		if p.View == "dermoscopic" {
+			continue
+		}
+		if bytes.Contains(p.Bytes, []byte("SN-")) || bytes.Contains(p.Bytes, []byte("Testcase")) {
+			t.Errorf("%s: a serial number or a name is left", p.View)
+		}
+		want, got := scan(t, sent[p.View]), scan(t, p.Bytes)
+		if !bytes.Equal(want, got) {
+			t.Errorf("%s: the picture's own data changed: %d bytes, sent %d", p.View, len(got), len(want))
+		}
+		conf, err := jpeg.DecodeConfig(bytes.NewReader(p.Bytes))
+		if err != nil || conf.Width*conf.Height < 12e6 {
+			t.Errorf("%s: %d × %d (%v)", p.View, conf.Width, conf.Height, err)
+		}
+	}
+}
+
+// scan gives a JPEG from its first start-of-scan marker: the same bytes there, with the same tables before
+// it, are the same pixels.
+func scan(t *testing.T, b []byte) []byte {
+	t.Helper()
+	at := bytes.Index(b, []byte{0xff, 0xda})
+	if at < 0 {
+		t.Fatal("no start of scan")
+	}
+	return b[at:]
+}
