@@ -58,7 +58,7 @@ type app struct {
 
 // build makes the gateway and binds its listeners; nothing is taken in before run.
 func build(ctx context.Context, cfg *config.Config, log *slog.Logger) (*app, error) {
-	if faults := cfg.Check(); len(faults) > 0 {
+	if faults := append(cfg.Check(), unsupported(cfg)...); len(faults) > 0 {
 		return nil, faults
 	}
 	a := &app{cfg: cfg, log: log, now: time.Now, every: time.Second, metrics: observe.NewMetrics(), workers: map[string]*flow.Dispatcher{}}
@@ -224,16 +224,11 @@ func (a *app) openSource(s config.Source) error {
 	case config.HL7HTTP:
 		src := &hl7http.Source{Name: s.Name, Limit: a.cfg.Limits.MessageBytes, Subject: subject, Now: a.now}
 		a.mount = append(a.mount, func(r gin.IRouter) { src.Routes(r, a.accept) })
-	default:
-		return fmt.Errorf("kind %s is not taken in by this version", s.Kind)
 	}
 	return nil
 }
 
 func (a *app) openMLLP(s config.Source) error {
-	if s.Acknowledge.Mode != "original" {
-		return fmt.Errorf("acknowledge mode %s is not spoken by this version: want original", s.Acknowledge.Mode)
-	}
 	server := &mllp.Server{Name: s.Name, Addr: s.Listen, Allow: s.Allow, MaxMessage: a.cfg.Limits.MessageBytes,
 		WhenDown: mllp.WhenDown(s.Acknowledge.WhenDown), Log: a.log, Now: a.now}
 	if s.TLS != nil {

@@ -116,11 +116,11 @@ func converse(t *testing.T, file string) {
 		t.Errorf("the gateway ended with: %v", err)
 	}
 	k.compare(file)
-	k.noPatients("the log", k.log.Bytes())
-	k.noPatients("the metrics", metrics)
+	noPatients(k.t, "the log", k.log.Bytes())
+	noPatients(k.t, "the metrics", metrics)
 	for name, b := range k.got {
 		if strings.HasSuffix(name, "-response.json") && bytes.Contains(b, []byte("OperationOutcome")) || strings.HasSuffix(name, "-ack.hl7") {
-			k.noPatients(name, b)
+			noPatients(k.t, name, b)
 		}
 	}
 }
@@ -442,10 +442,11 @@ var patients = []string{"Testcase", "Rosalind", "Tobias", "Madeup", "Ferdinand",
 	"9990001014", "9990001022", "9990001030", "19680412", "19551101", "1968-04-12", "1955-11-01", "1979-02-28", "Changing mole", "Growing dark"}
 
 // noPatients proves that an output of the gateway that operators and strangers see names no patient.
-func (k *talk) noPatients(what string, b []byte) {
+func noPatients(t *testing.T, what string, b []byte) {
+	t.Helper()
 	for _, p := range patients {
 		if bytes.Contains(b, []byte(p)) {
-			k.t.Errorf("%s shows %q of a patient:\n%s", what, p, b)
+			t.Errorf("%s shows %q of a patient:\n%s", what, p, b)
 		}
 	}
 }

@@ -203,8 +203,12 @@ func crash(t *testing.T, store string) {
 		time.Sleep(50 * time.Millisecond)
 	}
 	judge(t, s)
+	log, err := os.ReadFile(p.log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	noPatients(t, "the log", log)
 	if t.Failed() {
-		log, _ := os.ReadFile(p.log)
 		t.Logf("%s", log[max(0, len(log)-4000):])
 	}
 }

@@ -27,7 +27,7 @@ func lintVerb(std stdio) *cobra.Command {
 				}
 				n += k
 			} else {
-				k, _ := printFaults(std, errorOf(cfg.CheckFiles()))
+				k, _ := printFaults(std, errorOf(append(cfg.CheckFiles(), unsupported(cfg)...)))
 				n, folder = n+k, cfg.Maps
 				for _, w := range cfg.Warnings() {
 					fmt.Fprintln(std.err, "warning:", w)

@@ -69,6 +69,7 @@ func TestRedisGoneInTheMiddleNothingIsPromised(t *testing.T) {
 		if err := <-done; err != nil {
 			t.Error(err)
 		}
+		noPatients(t, "the log", log.Bytes())
 		if t.Failed() {
 			t.Logf("%s", log.Bytes())
 		}
@@ -117,6 +118,22 @@ func TestATypoInTheConfigurationIsNamedWithItsPlace(t *testing.T) {
 		var out bytes.Buffer
 		code := run(context.Background(), []string{verb, "-c", path}, stdio{nil, &out, &out})
 		if code != 1 || !strings.Contains(out.String(), path+":3:28: ") || !strings.Contains(out.String(), "listen") {
+			t.Errorf("%s: exit %d:\n%s", verb, code, out.String())
+		}
+	}
+}
+
+// A setting that this version does not act on is refused at its place, never passed over.
+func TestASettingWithoutEffectIsRefused(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "gateway.yaml")
+	text := "site: {name: Test, ods: RXX01}\nsources:\n  - {name: drop, kind: file, path: ., carries: [answers]}\n"
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, verb := range []string{"serve", "lint"} {
+		var out bytes.Buffer
+		code := run(context.Background(), []string{verb, "-c", path}, stdio{nil, &out, &out})
+		if code != 1 || !strings.Contains(out.String(), path+":3:") || !strings.Contains(out.String(), "kind file") {
 			t.Errorf("%s: exit %d:\n%s", verb, code, out.String())
 		}
 	}

@@ -1,0 +1,29 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/dermgate/dermgate/gateway/config"
+)
+
+// unsupported names what the configuration language knows and this version does not do yet, each at its
+// place: better no start than a setting without effect.
+func unsupported(c *config.Config) config.Faults {
+	var out config.Faults
+	for i, s := range c.Sources {
+		path := fmt.Sprintf("sources[%d]", i)
+		switch s.Kind {
+		case config.File, config.ERSWorklist, config.MESH:
+			out = append(out, c.Fault(path+".kind", "sources of kind "+s.Kind+" are not taken in by this version"))
+		}
+		if s.Acknowledge.Mode != "original" {
+			out = append(out, c.Fault(path+".acknowledge.mode", "enhanced acknowledgement is not spoken by this version: want original"))
+		}
+	}
+	for i, d := range c.Destinations {
+		if d.Kind == config.FHIR && d.Mode != "message" {
+			out = append(out, c.Fault(fmt.Sprintf("destinations[%d].mode", i), "transactions are not sent by this version: want message"))
+		}
+	}
+	return out
+}
