@@ -83,7 +83,12 @@ func (c *compiler) compile(s *source) *program {
 	lex := c.lexicon(s)
 	for _, src := range s.rules {
 		if r := c.rule(src, s, sh, lex); r != nil {
-			p.rules = append(p.rules, r)
+			if from := r.from; from != nil && from.segment == "" {
+				r.part = from.comp
+			} else if from != nil && p.segment && from.segment == s.from && !from.everywhere && s.from != "NTE" {
+				r.field = from.field
+			}
+			p.rules = append(p.rules, *r)
 		}
 	}
 	for _, src := range s.checks {
@@ -173,7 +178,7 @@ func (c *compiler) rule(src srcRule, s *source, sh *shape, lex lexicon) *rule {
 	if !found || !ok {
 		return nil
 	}
-	r.to = to
+	r.to = *to
 	if !c.how(r, src) {
 		return nil
 	}
@@ -251,7 +256,7 @@ func (c *compiler) constants(r *rule, src srcRule, sh *shape) {
 			continue
 		}
 		c.allowed(value, to.def)
-		r.set = append(r.set, constant{to, value.s})
+		r.set = append(r.set, constant{*to, value.s})
 		if base == sh.typ {
 			sh.filled[to.top] = true
 		}

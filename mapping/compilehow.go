@@ -101,9 +101,9 @@ func (c *compiler) tableHow(r *rule, src srcRule, name string) bool {
 			c.faults.add(src.how.at, "table %s needs system: to give a %s", name, typ.Name)
 			return false
 		}
-		r.write = tabled(t, typ.Name)
+		r.write = tabled(t, typ)
 	case typ.Kind == fhir.Primitive:
-		r.write = tabled(t, "")
+		r.write = tabled(t, typ)
 		for _, code := range t.list {
 			c.allowed(code.to, r.to.def)
 		}

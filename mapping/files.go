@@ -237,7 +237,7 @@ func recognised(t image.Type) bool {
 const shaURL = "urn:sha-256:"
 
 // attach writes the file under the scope as an Attachment: type, size, hash, and a url that names the bytes.
-func attach(r *rule, s *scope, in input) bool {
+func attach(r *rule, s *scope) bool {
 	p := s.run.file(s)
 	if p.kind == "" || p.kind == "broken" {
 		return false
@@ -271,16 +271,23 @@ func attach(r *rule, s *scope, in input) bool {
 	})
 	if ok {
 		s.run.use(p.value)
-		s.run.traced(r, s.el, r.to.def, input{v: p.value, path: p.where})
+		s.run.traced(r, s.el, r.to.def, &input{v: p.value, path: p.where})
 	}
 	return ok
 }
 
 // pixels writes the photo's width or height as its header says.
 func pixels(of func(image.Facts) int) writer {
-	return func(r *rule, s *scope, in input) bool {
+	return func(r *rule, s *scope) bool {
 		n := of(s.run.file(s).facts)
-		return n > 0 && r.setText(s, input{path: in.path}, strconv.Itoa(n))
+		if n <= 0 {
+			return false
+		}
+		v := s.in.v
+		s.in.v = hl7.Value{} // the file's rule uses it
+		ok := r.setText(s, strconv.Itoa(n))
+		s.in.v = v
+		return ok
 	}
 }
 

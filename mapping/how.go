@@ -184,53 +184,62 @@ func (in *input) given(r *run, lead bool) string {
 
 // primitive writes by a conversion.
 func primitive(convert conversion, lead bool) writer {
-	return func(r *rule, s *scope, in input) bool {
-		out, why := convert(s.run, in.given(s.run, lead))
+	return func(r *rule, s *scope) bool {
+		out, why := convert(s.run, s.in.given(s.run, lead))
 		if s.run.unsure {
 			s.run.unsure = false
-			s.run.warn(issue.Value, in.path, "this clock time comes twice or never in the sender's time zone")
+			s.run.warn(issue.Value, s.in.path, "this clock time comes twice or never in the sender's time zone")
 		}
 		if why != "" {
-			s.run.warn(issue.Value, in.path, why)
+			s.run.warn(issue.Value, s.in.path, why)
 			return false
 		}
 		if out == "" {
 			return false
 		}
-		return r.setText(s, in, out)
+		return r.setText(s, out)
 	}
 }
 
 // tabled writes by a table: a code as it is, a Coding or CodeableConcept with the table's system.
-func tabled(t *table, kind string) writer {
-	return func(r *rule, s *scope, in input) bool {
-		code := in.given(s.run, true)
-		out, ok := t.translate(code)
+func tabled(t *table, typ *fhir.Type) writer {
+	concept, coding := (*fhir.ElementDef)(nil), typ
+	if typ.Name == "CodeableConcept" {
+		concept, _ = typ.Element("coding")
+		coding = concept.Type
+	}
+	system, _ := coding.Element("system")
+	code, _ := coding.Element("code")
+	return func(r *rule, s *scope) bool {
+		in := s.in.given(s.run, true)
+		out, ok := t.translate(in)
 		if !ok {
-			if !t.quiet && code != "" {
-				s.run.warn(issue.Code, in.path, "a code that table "+t.name+" does not list")
+			if !t.quiet && in != "" {
+				s.run.warn(issue.Code, s.in.path, "a code that table "+t.name+" does not list")
 			}
 			return false
 		}
-		if kind == "" {
-			return r.setText(s, in, out)
+		if typ.Kind == fhir.Primitive {
+			return r.setText(s, out)
 		}
-		return r.setElement(s, func(el fhir.Element) bool {
-			if kind == "CodeableConcept" {
-				el, _ = el.Add("coding") // cannot fail: el is new
-			}
-			_ = el.Set("system", t.system)
-			_ = el.Set("code", out)
-			s.run.use(in.v)
-			s.run.traced(r, el, nil, in)
-			return true
-		})
+		el, ok := r.add(s)
+		if !ok {
+			return false
+		}
+		if concept != nil {
+			el, _ = el.AddDef(concept) // cannot fail: el is new
+		}
+		_ = el.SetDef(system, t.system)
+		_ = el.SetDef(code, out)
+		s.run.use(s.in.v)
+		s.run.traced(r, el, nil, &s.in)
+		return true
 	}
 }
 
 // mapped writes by a data type map.
 func mapped(p *program) writer {
-	return func(r *rule, s *scope, in input) bool {
+	return func(r *rule, s *scope) bool {
 		el, ok := r.to.reach(s)
 		if !ok {
 			return false
@@ -241,7 +250,7 @@ func mapped(p *program) writer {
 		}
 		before := s.run.writes
 		inner := s.run.scope(s)
-		inner.value, inner.path, inner.deep, inner.el = in.v, in.path, in.path.Component() > 0, child
+		inner.value, inner.path, inner.deep, inner.el = s.in.v, s.in.path, s.in.path.Component() > 0, child
 		p.invoke(inner)
 		s.run.done(inner)
 		if s.run.writes == before {
@@ -258,7 +267,7 @@ func mapped(p *program) writer {
 
 // joined writes all values of the place as lines of one text: notes and texts that a sender has spread over
 // repetitions and segments. Empty lines between them stay.
-func joined(r *rule, s *scope, in input) bool {
+func joined(r *rule, s *scope) bool {
 	buf := s.run.lines[:0]
 	c := r.from.cursor(s, true)
 	for line, last := 0, 0; c.advance(); line++ {
@@ -280,8 +289,7 @@ func joined(r *rule, s *scope, in input) bool {
 	if text == "" {
 		return false
 	}
-	in.v = hl7.Value{}
-	return r.setText(s, in, text)
+	return r.setText(s, text)
 }
 
 // at tells whether the rule's condition holds for the value a cursor is at.

@@ -35,6 +35,7 @@ type ignored struct {
 type group struct {
 	name       string
 	typ        string
+	resource   *fhir.Type
 	maps       []*program
 	each       *place // nil: one resource
 	eachSeg    string
@@ -46,6 +47,7 @@ type group struct {
 // link fills a reference of each resource of a group.
 type link struct {
 	to     *target
+	ref    *fhir.ElementDef // Reference.reference
 	slots  int
 	groups []int // in order of preference for a single reference
 	single bool
@@ -125,7 +127,7 @@ func (c *compiler) group(src srcGroup, s *source) *group {
 		return g
 	}
 	c.eachOf(g, src)
-	g.required = required(typ)
+	g.resource, g.required = typ, required(typ)
 	for _, name := range src.maps {
 		p := c.program(name)
 		if p == nil || p.typ == nil {
@@ -188,6 +190,7 @@ func (c *compiler) links(m *message, g *group, src srcGroup, byName map[string]i
 			continue
 		}
 		out := link{to: to, slots: len(sh.slots), single: !to.def.Repeats()}
+		out.ref, _ = to.def.Type.Element("reference")
 		for _, name := range l.groups {
 			i, ok := byName[name.s]
 			if !ok {

@@ -140,15 +140,47 @@ func (p *place) value(s *scope) (hl7.Value, hl7.Path) {
 	if p.segment == "" {
 		return p.inside(s)
 	}
-	seg := s.run.relative(s.seg, p.segment)
-	if !seg.OK() {
+	v, seg := p.repetition(s)
+	switch {
+	case !seg.OK():
 		return hl7.Value{}, hl7.Path{}
+	case p.current(s, seg):
+		return p.part(v, s.path)
 	}
-	if s.field == p.field && s.seg == seg && p.rep == 0 {
-		return p.part(s.value, s.path)
-	}
-	v := s.run.field(seg, p.field).Repetition(max(p.rep, 1))
 	return p.part(v, seg.Path(p.field).Repeat(max(p.rep, 1)))
+}
+
+// read is value without the path.
+func (p *place) read(s *scope) hl7.Value {
+	switch {
+	case p.segment != "":
+		v, _ := p.repetition(s)
+		return p.down(v)
+	case p.comp == 0:
+		return s.value
+	case p.comp > len(s.parts):
+		return hl7.Value{}
+	case p.sub > 0 && !s.deep:
+		return s.parts[p.comp-1].Subcomponent(p.sub)
+	}
+	return s.parts[p.comp-1]
+}
+
+// repetition gives the repetition that a place is in, and its segment.
+func (p *place) repetition(s *scope) (hl7.Value, hl7.Segment) {
+	seg := s.run.relative(s.seg, p.segment)
+	switch {
+	case !seg.OK():
+		return hl7.Value{}, seg
+	case p.current(s, seg):
+		return s.value, seg
+	}
+	return s.run.repetition(seg, p.field, p.rep), seg
+}
+
+// current tells whether the scope stands on the repetition that the place is in.
+func (p *place) current(s *scope, seg hl7.Segment) bool {
+	return s.field == p.field && s.seg == seg && p.rep == 0
 }
 
 // inside reads a place of a data type map.
@@ -173,11 +205,19 @@ func (p *place) part(v hl7.Value, at hl7.Path) (hl7.Value, hl7.Path) {
 	if p.comp == 0 {
 		return v, at
 	}
+	return p.down(v), at.Part(p.comp, p.sub)
+}
+
+// down is part without the path.
+func (p *place) down(v hl7.Value) hl7.Value {
+	if p.comp == 0 {
+		return v
+	}
 	v = v.Component(p.comp)
 	if p.sub > 0 {
 		v = v.Subcomponent(p.sub)
 	}
-	return v, at.Part(p.comp, p.sub)
+	return v
 }
 
 // variable lets an expression read the place as text.
@@ -193,6 +233,14 @@ func (p place) variable(list bool) variable {
 	v.mark = func(s *scope) { p.mark(s) }
 	if list {
 		v.any = func(s *scope, text string) bool {
+			if p.every && s.seg.Is(p.segment) && !p.everywhere && p.segment != "NTE" { // the scope's own segment
+				for _, rep := range s.run.field(s.seg, p.field).EachRepetition() {
+					if part := p.down(rep); part.Valued() && s.run.is(part, text) {
+						return true
+					}
+				}
+				return false
+			}
 			for c := p.cursor(s, true); c.next(); {
 				if s.run.is(c.value, text) {
 					return true
@@ -209,22 +257,18 @@ func (p place) variable(list bool) variable {
 		}
 		return v
 	}
-	v.value = func(s *scope) hl7.Value { value, _ := p.value(s); return value }
-	v.text = func(s *scope) string {
-		value, _ := p.value(s)
-		return s.run.text(value)
-	}
+	v.value = func(s *scope) hl7.Value { return p.read(s) }
+	v.text = func(s *scope) string { return s.run.text(p.read(s)) }
 	return v
 }
 
 // mark counts the place as carried over. The code of a coded field brings its name and its system with it:
 // they are one statement.
 func (p *place) mark(s *scope) {
-	value, _ := p.value(s)
+	value := p.read(s)
 	s.run.use(value)
 	if p.comp == 1 && p.sub == 0 && p.coded && value.Valued() {
-		whole := place{segment: p.segment, field: p.field, rep: p.rep}
-		v, _ := whole.value(s)
+		v, _ := p.repetition(s)
 		s.run.use(v.Component(2))
 		s.run.use(v.Component(3))
 	}
@@ -309,7 +353,7 @@ func (c *cursor) roam() bool {
 func (c *cursor) repeat() bool {
 	c.rep++
 	n := max(c.p.rep, c.rep)
-	c.whole, c.at = c.run.field(c.seg, c.p.field).Repetition(n), c.seg.Path(c.p.field).Repeat(n)
+	c.whole, c.at = c.run.repetition(c.seg, c.p.field, n), c.seg.Path(c.p.field).Repeat(n)
 	c.value, c.path = c.p.part(c.whole, c.at)
 	return true
 }

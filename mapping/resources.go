@@ -14,12 +14,12 @@ func (g *group) run(r *run, n int) {
 		g.instance(r, n, hl7.Segment{}, 0)
 		return
 	}
-	after := false // another note
+	if r.m.Count(g.eachSeg) == 0 {
+		return
+	}
 	for i := range r.m.Segments() {
 		seg := r.m.Segment(i)
-		note := after && seg.Is("NTE")
-		after = seg.Is("NTE")
-		if !seg.Is(g.eachSeg) || note {
+		if !seg.Is(g.eachSeg) || r.continues(seg) {
 			continue
 		}
 		if g.each == nil {
@@ -35,13 +35,18 @@ func (g *group) run(r *run, n int) {
 	}
 }
 
+// continues tells a note that another one stands before: they are one.
+func (r *run) continues(seg hl7.Segment) bool {
+	return seg.Is("NTE") && r.m.Segment(seg.Index()-1).Is("NTE")
+}
+
 // instance makes one resource, unless its condition or a resource of the same key says no.
 func (g *group) instance(r *run, n int, seg hl7.Segment, rep int) {
 	s := r.scope(&r.bare)
 	defer r.done(s)
 	s.seg = seg
 	if rep > 0 {
-		s.field, s.value, s.path = g.each.field, r.field(seg, g.each.field).Repetition(rep), seg.Path(g.each.field).Repeat(rep)
+		s.field, s.value, s.path = g.each.field, r.repetition(seg, g.each.field, rep), seg.Path(g.each.field).Repeat(rep)
 	}
 	if g.where != nil {
 		if !g.where.yes(s) {
@@ -62,7 +67,7 @@ func (g *group) instance(r *run, n int, seg hl7.Segment, rep int) {
 		}
 	}
 	made.url = r.url(g.name, seg.Occurrence(), rep)
-	el, err := r.bundle.Add(made.url, g.typ)
+	el, err := r.bundle.AddType(made.url, g.resource)
 	if err != nil {
 		return // cannot happen: the type is compiled
 	}
@@ -93,12 +98,12 @@ func (g *group) fill(r *run, s *scope) {
 			}
 			continue
 		}
-		after := false // another note
+		if r.m.Count(p.src.from) == 0 {
+			continue
+		}
 		for i := range r.m.Segments() {
 			seg := r.m.Segment(i)
-			note := after && seg.Is("NTE")
-			after = seg.Is("NTE")
-			if seg.Is(p.src.from) && !note {
+			if seg.Is(p.src.from) && !r.continues(seg) {
 				s.seg, s.field, s.path = seg, 0, hl7.Path{}
 				p.invoke(s)
 			}
@@ -124,9 +129,9 @@ func (l *link) write(r *run, m *message, from *instance) {
 	wrote := false
 	for _, want := range l.groups {
 		near := m.groups[want].eachSeg != "" && m.groups[want].eachSeg == m.groups[from.group].eachSeg
-		for k := range r.instances {
+		for k := r.firsts[want]; k < len(r.instances) && r.instances[k].group == want; k++ {
 			to := &r.instances[k]
-			if to.group != want || near && to.seg != from.seg || to.el == from.el {
+			if near && to.seg != from.seg || to.el == from.el {
 				continue
 			}
 			if l.single && wrote {
@@ -139,24 +144,28 @@ func (l *link) write(r *run, m *message, from *instance) {
 
 // put writes one reference, once.
 func (l *link) put(r *run, el fhir.Element, url string) bool {
-	s := r.scope(&r.bare)
-	defer r.done(s)
-	s.el = el
-	base := len(r.slots)
-	s.slots = r.push(l.slots)
-	defer func() { r.slots = r.slots[:base] }()
-	l.adopt(s)
-	at, ok := l.to.reach(s)
-	if !ok || l.single && at.Child(l.to.def.Name).OK() {
-		return false
+	at := el
+	if len(l.to.way) > 0 {
+		s := r.scope(&r.bare)
+		s.el = el
+		base := len(r.slots)
+		s.slots = r.push(l.slots)
+		l.adopt(s)
+		var ok bool
+		at, ok = l.to.reach(s)
+		r.slots = r.slots[:base]
+		r.done(s)
+		if !ok {
+			return false
+		}
 	}
-	for c := range at.Children(l.to.def.Name) {
-		if c.Child("reference").Text() == url {
+	for c := range at.ChildrenDef(l.to.def) {
+		if l.single || c.ChildDef(l.ref).Text() == url {
 			return false
 		}
 	}
 	ref, err := at.AddDef(l.to.def)
-	return err == nil && ref.Set("reference", url) == nil
+	return err == nil && ref.SetDef(l.ref, url) == nil
 }
 
 // adopt lets a link reach into elements that the maps have made, where it names them by index.

@@ -8,22 +8,25 @@ import (
 	"github.com/dermgate/dermgate/mapping/issue"
 )
 
-// rule is one compiled FROM -> TO: HOW into FHIR.
+// rule is one compiled FROM -> TO: HOW into FHIR. What tells that a rule has nothing to do stands first: most
+// rules are left there.
 type rule struct {
-	pos     pos
-	when    *expr
+	field   int // from is this field of the map's own segment, and no note: it is found without a search; 0: no
+	part    int // from is in this component of the value that a data type map is about; 0: no
+	missing *missing
+	to      target
 	from    *place // where it reads; nil when value is set
+	when    *expr
 	value   *expr
-	to      *target
 	write   writer
 	join    bool // all values are one
 	set     []constant
 	slots   int // of set
-	missing *missing
+	pos     pos
 }
 
-// writer puts a value into the target; false when nothing could be written.
-type writer func(r *rule, s *scope, in input) bool
+// writer puts the scope's input into the target; false when nothing could be written.
+type writer func(r *rule, s *scope) bool
 
 // input is a value on its way: from a place of the message, or computed.
 type input struct {
@@ -35,7 +38,7 @@ type input struct {
 
 // constant is written beside what a rule writes.
 type constant struct {
-	to   *target
+	to   target
 	text string
 }
 
@@ -48,7 +51,7 @@ type program struct {
 	segment bool // reads a segment, not a data type
 	typ     *fhir.Type
 	slots   int
-	rules   []*rule
+	rules   []rule
 	checks  []*check
 	guards  []guard
 }
@@ -71,11 +74,13 @@ func (p *program) invoke(s *scope) {
 	base := len(s.run.slots)
 	s.slots = s.run.push(p.slots)
 	first := len(s.run.parts)
-	if !p.segment {
+	if p.segment {
+		s.fields = s.run.fields(s.seg)
+	} else {
 		s.parts = s.run.split(s.value, s.deep)
 	}
-	for _, r := range p.rules {
-		r.run(s)
+	for i := range p.rules {
+		p.rules[i].run(s)
 	}
 	for _, c := range p.checks {
 		c.run(s)
@@ -142,13 +147,18 @@ func (r *rule) run(s *scope) {
 
 // empty tells at once that there is nothing at the rule's place, as at most places of most messages.
 func (r *rule) empty(s *scope) bool {
-	p := r.from
 	switch {
-	case p == nil || p.everywhere:
+	case r.field > 0:
+		return r.field > len(s.fields) || len(s.fields[r.field-1].Raw()) == 0
+	case r.part > 0:
+		return r.part > len(s.parts) || len(s.parts[r.part-1].Raw()) == 0
+	}
+	p := r.from
+	if p == nil || p.everywhere {
 		return false
-	case p.segment == "":
-		v, _ := p.inside(s)
-		return len(v.Raw()) == 0
+	}
+	if p.segment == "" {
+		return len(s.value.Raw()) == 0
 	}
 	return s.seg.Is(p.segment) && len(s.run.field(s.seg, p.field).Raw()) == 0
 }
@@ -157,11 +167,11 @@ func (r *rule) computed(s *scope) bool {
 	if r.when != nil && !r.when.yes(s) {
 		return false
 	}
-	in := input{text: r.value.str(s)}
+	s.in = input{text: r.value.str(s)}
 	if s.run.trace != nil {
-		in.from = r.value.places(s)
+		s.in.from = r.value.places(s)
 	}
-	if in.text == "" || !r.put(s, in) {
+	if s.in.text == "" || !r.put(s) {
 		return false
 	}
 	r.value.carried(s)
@@ -172,23 +182,33 @@ func (r *rule) computed(s *scope) bool {
 // and the rule look at it.
 func (r *rule) placed(s *scope) bool {
 	if r.join {
-		return r.put(s, input{})
+		s.in = input{}
+		return r.put(s)
 	}
 	p := r.from
 	if p.segment == "" {
 		v, at := p.inside(s)
-		return v.Valued() && (r.when == nil || r.when.yes(s)) && r.put(s, input{v: v, path: at})
+		return r.one(s, v, at)
 	}
 	wrote := false
 	many := r.to.def.Repeats() && r.to.slot < 0
 	seg, field, value, path := s.seg, s.field, s.value, s.path
-	if !many && !p.everywhere && seg.Is(p.segment) {
-		if field != p.field || p.rep > 0 {
-			s.value, s.path = s.run.field(seg, p.field).Repetition(max(p.rep, 1)), seg.Path(p.field).Repeat(max(p.rep, 1))
-			s.field = p.field
+	if r.field > 0 || !many && !p.everywhere && seg.Is(p.segment) {
+		current := p.rep == 0 && field == p.field && !(many && p.every)
+		from, to := p.rep, p.rep
+		if p.rep == 0 {
+			from, to = 1, 1
+			if many && !current {
+				to = s.run.field(seg, p.field).Repetitions()
+			}
 		}
-		v, at := p.part(s.value, s.path)
-		wrote = v.Valued() && (r.when == nil || r.when.yes(s)) && r.put(s, input{v: v, path: at})
+		for n := from; n <= to; n++ {
+			if !current {
+				s.field, s.value, s.path = p.field, s.run.repetition(seg, p.field, n), seg.Path(p.field).Repeat(n)
+			}
+			v, at := p.part(s.value, s.path)
+			wrote = r.one(s, v, at) || wrote
+		}
 		s.field, s.value, s.path = field, value, path
 		return wrote
 	}
@@ -197,7 +217,8 @@ func (r *rule) placed(s *scope) bool {
 			s.seg, s.field, s.value, s.path = c.seg, r.from.field, c.whole, c.at
 		}
 		if r.when == nil || r.when.yes(s) {
-			wrote = r.put(s, input{v: c.value, path: c.path}) || wrote
+			s.in = input{v: c.value, path: c.path}
+			wrote = r.put(s) || wrote
 		}
 		s.seg, s.field, s.value, s.path = seg, field, value, path
 		if wrote && !many {
@@ -207,9 +228,18 @@ func (r *rule) placed(s *scope) bool {
 	return wrote
 }
 
-// put writes one value and what is set beside it.
-func (r *rule) put(s *scope, in input) bool {
-	if !r.write(r, s, in) {
+// one writes a single value, if there is one and the condition holds.
+func (r *rule) one(s *scope, v hl7.Value, at hl7.Path) bool {
+	if !v.Valued() || r.when != nil && !r.when.yes(s) {
+		return false
+	}
+	s.in = input{v: v, path: at}
+	return r.put(s)
+}
+
+// put writes the scope's input and what is set beside it.
+func (r *rule) put(s *scope) bool {
+	if !r.write(r, s) {
 		return false
 	}
 	s.run.writes++
@@ -219,39 +249,37 @@ func (r *rule) put(s *scope, in input) bool {
 	if len(r.set) == 0 {
 		return true
 	}
-	el, _ := r.to.reach(s)
+	el, slots, base := s.el, s.slots, len(s.run.slots)
+	s.el, _ = r.to.reach(s)
 	if r.to.def.Type.Kind != fhir.Primitive {
-		el = last(el, r.to.def)
+		s.el = last(s.el, r.to.def)
 	}
-	inner := s.run.scope(s)
-	inner.el = el
-	base := len(s.run.slots)
-	inner.slots = s.run.push(r.slots)
-	for _, k := range r.set {
-		if k.to.taken(inner) {
+	s.slots = s.run.push(r.slots)
+	for i := range r.set {
+		k := &r.set[i]
+		if k.to.taken(s) {
 			continue
 		}
-		if at, ok := k.to.reach(inner); ok {
+		if at, ok := k.to.reach(s); ok {
 			_ = at.SetDef(k.to.def, k.text) // cannot fail: compiled to a primitive
-			s.run.traced(r, at, k.to.def, in)
+			s.run.traced(r, at, k.to.def, &s.in)
 		}
 	}
-	s.run.slots = s.run.slots[:base]
-	s.run.done(inner)
+	s.el, s.slots, s.run.slots = el, slots, s.run.slots[:base]
 	return true
 }
 
 // last gives the child of a definition that was added last.
 func last(el fhir.Element, d *fhir.ElementDef) fhir.Element {
 	var found fhir.Element
-	for c := range el.Children(d.Name) {
+	for c := range el.ChildrenDef(d) {
 		found = c
 	}
 	return found
 }
 
 // setText writes a primitive at the rule's target.
-func (r *rule) setText(s *scope, in input, text string) bool {
+func (r *rule) setText(s *scope, text string) bool {
 	el, ok := r.to.reach(s)
 	if !ok {
 		return false
@@ -262,9 +290,25 @@ func (r *rule) setText(s *scope, in input, text string) bool {
 	if r.to.slot >= 0 && !r.to.def.Repeats() {
 		s.slots[r.to.slot] = el
 	}
-	s.run.use(in.v)
-	s.run.traced(r, el, r.to.def, in)
+	s.run.use(s.in.v)
+	s.run.traced(r, el, r.to.def, &s.in)
 	return true
+}
+
+// add adds a complex element at the rule's target.
+func (r *rule) add(s *scope) (fhir.Element, bool) {
+	el, ok := r.to.reach(s)
+	if !ok {
+		return el, false
+	}
+	child, err := el.AddDef(r.to.def)
+	if err != nil {
+		return el, false
+	}
+	if r.to.slot >= 0 {
+		s.slots[r.to.slot] = child
+	}
+	return child, true
 }
 
 // setElement adds a complex element at the rule's target and lets fill it; it is taken away again when

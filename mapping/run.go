@@ -22,11 +22,14 @@ type run struct {
 	bundle *fhir.Bundle
 
 	issues    issue.List
+	body      string // copy of a short message, of which texts are pieces; "" for a long one
 	arena     arena
 	starts    []int32     // of each segment's fields in values
 	values    []hl7.Value // all fields of the message
-	used      []span      // bytes that rules have carried over
-	instances []instance
+	singles   []hl7.Value // the first repetition of each
+	used      bitmap      // bytes that rules have carried over
+	instances []instance  // in the order of groups
+	firsts    []int       // of each group in instances
 	payloads  []payload
 	files     []File
 	parts     []hl7.Value    // of the values that data type maps are on
@@ -49,9 +52,6 @@ type source1 struct {
 	trouble *issue.Issue
 }
 
-// span is a stretch of the message's bytes.
-type span struct{ start, end uint32 }
-
 // scope is where a map is being run: into FHIR on a segment, a repetition of one of its fields or a value
 // inside; out of FHIR on an element.
 type scope struct {
@@ -62,6 +62,8 @@ type scope struct {
 	path     hl7.Path       // of value
 	deep     bool           // value is a component: a data type's components are its sub-components
 	parts    []hl7.Value    // of value, inside a data type map
+	fields   []hl7.Value    // of the segment that the map is about
+	in       input          // what a rule is about to write
 	el       fhir.Element   // what is being filled
 	resource fhir.Element   // that el is in
 	slots    []fhir.Element // elements this invocation has made, by step
@@ -77,7 +79,10 @@ type arena struct {
 	scratch []byte
 }
 
-const arenaBlock = 8 << 10 // bytes; a referral with three photos by reference needs one
+const arenaBlock = 4 << 10 // bytes; a referral with three photos by reference needs one
+
+// bodyLimit is how long a message may be, in bytes, to be copied as a whole. A longer one carries files.
+const bodyLimit = 16 << 10
 
 func (a *arena) keep(b []byte) string {
 	if len(b) == 0 {
@@ -99,14 +104,19 @@ func (r *run) begin(m *hl7.Message, o *Options) {
 	if r.zone == nil {
 		r.zone = time.UTC
 	}
-	r.starts, r.values = r.starts[:0], r.values[:0]
+	r.starts, r.values, r.singles = r.starts[:0], r.values[:0], r.singles[:0]
 	for i := range m.Segments() {
 		r.starts = append(r.starts, int32(len(r.values)))
 		for _, f := range m.Segment(i).All() {
-			r.values = append(r.values, f)
+			r.values, r.singles = append(r.values, f), append(r.singles, f.Repetition(1))
 		}
 	}
 	r.starts = append(r.starts, int32(len(r.values)))
+	raw := m.Bytes()
+	r.used = r.used.fresh(len(raw))
+	if len(raw) <= bodyLimit {
+		r.body = string(raw)
+	}
 	if o.Trace {
 		r.trace = &Trace{}
 	}
@@ -117,14 +127,20 @@ func (r *run) begin(m *hl7.Message, o *Options) {
 // reset forgets the message and keeps the memory.
 func (r *run) reset() {
 	clear(r.values)
+	clear(r.singles)
 	clear(r.instances)
 	clear(r.parts[:cap(r.parts)])
 	clear(r.payloads)
 	clear(r.slots[:cap(r.slots)])
-	r.instances, r.payloads, r.slots, r.used = r.instances[:0], r.payloads[:0], r.slots[:0], r.used[:0]
-	r.m, r.o, r.issues, r.files, r.trace, r.marks, r.hash, r.writes = nil, nil, nil, nil, nil, nil, "", 0
+	r.instances, r.payloads, r.slots, r.firsts = r.instances[:0], r.payloads[:0], r.slots[:0], r.firsts[:0]
+	r.m, r.o, r.issues, r.files, r.trace, r.marks, r.hash, r.body, r.writes = nil, nil, nil, nil, nil, nil, "", "", 0
 	r.arena.block = strings.Builder{}
 	r.tree.Reset()
+}
+
+// fields gives all fields of a segment.
+func (r *run) fields(s hl7.Segment) []hl7.Value {
+	return r.values[r.starts[s.Index()]:r.starts[s.Index()+1]]
 }
 
 // field gives field n of a segment.
@@ -136,10 +152,26 @@ func (r *run) field(s hl7.Segment, n int) hl7.Value {
 	return r.values[from+int32(n)-1]
 }
 
+// repetition gives a repetition of a field, the first for 0.
+func (r *run) repetition(s hl7.Segment, field, rep int) hl7.Value {
+	if rep > 1 {
+		return r.field(s, field).Repetition(rep)
+	}
+	from, to := r.starts[s.Index()], r.starts[s.Index()+1]
+	if field < 1 || int32(field) > to-from {
+		return hl7.Value{}
+	}
+	return r.singles[from+int32(field)-1]
+}
+
 // text gives a value as text.
 func (r *run) text(v hl7.Value) string {
-	if !v.Valued() {
+	raw, plain := r.plain(v)
+	if len(raw) == 0 && plain {
 		return ""
+	}
+	if plain && r.body != "" {
+		return r.body[v.Offset():][:len(raw)]
 	}
 	r.arena.scratch = v.AppendText(r.arena.scratch[:0])
 	return r.arena.keep(r.arena.scratch)
@@ -171,7 +203,7 @@ func (r *run) is(v hl7.Value, text string) bool {
 // use notes that a value has been carried over.
 func (r *run) use(v hl7.Value) {
 	if n := len(v.Raw()); n > 0 {
-		r.used = append(r.used, span{uint32(v.Offset()), uint32(v.Offset() + n)})
+		r.used.set(v.Offset(), v.Offset()+n)
 	}
 }
 

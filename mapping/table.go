@@ -25,7 +25,11 @@ func (t *table) lookup(code string) (string, bool) {
 	if out, ok := t.codes[code]; ok {
 		return out, true
 	}
-	out, ok := t.codes[strings.ToUpper(code)]
+	upper := strings.ToUpper(code)
+	if upper == code {
+		return "", false
+	}
+	out, ok := t.codes[upper]
 	return out, ok
 }
 
@@ -41,11 +45,16 @@ func (t *table) has(code []byte) bool {
 	if len(code) > len(upper) {
 		return false
 	}
+	other := false
 	for i, c := range code {
 		if c >= 'a' && c <= 'z' {
 			c -= 'a' - 'A'
+			other = true
 		}
 		upper[i] = c
+	}
+	if !other {
+		return false
 	}
 	_, ok := t.codes[string(upper[:len(code)])]
 	return ok

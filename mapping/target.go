@@ -281,8 +281,11 @@ func (st *step) find(el fhir.Element) fhir.Element {
 	if st.system == "" && st.def.Repeats() {
 		return fhir.Element{}
 	}
-	for c := range el.Children(st.def.Name) {
-		if st.system == "" || c.Child("system").Text() == st.system {
+	if st.system == "" {
+		return el.ChildDef(st.def)
+	}
+	for c := range el.ChildrenDef(st.def) {
+		if c.Child("system").Text() == st.system {
 			return c
 		}
 	}
@@ -311,7 +314,7 @@ func (t *target) taken(s *scope) bool {
 		}
 		el = next
 	}
-	if el.Child(t.def.Name).OK() {
+	if el.ChildDef(t.def).OK() {
 		return true
 	}
 	if t.def.Choice != "" {

@@ -34,6 +34,7 @@ func (s *Set) ToFHIR(m *hl7.Message, o Options) (*Result, error) {
 	r.issues = append(r.issues, m.CheckCharset()...)
 	msg.meets(r)
 	for n, g := range msg.groups {
+		r.firsts = append(r.firsts, len(r.instances))
 		if g.typ == "Bundle" {
 			sc := r.scope(&r.bare)
 			sc.el, sc.resource = r.bundle.Root, r.bundle.Root

@@ -1,8 +1,10 @@
 package fhir
 
 import (
+	"fmt"
 	"iter"
 	"strings"
+	"sync"
 )
 
 // Bundle is a convenience over a Bundle resource.
@@ -22,16 +24,26 @@ func (b *Bundle) Tree() *Tree { return b.Root.t }
 
 // Add appends an entry with a new resource. A fullUrl of the form urn:uuid:… becomes the resource's id too.
 func (b *Bundle) Add(fullURL, typ string) (Element, error) {
-	entry, err := b.Root.Add("entry")
+	rt, ok := R4().Resource(typ)
+	if !ok {
+		return Element{}, fmt.Errorf("fhir: no resource type %q", typ)
+	}
+	return b.AddType(fullURL, rt)
+}
+
+// AddType is Add for a type that was looked up before.
+func (b *Bundle) AddType(fullURL string, typ *Type) (Element, error) {
+	d := bundleDefs()
+	entry, err := b.Root.AddDef(d.entry)
 	if err != nil {
 		return Element{}, err
 	}
 	if fullURL != "" {
-		if err := entry.Set("fullUrl", fullURL); err != nil {
+		if err := entry.SetDef(d.fullURL, fullURL); err != nil {
 			return Element{}, err
 		}
 	}
-	r, err := entry.AddResource("resource", typ)
+	r, err := entry.place(d.resource, typ)
 	if err != nil {
 		return Element{}, err
 	}
@@ -40,6 +52,15 @@ func (b *Bundle) Add(fullURL, typ string) (Element, error) {
 	}
 	return r, err
 }
+
+// bundleDefs looks up once what every entry of a Bundle has.
+var bundleDefs = sync.OnceValue(func() (d struct{ entry, fullURL, resource *ElementDef }) {
+	bundle, _ := R4().Resource("Bundle")
+	d.entry, _ = bundle.Element("entry")
+	d.fullURL, _ = d.entry.Type.Element("fullUrl")
+	d.resource, _ = d.entry.Type.Element("resource")
+	return d
+})
 
 // Resources gives the resources of the entries, in order.
 func (b *Bundle) Resources() iter.Seq[Element] {

@@ -151,7 +151,7 @@ func binding(m protoreflect.MessageDescriptor) *Binding {
 }
 
 func (t *Type) add(d *ElementDef) {
-	d.at = len(t.Elements)
+	d.at, d.key = len(t.Elements), `"`+d.Name+`":`
 	t.Elements = append(t.Elements, d)
 	t.byName[d.Name] = d
 	if d.Min == 0 {

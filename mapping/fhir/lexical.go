@@ -132,8 +132,29 @@ var classes = func() (c [256]uint8) {
 	return c
 }()
 
-// classesOf gathers what a text has.
+// classesOf gathers what a text has. Eight bytes at a time are looked at together; only those with one that
+// is neither a space nor plainly solid ASCII are looked at each.
 func classesOf(s string) (all uint8) {
+	const ones, low, high = 0x0101010101010101, 0x7f7f7f7f7f7f7f7f, 0x8080808080808080
+	for ; len(s) >= 8; s = s[8:] {
+		x := uint64(s[0]) | uint64(s[1])<<8 | uint64(s[2])<<16 | uint64(s[3])<<24 | // one load
+			uint64(s[4])<<32 | uint64(s[5])<<40 | uint64(s[6])<<48 | uint64(s[7])<<56
+		shown := (x | high) - ones*' '                            // the high bit of every byte from the space on
+		plain := ((x ^ ones*'"') + low) & ((x ^ ones*'\\') + low) // and of every one that JSON does not escape
+		if x&high != 0 || shown&plain&high != high {
+			for i := range 8 {
+				all |= classes[s[i]]
+			}
+			continue
+		}
+		black := ((x ^ ones*' ') + low) & high // the high bit of every byte but a space
+		if black != 0 {
+			all |= solid
+		}
+		if black != high {
+			all |= blank
+		}
+	}
 	for i := range len(s) {
 		all |= classes[s[i]]
 	}

@@ -6,52 +6,68 @@ import (
 	"github.com/dermgate/dermgate/mapping/issue"
 )
 
-// name is what a resource in a Bundle may be called: by fullUrl (typ "") or by type and id.
+// name is what a resource in a Bundle may be called beside its fullUrl.
 type name struct{ typ, id string }
 
 // index finds the resources of a Bundle by every name a reference may use (FHIR R4 §2.36.4.1).
-type index map[name]Element
+type index struct {
+	bundle Element
+	urls   map[string]Element
+	names  map[name]Element // made when first asked for: most references in a message are fullUrls
+}
 
 // index learns what the entries of a Bundle are called and reports two of one fullUrl (bdl-7).
-func (v *validator) index(b Element) index {
+func (v *validator) index(b Element) *index {
 	n := 0
 	for range b.Children("entry") {
 		n++
 	}
-	x := make(index, 2*n)
+	x := &index{bundle: b, urls: make(map[string]Element, n)}
 	for entry := range b.Children("entry") {
-		r, url := entry.Child("resource"), entry.Child("fullUrl").Text()
-		if url != "" {
-			if !x.add(name{id: url}, r) {
-				v.fault(issue.Value, entry, "fullUrl", "another entry has the same fullUrl")
-			}
-			if typ, id := literal(url); typ != "" {
-				x.add(name{typ, id}, r)
-			}
-		}
-		if id := r.Child("id").Text(); id != "" {
-			x.add(name{r.Type().Name, id}, r)
+		url := entry.Child("fullUrl").Text()
+		if url != "" && !add(x.urls, url, entry.Child("resource")) {
+			v.fault(issue.Value, entry, "fullUrl", "another entry has the same fullUrl")
 		}
 	}
 	return x
 }
 
+// named finds a resource by its type and id, as they are or as its fullUrl says them.
+func (x *index) named(n name) Element {
+	if x.names == nil {
+		x.names = make(map[name]Element, len(x.urls))
+		for entry := range x.bundle.Children("entry") {
+			r := entry.Child("resource")
+			if typ, id := literal(entry.Child("fullUrl").Text()); typ != "" {
+				add(x.names, name{typ, id}, r)
+			}
+			if id := r.Child("id").Text(); id != "" {
+				add(x.names, name{r.Type().Name, id}, r)
+			}
+		}
+	}
+	return x.names[n]
+}
+
 // add gives a resource a name; false when it is taken, and the first keeps it.
-func (x index) add(n name, r Element) bool {
-	if _, taken := x[n]; taken {
+func add[K comparable](m map[K]Element, name K, r Element) bool {
+	if _, taken := m[name]; taken {
 		return false
 	}
-	x[n] = r
+	m[name] = r
 	return true
 }
 
 // find gives the resource a reference leads to, none when it leads out of the Bundle.
-func (x index) find(ref string) Element {
-	if r, ok := x[name{id: ref}]; ok {
+func (x *index) find(ref string) Element {
+	if x == nil {
+		return Element{}
+	}
+	if r, ok := x.urls[ref]; ok {
 		return r
 	}
 	if typ, id := literal(ref); typ != "" && !absolute(ref) {
-		return x[name{typ, id}]
+		return x.named(name{typ, id})
 	}
 	return Element{}
 }
@@ -59,6 +75,9 @@ func (x index) find(ref string) Element {
 // literal takes the type and id from "Patient/1", "https://host/fhir/Patient/1" and both with
 // "/_history/2"; typ is "" for everything else.
 func literal(ref string) (typ, id string) {
+	if strings.IndexByte(ref, '/') < 0 {
+		return "", ""
+	}
 	ref, _, _ = strings.Cut(ref, "/_history/")
 	rest, id, ok := cutLast(ref)
 	if !ok {

@@ -54,6 +54,7 @@ type ElementDef struct {
 	Max     int      // -1: any number
 	Binding *Binding // of a code whose value set is required; nil: any code
 	Targets []string // resource types that a Reference may point at; nil: any
+	key     string   // as it stands before its value in JSON: `"birthDate":`
 	order   int      // place in the type, the same for all forms of a choice
 	at      int      // place in Type.Elements
 }

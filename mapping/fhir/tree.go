@@ -173,6 +173,36 @@ func (e Element) Children(name string) iter.Seq[Element] {
 	}
 }
 
+// ChildDef gives the first child of a definition.
+func (e Element) ChildDef(d *ElementDef) Element {
+	if !e.OK() {
+		return Element{}
+	}
+	for c := e.n().first; c != 0; c = e.t.nodes[c].next {
+		if e.t.nodes[c].def == d {
+			return Element{e.t, c}
+		}
+	}
+	return Element{}
+}
+
+// ChildrenDef gives the children of a definition, all of them for nil. The current one may be removed
+// meanwhile.
+func (e Element) ChildrenDef(d *ElementDef) iter.Seq[Element] {
+	return func(yield func(Element) bool) {
+		if !e.OK() {
+			return
+		}
+		for c := e.n().first; c != 0; {
+			next := e.t.nodes[c].next
+			if (d == nil || e.t.nodes[c].def == d) && !yield(Element{e.t, c}) {
+				return
+			}
+			c = next
+		}
+	}
+}
+
 // At follows a path such as "identifier[0].value" from the element down; none where it leads nowhere.
 func (e Element) At(path string) Element {
 	for path != "" && e.OK() {

@@ -26,8 +26,8 @@ func Validate(e Element) issue.List {
 
 type validator struct {
 	issues  issue.List
-	bundle  index // of the innermost Bundle; nil outside one
-	message bool  // that Bundle is a message: nothing but it can be asked for what it refers to
+	bundle  *index // of the innermost Bundle; nil outside one
+	message bool   // that Bundle is a message: nothing but it can be asked for what it refers to
 }
 
 // fault reports trouble with a child of e, or with e itself when name is "".

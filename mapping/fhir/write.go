@@ -82,6 +82,18 @@ func (w *writer) key(comma bool, prefix, name string) {
 	}
 }
 
+// name writes the key of an element's values.
+func (w *writer) name(comma bool, d *ElementDef) {
+	if w.indent {
+		w.key(comma, "", d.Name)
+		return
+	}
+	if comma {
+		w.buf = append(w.buf, ',')
+	}
+	w.buf = append(w.buf, d.key...)
+}
+
 // object writes an element that is not primitive.
 func (w *writer) object(e Element) {
 	if w.err != nil {
@@ -119,8 +131,14 @@ func (w *writer) object(e Element) {
 // member writes all repetitions of an element, the values and for primitives the "_name" beside them. It
 // returns the sibling after them and whether anything was written.
 func (w *writer) member(first Element, comma bool) (next Element, wrote bool) {
-	d := first.n().def
+	n := first.n()
+	d := n.def
 	primitive := d.Type.Kind == Primitive
+	if primitive && !d.Repeats() && n.text != "" && n.first == 0 && w.brief == nil { // as most are
+		w.name(comma, d)
+		w.value(first, false)
+		return first.at(n.next), true
+	}
 	values, beside := !primitive, false
 	for c := first; c.OK(); c = c.following() {
 		n := c.n()
@@ -132,7 +150,7 @@ func (w *writer) member(first Element, comma bool) (next Element, wrote bool) {
 		return next, d.Type.Kind != AnyResource
 	}
 	if values {
-		w.key(comma, "", d.Name)
+		w.name(comma, d)
 		w.values(first, false)
 	}
 	if beside {
@@ -216,13 +234,13 @@ func (w *writer) content(d Data) {
 // quote writes a JSON string.
 func (w *writer) quote(e Element, s string) {
 	all := classesOf(s)
-	w.raw(`"`)
+	buf := append(w.buf, '"')
 	if all&special == 0 {
-		w.raw(s)
+		buf = append(buf, s...)
 	} else {
-		w.buf = appendEscaped(w.buf, s)
+		buf = appendEscaped(buf, s)
 	}
-	w.raw(`"`)
+	w.buf = append(buf, '"')
 	if all&wide != 0 && !utf8.ValidString(s) && w.err == nil {
 		w.err = fmt.Errorf("fhir: %s is no UTF-8", e.Path())
 	}

@@ -36,6 +36,18 @@ func (n name) len() uint32 {
 	return 3
 }
 
+// letters packs a text for a comparison with a name that is one: unlike packed it does not look whether the
+// text could be a name, since one that could not equals none.
+func letters(s string) name {
+	switch {
+	case len(s) == 3:
+		return name(s[0])<<16 | name(s[1])<<8 | name(s[2])
+	case len(s) == 4 && s[0] == 'Z':
+		return name(s[0])<<24 | name(s[1])<<16 | name(s[2])<<8 | name(s[3])
+	}
+	return 0
+}
+
 // append writes the letters.
 func (n name) append(dst []byte) []byte {
 	if n>>24 != 0 {

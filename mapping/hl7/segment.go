@@ -24,7 +24,7 @@ func (s Segment) Name() string {
 
 // Is compares the name without making a string.
 func (s Segment) Is(segment string) bool {
-	return s.m != nil && s.entry().name == packed(segment)
+	return s.m != nil && s.entry().name == letters(segment)
 }
 
 func (s Segment) entry() *entry { return &s.m.segs[s.i] }
