@@ -77,7 +77,7 @@ type Trace struct {
 // TracedElement is one written element: its path in its resource, the leaves it was made from, the rule.
 type TracedElement struct {
 	Path string   `json:"path"` // "Patient.identifier[0].value"
-	From []string `json:"value_from"`
+	From []string `json:"value_from"` // empty for a constant
 	Rule string   `json:"rule"` // "maps/segments/PID[Patient].yaml:12:3"
 }
 

@@ -237,7 +237,7 @@ func (t *Trace) finish(r *run, res *Result) {
 			continue // taken out again
 		}
 		slices.Sort(m.from)
-		t.Elements = append(t.Elements, TracedElement{Path: path, From: m.from, Rule: m.rule})
+		t.Elements = append(t.Elements, TracedElement{Path: path, From: append([]string{}, m.from...), Rule: m.rule})
 	}
 	for _, p := range res.Unmapped {
 		t.Unmapped = append(t.Unmapped, p.String())
