@@ -5,35 +5,19 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"log/slog"
 	"net/http"
 	"net/url"
 	"strings"
 	"testing"
-	"time"
-
-	"github.com/gin-gonic/gin"
 
 	"github.com/dermgate/dermgate/gateway/flow"
-	"github.com/dermgate/dermgate/gateway/observe"
 	"github.com/dermgate/dermgate/gateway/pathway"
 	"github.com/dermgate/dermgate/mapping/fhir"
 )
 
 // What has become of a request is told in valid FHIR to the organisation that was asked, and to no other.
 func TestWhatHasBecomeOfARequest(t *testing.T) {
-	gin.SetMode(gin.ReleaseMode)
-	ctx, stop := context.WithTimeout(context.Background(), time.Minute)
-	defer stop()
-	w, err := startWorld(ctx, demoConfig, [3]string{"127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"}, observe.NewLogger(io.Discard, slog.LevelInfo))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer w.close()
-	running, end := context.WithCancel(ctx)
-	done := make(chan error, 1)
-	go func() { done <- w.app.run(running) }()
-	defer func() { end(); <-done }()
+	ctx, w := running(t)
 	if err := w.sendHL7(ctx, &teller{out: io.Discard}, "suspected-cancer.hl7"); err != nil {
 		t.Fatal(err)
 	}

@@ -2,38 +2,20 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"encoding/base64"
 	"image/jpeg"
-	"io"
-	"log/slog"
 	"testing"
-	"time"
-
-	"github.com/gin-gonic/gin"
 
 	"github.com/dermgate/dermgate/adapters/mllp"
 	"github.com/dermgate/dermgate/fixtures"
 	"github.com/dermgate/dermgate/fixtures/photos"
-	"github.com/dermgate/dermgate/gateway/observe"
 	"github.com/dermgate/dermgate/mapping/hl7"
 )
 
 // Photos of 12 and 48 megapixels, as phones take them, arrive at the A&G platform with the pixels that were
 // sent and without where, by whom and with which device they were taken.
 func TestLargePhotosArriveWithTheirPixelsAndWithoutTheirMetadata(t *testing.T) {
-	gin.SetMode(gin.ReleaseMode)
-	ctx, stop := context.WithTimeout(context.Background(), 2*time.Minute)
-	defer stop()
-	w, err := startWorld(ctx, demoConfig, [3]string{"127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"}, observe.NewLogger(io.Discard, slog.LevelInfo))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer w.close()
-	running, end := context.WithCancel(ctx)
-	done := make(chan error, 1)
-	go func() { done <- w.app.run(running) }()
-	defer func() { end(); <-done }()
+	ctx, w := running(t)
 	sent := map[string][]byte{"overview": photos.Megapixels(1, 12).JPEG(), "close-up": photos.Megapixels(2, 48).JPEG()}
 	message, err := fixtures.Raw("advice.hl7")
 	if err != nil {
