@@ -204,7 +204,7 @@ func (d *decision) observe(ctx context.Context, t *Translated) error {
 		d.c.Tracked = f.Outcome.Person
 		d.tell("act", "cancer tracking has taken over the 28-day clock", "")
 	case Amended, Withdrawn:
-		return d.fromRequester(ctx, t)
+		d.fromRequester(f)
 	}
 	return nil
 }
@@ -326,23 +326,16 @@ func (d *decision) reviewed(ctx context.Context, f Facts) error {
 	return nil
 }
 
-// fromRequester passes a change or withdrawal on to where the request went. e-RS has no call for either:
-// there it becomes a person's task.
-func (d *decision) fromRequester(ctx context.Context, t *Translated) error {
-	f := t.Facts
-	f.Kind = d.c.Kind
+// fromRequester takes a change or withdrawal of a request that has gone out. Neither is sent on by machine
+// yet (e-RS has no call for either): whoever asked brings it to each place that has the request, and the
+// state follows when the channel shows it.
+func (d *decision) fromRequester(f Facts) {
 	for _, name := range d.c.Sent {
-		e, ok := d.p.endpoint(name)
-		if !ok || e.Kind == ToERS {
-			d.c.AddTask(pathway.Task{Code: f.Event, Owner: d.c.Request.Organisation, Opened: d.at, Due: d.at.Add(urgentTask),
-				Why: "e-RS takes this only from a signed-in person: do it there"})
-			continue
-		}
-		if err := d.send(ctx, e, f.Event, t.Bundle); err != nil {
-			return err
-		}
+		d.ask(f.Event, "the request was "+f.Event+" after it was sent: bring that to "+name)
 	}
-	return nil
+	if len(d.c.Sent) == 0 {
+		d.ask(f.Event, "the request was "+f.Event+" before it was sent: discard it or let it go")
+	}
 }
 
 // noticed takes what NHS Notify tells of a notice. Only what shows that the patient knows discharges it: a
