@@ -179,7 +179,7 @@ func describe(e fhir.Element) string {
 	if taken != "" {
 		taken = "taken " + taken
 	}
-	return joined(", ", labelled("lesion", extended(e, "lesion")), extended(e, "photo-view"), words(e.Child("bodySite")),
+	return joined(", ", labelled("lesion", fhir.OwnExtension(e, "lesion")), fhir.OwnExtension(e, "photo-view"), words(e.Child("bodySite")),
 		words(e.Child("type")), e.Child("description").Text(), taken)
 }
 

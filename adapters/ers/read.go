@@ -54,7 +54,7 @@ func readOrder(b *fhir.Bundle, defaults order) (order, error) {
 	o := defaults
 	o.Patient = identified(b.First("Patient"), fhir.SystemNHSNumber)
 	o.Priority = priority(request)
-	o.Conversion = extended(request, "conversion-authorisation")
+	o.Conversion = fhir.OwnExtension(request, "conversion-authorisation")
 	o.Clinician = clinician(b, request)
 	for p := range request.Children("performer") {
 		if id := identified(b.Resolve(p.Child("reference").Text()), systemService); id != "" {
@@ -81,7 +81,7 @@ func missing(where, text string) *stop {
 // priority gives the e-RS priority as stated, or what the FHIR one means when it has an equal. asap and
 // stat have none.
 func priority(request fhir.Element) string {
-	if p := extended(request, "ers-priority"); p != "" {
+	if p := fhir.OwnExtension(request, "ers-priority"); p != "" {
 		return p
 	}
 	switch request.Child("priority").Text() {
@@ -183,24 +183,6 @@ func identified(e fhir.Element, system string) string {
 	for id := range e.Children("identifier") {
 		if id.Child("system").Text() == system {
 			return id.Child("value").Text()
-		}
-	}
-	return ""
-}
-
-// extended gives the value of one of our own extensions.
-func extended(e fhir.Element, name string) string {
-	if !e.OK() {
-		return ""
-	}
-	for x := range e.Children("extension") {
-		if x.Child("url").Text() != fhir.ExtensionBase+name {
-			continue
-		}
-		for v := range x.Children("") {
-			if strings.HasPrefix(v.Name(), "value") {
-				return v.Text()
-			}
 		}
 	}
 	return ""

@@ -5,6 +5,7 @@
 package fhirhttp
 
 import (
+	"cmp"
 	"errors"
 	"io"
 	"mime"
@@ -39,7 +40,7 @@ type Source struct {
 // Routes adds POST /fhir/$process-message and POST /fhir to r. Messages go to accept, which returns once
 // they are kept; its receipt's answer is the response, with the status that fits the receipt.
 func (s *Source) Routes(r gin.IRouter, accept flow.Accept) {
-	slots := make(chan struct{}, or(s.Concurrent, 16))
+	slots := make(chan struct{}, cmp.Or(s.Concurrent, 16))
 	take := func(c *gin.Context) {
 		select {
 		case slots <- struct{}{}:
@@ -64,7 +65,7 @@ func (s *Source) take(c *gin.Context, accept flow.Accept) {
 		refuse(c, http.StatusUnsupportedMediaType, issue.New(issue.UnsupportedType, "Content-Type", why))
 		return
 	}
-	raw, err := io.ReadAll(http.MaxBytesReader(c.Writer, c.Request.Body, or(s.Limit, 64<<20)))
+	raw, err := io.ReadAll(http.MaxBytesReader(c.Writer, c.Request.Body, cmp.Or(s.Limit, 64<<20)))
 	if tooLarge := new(http.MaxBytesError); errors.As(err, &tooLarge) {
 		refuse(c, http.StatusRequestEntityTooLarge, issue.New(issue.TooLong, "", "the body is larger than this gateway takes"))
 		return
@@ -91,9 +92,9 @@ func answer(c *gin.Context, r flow.Receipt, err error) {
 	case err != nil:
 		refuse(c, http.StatusInternalServerError, issue.New(issue.Internal, "", "the message was not kept"))
 	case r.Refused:
-		c.Data(fhir.Status(r.Kind), or(r.Type, MediaType), r.Answer)
+		c.Data(fhir.Status(r.Kind), cmp.Or(r.Type, MediaType), r.Answer)
 	default:
-		c.Data(http.StatusOK, or(r.Type, MediaType), r.Answer)
+		c.Data(http.StatusOK, cmp.Or(r.Type, MediaType), r.Answer)
 	}
 }
 
@@ -147,13 +148,4 @@ func (s *Source) now() time.Time {
 		return s.Now()
 	}
 	return time.Now()
-}
-
-// or gives v, or the default when v is zero.
-func or[T comparable](v, def T) T {
-	var zero T
-	if v == zero {
-		return def
-	}
-	return v
 }

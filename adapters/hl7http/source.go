@@ -5,6 +5,7 @@ package hl7http
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"io"
 	"mime"
@@ -33,7 +34,7 @@ type Source struct {
 
 // Routes adds POST /hl7 to r. Messages go to accept, which returns once they are kept.
 func (s *Source) Routes(r gin.IRouter, accept flow.Accept) {
-	slots := make(chan struct{}, or(s.Concurrent, 16))
+	slots := make(chan struct{}, cmp.Or(s.Concurrent, 16))
 	r.POST("/hl7", func(c *gin.Context) {
 		select {
 		case slots <- struct{}{}:
@@ -50,7 +51,7 @@ func (s *Source) take(c *gin.Context, accept flow.Accept) {
 		c.String(http.StatusUnsupportedMediaType, "send %s, text/plain or x-application/hl7-v2+er7, uncompressed", MediaType)
 		return
 	}
-	raw, err := io.ReadAll(http.MaxBytesReader(c.Writer, c.Request.Body, or(s.Limit, 64<<20)))
+	raw, err := io.ReadAll(http.MaxBytesReader(c.Writer, c.Request.Body, cmp.Or(s.Limit, 64<<20)))
 	if tooLarge := new(http.MaxBytesError); errors.As(err, &tooLarge) {
 		c.String(http.StatusRequestEntityTooLarge, "larger than %d bytes", tooLarge.Limit)
 		return
@@ -107,13 +108,4 @@ func (s *Source) now() time.Time {
 		return s.Now()
 	}
 	return time.Now()
-}
-
-// or gives v, or the default when v is zero.
-func or[T comparable](v, def T) T {
-	var zero T
-	if v == zero {
-		return def
-	}
-	return v
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/gin-gonic/gin"
 
+	"github.com/dermgate/dermgate/mapping/fhir"
 	"github.com/dermgate/dermgate/mapping/issue"
 )
 
@@ -20,46 +21,13 @@ const retryAfter = 5
 // fhirJSON is the media type of FHIR answers.
 const fhirJSON = "application/fhir+json"
 
-// status gives the HTTP status of a kind of trouble, after the error table of the architecture.
+// status gives the HTTP status of a kind of trouble: FHIR's, but that a type of body or resource which is
+// not taken is 415 here.
 func status(k issue.Kind) int {
-	switch k {
-	case issue.Structure:
-		return http.StatusBadRequest
-	case issue.Required, issue.Value, issue.Code, issue.UnsupportedEvent, issue.UnsupportedProcessing, issue.UnsupportedVersion:
-		return http.StatusUnprocessableEntity
-	case issue.TooLong:
-		return http.StatusRequestEntityTooLarge
-	case issue.UnsupportedType:
+	if k == issue.UnsupportedType {
 		return http.StatusUnsupportedMediaType
-	case issue.NotFound:
-		return http.StatusNotFound
-	case issue.Duplicate:
-		return http.StatusOK
-	case issue.Denied:
-		return http.StatusForbidden
-	case issue.Conflict:
-		return http.StatusConflict
-	case issue.Unavailable:
-		return http.StatusServiceUnavailable
 	}
-	return http.StatusInternalServerError
-}
-
-// outcomeCode gives the FHIR issue-type code of a kind of trouble.
-func outcomeCode(k issue.Kind) string {
-	switch k {
-	case issue.Structure, issue.Required, issue.Value, issue.TooLong, issue.NotFound, issue.Duplicate, issue.Conflict:
-		return string(k)
-	case issue.Code:
-		return "code-invalid"
-	case issue.UnsupportedType, issue.UnsupportedEvent, issue.UnsupportedProcessing, issue.UnsupportedVersion:
-		return "not-supported"
-	case issue.Denied:
-		return "forbidden"
-	case issue.Unavailable:
-		return "transient"
-	}
-	return "exception"
+	return fhir.Status(k)
 }
 
 // refuse ends a request with the public face of an error.
@@ -90,7 +58,7 @@ func outcome(i *issue.Issue) any {
 		Diagnostics string   `json:"diagnostics,omitempty"`
 		Expression  []string `json:"expression,omitempty"`
 	}
-	e := entry{Severity: i.Severity.String(), Code: outcomeCode(i.Kind), Diagnostics: i.Text}
+	e := entry{Severity: i.Severity.String(), Code: fhir.OutcomeCode(i.Kind), Diagnostics: i.Text}
 	if i.Where != "" {
 		e.Expression = []string{i.Where}
 	}

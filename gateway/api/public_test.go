@@ -21,6 +21,7 @@ import (
 	"github.com/google/fhir/go/jsonformat"
 
 	"github.com/dermgate/dermgate/gateway/flow"
+	"github.com/dermgate/dermgate/mapping/fhir"
 	"github.com/dermgate/dermgate/mapping/issue"
 )
 
@@ -370,11 +371,11 @@ func TestStopLetsRequestsFinish(t *testing.T) {
 
 func TestTablesKnowEveryKind(t *testing.T) {
 	for _, k := range issue.Kinds() {
-		if k != issue.Internal && (status(k) == 500 || outcomeCode(k) == "exception") {
+		if k != issue.Internal && (status(k) == 500 || fhir.OutcomeCode(k) == "exception") {
 			t.Errorf("%s has no status or code of its own", k)
 		}
 	}
-	if status(issue.Internal) != 500 || outcomeCode(issue.Internal) != "exception" {
+	if status(issue.Internal) != 500 || fhir.OutcomeCode(issue.Internal) != "exception" {
 		t.Error("internal")
 	}
 }

@@ -2,6 +2,7 @@ package flow
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -99,7 +100,7 @@ func (p *Pipeline) refuse(ctx context.Context, t Translated) (Receipt, error) {
 
 // message makes the record of a message; large bytes go to the blob store first.
 func (p *Pipeline) message(ctx context.Context, t Translated, id ID) (Message, error) {
-	facts, err := encode(t.Facts)
+	facts, err := json.Marshal(t.Facts)
 	if err != nil {
 		return Message{}, err
 	}

@@ -1,15 +1,12 @@
 package flow
 
 import (
-	"strconv"
+	"errors"
 	"time"
 
 	"github.com/dermgate/dermgate/mapping/fhir"
 	"github.com/dermgate/dermgate/mapping/hl7"
-	"github.com/dermgate/dermgate/mapping/issue"
 )
-
-func itoa(n int) string { return strconv.Itoa(n) }
 
 // answer makes the bytes that the sender gets: an ACK for HL7 v2, a response Bundle or OperationOutcome
 // for FHIR. It is made once, before anything is kept, and given again to every repeat.
@@ -67,12 +64,13 @@ func messageResponse(tree *fhir.Tree, t Translated, at time.Time) ([]byte, error
 	w.set(response, "identifier", t.RequestID)
 	w.set(response, "code", "ok")
 	if len(t.Issues) > 0 && w.err == nil {
-		outcome, err := b.Add("urn:uuid:"+NewID(id.Partition(), "outcome", id.String()).String(), "OperationOutcome")
+		url := "urn:uuid:" + NewID(id.Partition(), "outcome", id.String()).String()
+		outcome, err := b.Add(url, "OperationOutcome")
 		if err != nil {
 			return nil, err
 		}
-		w.set(w.add(response, "details"), "reference", "urn:uuid:"+NewID(id.Partition(), "outcome", id.String()).String())
-		w.issues(outcome, t.Issues)
+		w.set(w.add(response, "details"), "reference", url)
+		w.err = errors.Join(w.err, fhir.AddIssues(outcome, t.Issues))
 	}
 	if w.err != nil {
 		return nil, w.err
@@ -129,16 +127,4 @@ func (w *writer) extension(e fhir.Element, name, valueName, value string) {
 	x := w.add(e, "extension")
 	w.set(x, "url", fhir.ExtensionBase+name)
 	w.set(x, valueName, value)
-}
-
-func (w *writer) issues(outcome fhir.Element, l issue.List) {
-	for _, i := range l {
-		e := w.add(outcome, "issue")
-		w.set(e, "severity", i.Severity.String())
-		w.set(e, "code", fhir.OutcomeCode(i.Kind))
-		w.set(e, "diagnostics", i.Text)
-		if i.Where != "" {
-			w.set(e, "expression", i.Where)
-		}
-	}
 }

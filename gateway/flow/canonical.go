@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
+	"strconv"
 	"strings"
 
 	"github.com/dermgate/dermgate/mapping"
@@ -66,11 +67,11 @@ func file(b *fhir.Bundle, owner, att fhir.Element, lim image.Limits) (*mapping.F
 		i.Where = place
 	}
 	f.Facts = facts
-	if claimed := att.At("size").Text(); claimed != "" && claimed != itoa(len(raw)) {
+	if claimed := att.At("size").Text(); claimed != "" && claimed != strconv.Itoa(len(raw)) {
 		trouble = append(trouble, issue.New(issue.Value, place+".size", "is not the size of the data"))
 	}
 	att.Child("data").Remove()
-	for name, value := range map[string]string{"url": shaURL + f.SHA256, "size": itoa(len(raw)), "contentType": facts.Type.MediaType()} {
+	for name, value := range map[string]string{"url": shaURL + f.SHA256, "size": strconv.Itoa(len(raw)), "contentType": facts.Type.MediaType()} {
 		if err := att.Set(name, value); err != nil {
 			trouble = append(trouble, issue.From(err))
 		}

@@ -206,5 +206,3 @@ func (d *decision) change(ctx context.Context, moved int) (Change, error) {
 		Deliveries: d.out,
 	}, nil
 }
-
-func encode(v any) ([]byte, error) { return json.Marshal(v) }

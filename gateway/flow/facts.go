@@ -43,21 +43,6 @@ type NoticeFact struct {
 	Status    string `json:"status"`
 }
 
-// extension gives the value of one of our own extensions.
-func extension(e fhir.Element, name string) string {
-	for x := range e.Children("extension") {
-		if x.Child("url").Text() != fhir.ExtensionBase+name {
-			continue
-		}
-		for v := range x.Children("") {
-			if strings.HasPrefix(v.Name(), "value") {
-				return v.Text()
-			}
-		}
-	}
-	return ""
-}
-
 // coded gives the code a CodeableConcept has in a system; an empty system takes the first code.
 func coded(e fhir.Element, system string) string {
 	for c := range e.Children("coding") {
@@ -125,7 +110,7 @@ func (f *Facts) request(b *fhir.Bundle, r fhir.Element) {
 			f.Kind = pathway.Referral
 		}
 	}
-	f.Urgency, f.Conversion = extension(r, "ers-priority"), extension(r, "conversion-authorisation")
+	f.Urgency, f.Conversion = fhir.OwnExtension(r, "ers-priority"), fhir.OwnExtension(r, "conversion-authorisation")
 	for id := range r.Children("identifier") {
 		ref := refOf(id)
 		if ref.Value != "" {

@@ -172,7 +172,7 @@ func (p *Pipeline) keepFiles(ctx context.Context, c *pathway.Case, t *Translated
 		if t.unusable[f.Where] {
 			photo.Waiting = unusable
 		}
-		lesion, view := extension(f.Element, "lesion"), extension(f.Element, "photo-view")
+		lesion, view := fhir.OwnExtension(f.Element, "lesion"), fhir.OwnExtension(f.Element, "photo-view")
 		names[lesion+view]++
 		photo.Name = image.FileName(lesion, view, names[lesion+view], f.Facts.Type)
 		c.Photos = append(c.Photos, photo)

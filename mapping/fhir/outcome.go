@@ -54,12 +54,17 @@ func Outcome(t *Tree, l issue.List) (Element, error) {
 	if len(l) == 0 {
 		return o, addIssue(o, "information", "informational", "all OK", "")
 	}
+	return o, AddIssues(o, l)
+}
+
+// AddIssues adds issues to an OperationOutcome.
+func AddIssues(o Element, l issue.List) error {
 	for _, i := range l {
 		if err := addIssue(o, i.Severity.String(), OutcomeCode(i.Kind), i.Text, i.Where); err != nil {
-			return Element{}, err
+			return err
 		}
 	}
-	return o, nil
+	return nil
 }
 
 func addIssue(o Element, severity, code, text, where string) error {

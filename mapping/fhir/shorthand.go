@@ -1,5 +1,7 @@
 package fhir
 
+import "strings"
+
 // The three things that nearly every element of a message needs, in one call each. The errors are those of
 // Add and Set.
 
@@ -33,6 +35,21 @@ func AddReference(e Element, name, ref string) error {
 		return err
 	}
 	return c.Set("reference", ref)
+}
+
+// OwnExtension gives the value of an extension of ours (ExtensionBase + name), "" where there is none.
+func OwnExtension(e Element, name string) string {
+	for x := range e.Children("extension") {
+		if x.Child("url").Text() != ExtensionBase+name {
+			continue
+		}
+		for v := range x.Children("") {
+			if strings.HasPrefix(v.Name(), "value") {
+				return v.Text()
+			}
+		}
+	}
+	return ""
 }
 
 // setAll sets primitives by pairs of name and value, leaving out those without a value.
