@@ -146,7 +146,7 @@ func (a *app) openPipeline(context.Context) error {
 		Site:    flow.Site{Name: a.cfg.Site.Name, ODS: a.cfg.Site.ODS, Zone: a.cfg.Site.Timezone},
 		Sources: map[string]flow.SourceRules{}, Routes: routes(a.cfg),
 		Owners: flow.Owners{Provider: a.cfg.Owners.Provider.Name, Deputy: a.cfg.Owners.Provider.Deputy, Operations: a.cfg.Owners.Operations.Name},
-		Secret: secret, Now: a.now, Poke: a.poke, Log: a.log,
+		Secret: secret, Now: a.now, Poke: a.poke,
 		Alarm: a.alarms.event,
 	}
 	a.accept = a.alarms.listen(a.metrics.Accept(a.pipeline.Accept))

@@ -240,10 +240,11 @@ func (f *Facts) event(header, request fhir.Element) string {
 }
 
 func (f *Facts) result() string {
-	if f.Event != Triaged {
-		return ""
-	}
 	switch {
+	case f.Event == Ended:
+		return OutcomeEnded
+	case f.Event != Triaged:
+		return ""
 	case f.Outcome.Code == "STRAIGHT_TO_TEST":
 		return OutcomeTest
 	case f.Outcome.Code == "RETURN_TO_REFERRER_WITH_ADVICE":

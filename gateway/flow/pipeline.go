@@ -6,7 +6,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"io"
-	"log/slog"
 	"time"
 
 	"github.com/dermgate/dermgate/gateway/pathway"
@@ -32,7 +31,6 @@ type Pipeline struct {
 	Now       func() time.Time // the wall clock; the store keeps its own for due times
 	Poke      func(to string)  // wakes a destination's dispatcher; may be nil
 	Alarm     func(name, text string)
-	Log       *slog.Logger
 }
 
 // Bodies keeps large bytes beside the store: sealed, and durable when Put returns.

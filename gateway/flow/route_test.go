@@ -24,6 +24,7 @@ func TestRoutes(t *testing.T) {
 			{When{Case: "referral"}, []string{"ers"}},
 			{When{Event: Triaged, Outcome: OutcomeAccepted}, []string{"epr", "gp"}},
 			{When{Event: Answered}, []string{"gp"}},
+			{When{Event: Ended, Outcome: OutcomeEnded}, []string{"epr"}},
 			{When{}, []string{"ers", "gp", "patient", "nobody"}},
 		},
 	}
@@ -35,6 +36,7 @@ func TestRoutes(t *testing.T) {
 		{Facts{Event: Requested, Kind: pathway.Referral}, []string{"ers", "gp"}},
 		{Facts{Event: Triaged, Kind: pathway.Referral, Result: OutcomeAccepted}, []string{"epr", "gp"}}, // e-RS is never told an outcome
 		{Facts{Event: Triaged, Kind: pathway.Referral, Result: OutcomeReturned}, []string{"gp"}},
+		{Facts{Event: Ended, Kind: pathway.Referral, Result: (&Facts{Event: Ended}).result()}, []string{"epr", "gp"}},
 		{Facts{Event: Answered, Kind: pathway.Advice}, []string{"gp"}}, // nothing that creates a referral
 	} {
 		if got := names(p.route(c.facts)); !slices.Equal(got, c.want) {
