@@ -13,15 +13,15 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 PURE := ./mapping/...
 REST := ./gateway/... ./adapters/... ./fixtures/...
 
-.PHONY: help demo test lint bench fuzz redis build
+.PHONY: help demo test lint bench bench-peers fuzz redis node build
 
 help: ## this text
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-6s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: ## the whole system on this machine; ends with Ctrl-C
 	go run ./gateway demo
 
-test: redis lint ## everything CI checks: lint, then all tests with a real redis-server
+test: redis node lint ## everything CI checks: lint, then all tests with a real redis-server and real npm peers
 	go test -count=1 $(PURE)
 	go test -count=1 -race $(REST)
 
@@ -34,6 +34,12 @@ lint: ## gofmt, go vet, staticcheck, the shipped maps and the example configurat
 
 bench: ## figures: time and memory of parsing, translating, photos and stores
 	go test -run '^$$' -bench . -benchmem ./mapping/... ./adapters/... ./fixtures/...
+
+bench-peers: node ## parsing beside simple-hl7 and @medplum/core of npm, the best of five each: 20 times faster, else it fails
+	cd fixtures/peers && npm ci
+	@{ go test -run '^$$' -bench '^BenchmarkSmallADT$$/^dermgate$$' -benchtime 400ms -count 5 ./mapping/hl7 && node fixtures/peers/bench.js; } | awk '{ print } \
+	  sub(/^BenchmarkSmallADT\//, "", $$1) { if ($$1 !~ /^dermgate/) peer[$$1] = $$3; else if (!ours || $$3 < ours) ours = $$3 } \
+	  END { for (p in peer) { n++; ratio = ours ? peer[p] / ours : 0; slow = slow || ratio < 20; printf "%s: %.1f times as long\n", p, ratio } exit slow || n < 2 }'
 
 fuzz: ## every fuzz target for FUZZTIME (30s)
 	@grep -rl --include='*_test.go' '^func Fuzz' . | sort | while read -r file; do \
@@ -48,3 +54,6 @@ build: ## bin/gateway, static
 
 redis: # the tests need a real redis-server on the path
 	@command -v redis-server >/dev/null || { $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq redis-server; }
+
+node: # the tests talk to HL7 libraries of npm
+	@command -v npm >/dev/null || { $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq --no-install-recommends nodejs npm; }

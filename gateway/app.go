@@ -21,6 +21,7 @@ import (
 	"github.com/dermgate/dermgate/adapters/blob"
 	"github.com/dermgate/dermgate/adapters/bolt"
 	"github.com/dermgate/dermgate/adapters/fhirhttp"
+	"github.com/dermgate/dermgate/adapters/file"
 	"github.com/dermgate/dermgate/adapters/hl7http"
 	"github.com/dermgate/dermgate/adapters/mllp"
 	"github.com/dermgate/dermgate/adapters/notify"
@@ -31,6 +32,7 @@ import (
 	"github.com/dermgate/dermgate/gateway/observe"
 	"github.com/dermgate/dermgate/gateway/pathway"
 	"github.com/dermgate/dermgate/mapping"
+	"github.com/dermgate/dermgate/mapping/hl7"
 	"github.com/dermgate/dermgate/mapping/maps"
 )
 
@@ -50,6 +52,7 @@ type app struct {
 	accept   flow.Accept
 	workers  map[string]*flow.Dispatcher
 	servers  []*mllp.Server
+	folders  []*file.Source
 	mount    []func(gin.IRouter) // routes of sources
 	open     []func(gin.IRouter) // routes that know their callers themselves
 	public   net.Listener
@@ -219,20 +222,34 @@ func (a *app) openSource(s config.Source) error {
 	case config.MLLP:
 		return a.openMLLP(s)
 	case config.FHIR:
-		src := &fhirhttp.Source{Name: s.Name, Limit: a.cfg.Limits.MessageBytes, Subject: subject, Now: a.now}
+		src := &fhirhttp.Source{Name: s.Name, Limit: a.cfg.Limits.MessageBytes, Lift: a.lift(""), Subject: subject, Now: a.now}
 		a.mount = append(a.mount, func(r gin.IRouter) { src.Routes(r, a.accept) })
 	case config.HL7HTTP:
-		src := &hl7http.Source{Name: s.Name, Limit: a.cfg.Limits.MessageBytes, Subject: subject, Now: a.now}
+		src := &hl7http.Source{Name: s.Name, Limit: a.cfg.Limits.MessageBytes, Lift: a.lift(s.Charset), Subject: subject, Now: a.now}
 		a.mount = append(a.mount, func(r gin.IRouter) { src.Routes(r, a.accept) })
+	case config.File:
+		src := &file.Source{Name: s.Name, Path: s.Path, Poll: s.Poll, Settle: s.Settle, Limit: a.cfg.Limits.MessageBytes,
+			Subject: flow.Subject{Organisation: s.Organisation}, Log: a.log, Now: a.now}
+		a.folders = append(a.folders, src)
+		return src.Open()
 	}
 	return nil
 }
 
+// lift reads messages with their photos going to the blob store, but for a source whose characters may hold
+// delimiter bytes: its fields are known only once it was transcoded.
+func (a *app) lift(charset string) flow.Lift {
+	if charset != "" && !hl7.InPlace(charset) {
+		return nil
+	}
+	return bodies{a.photos}.lift(a.cfg.Limits.MessageBytes)
+}
+
 func (a *app) openMLLP(s config.Source) error {
-	server := &mllp.Server{Name: s.Name, Addr: s.Listen, Allow: s.Allow, MaxMessage: a.cfg.Limits.MessageBytes,
-		WhenDown: mllp.WhenDown(s.Acknowledge.WhenDown), Log: a.log, Now: a.now}
+	server := &mllp.Server{Name: s.Name, Addr: s.Listen, Allow: s.Allow, AllowNames: s.AllowNames, MaxMessage: a.cfg.Limits.MessageBytes, Lift: a.lift(s.Charset),
+		WhenDown: mllp.WhenDown(s.Acknowledge.WhenDown), Enhanced: s.Acknowledge.Mode == config.Enhanced, Log: a.log, Now: a.now}
 	if s.TLS != nil {
-		conf, err := api.ServerTLS(s.TLS.CertFile, s.TLS.KeyFile, s.TLS.ClientCAFile, s.TLS.ClientCAFile != "")
+		conf, err := a.keys(s.TLS).Server(s.TLS.ClientCAFile != "")
 		if err != nil {
 			return err
 		}
@@ -261,10 +278,10 @@ func callback(d config.Destination, now func() time.Time) (*notify.Callback, err
 
 func (a *app) listen(context.Context) error {
 	var err error
-	if a.public, err = listener(a.cfg.HTTP); err != nil {
+	if a.public, err = a.listener(a.cfg.HTTP); err != nil {
 		return fmt.Errorf("http: %w", err)
 	}
-	if a.admin, err = listener(a.cfg.Admin); err != nil {
+	if a.admin, err = a.listener(a.cfg.Admin); err != nil {
 		return fmt.Errorf("admin: %w", err)
 	}
 	return nil
@@ -279,6 +296,9 @@ func (a *app) run(ctx context.Context) error {
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	for _, s := range a.servers {
+		g.Go(func() error { return s.Serve(ctx, a.accept) })
+	}
+	for _, s := range a.folders {
 		g.Go(func() error { return s.Serve(ctx, a.accept) })
 	}
 	g.Go(func() error { return api.Serve(ctx, a.public, public, a.log) })

@@ -30,7 +30,8 @@ import (
 )
 
 // A conversation is a txtar file: its comment says what happens, `script` is what everybody does, and
-// every other file is an input or an expected output (`got/…`). UPDATE=1 writes the outputs anew.
+// every other file is an input or an expected output (`got/…`). UPDATE=1 writes the outputs anew. The
+// gateway runs as in the demo, or by the file `gateway.yaml` where there is one.
 //
 // The script, a line a step:
 //
@@ -42,6 +43,7 @@ import (
 //	review DECISION PERSON    the GP has read the answer
 //	tracking PERSON           cancer tracking takes over
 //	release REASON…           the requester lets what is held go
+//	epr CODE                  the EPR answers the next message with this MSA-1
 //	settle                    nothing is under way any more
 func TestConversations(t *testing.T) {
 	gin.SetMode(gin.ReleaseMode)
@@ -94,7 +96,11 @@ func converse(t *testing.T, file string) {
 	ctx, cancel := context.WithTimeout(context.Background(), 90*time.Second)
 	defer cancel()
 	k := &talk{t: t, ctx: ctx, archive: archive, got: map[string][]byte{}, log: &lockedBuffer{}}
-	k.w, err = startWorld(ctx, demoConfig, [3]string{"127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"}, observe.NewLogger(k.log, slog.LevelDebug))
+	text := part(archive, "gateway.yaml")
+	if text == nil {
+		text = demoConfig
+	}
+	k.w, err = startWorld(ctx, text, [3]string{"127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"}, observe.NewLogger(k.log, slog.LevelDebug))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -150,6 +156,8 @@ func (k *talk) do(words []string) {
 	case "tracking":
 		c, _ := k.current()
 		err = k.w.emis.Review(k.ctx, sim.Review{ID: "tracking-1", Act: "cancer-tracking", Person: args[0], Identifiers: []sim.Identifier{{System: "urn:dermgate:case", Value: c.ID}}})
+	case "epr":
+		k.w.epr.Next(sim.Ack{Code: args[0]})
 	case "release":
 		err = k.release(strings.Join(args, " "))
 	case "settle":
@@ -389,7 +397,7 @@ func (k *talk) stories(b *strings.Builder) {
 			k.t.Error(err)
 		}
 		for _, e := range story {
-			if e.What == "state" || e.What == "act" || e.What == "observed" {
+			if e.What == "state" || e.What == "act" || e.What == "observed" || e.What == "acknowledged" || e.What == "refused" {
 				fmt.Fprintf(b, "  %s %s\n", e.What, e.Text)
 			}
 		}

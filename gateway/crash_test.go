@@ -78,7 +78,7 @@ func (s *sink) count() int {
 
 // process is a gateway in a process of its own, killed and started at will.
 type process struct {
-	t      *testing.T
+	t      testing.TB
 	config string
 	log    string
 	cmd    *exec.Cmd
@@ -111,7 +111,7 @@ func (p *process) kill() {
 	p.cmd.Wait()
 }
 
-func freePort(t *testing.T) string {
+func freePort(t testing.TB) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

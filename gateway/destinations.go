@@ -3,13 +3,9 @@ package main
 import (
 	"cmp"
 	"context"
-	"crypto/tls"
-	"crypto/x509"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
-	"os"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -25,7 +21,7 @@ import (
 // destinations makes the adapters of a configured destination, by the name that deliveries go to: itself
 // and, for a channel that pushes nothing, its poller.
 func (a *app) destinations(d config.Destination) (map[string]flow.Destination, error) {
-	client, err := httpClient(d)
+	client, err := a.httpClient(d)
 	if err != nil {
 		return nil, fmt.Errorf("destination %s: %w", d.Name, err)
 	}
@@ -49,14 +45,14 @@ func (a *app) destinations(d config.Destination) (map[string]flow.Destination, e
 }
 
 func (a *app) mllpDestination(d config.Destination, open func(context.Context, flow.BodyRef) (io.ReadCloser, error)) (map[string]flow.Destination, error) {
-	var conf *tls.Config
+	client := &mllp.Client{Name: d.Name, Address: d.Address, AckTimeout: d.Timeout, Open: open, Now: a.now}
 	if d.TLS != nil {
 		var err error
-		if conf, err = clientTLS(d.TLS); err != nil {
+		if client.CurrentTLS, err = a.clientTLS(d.TLS); err != nil {
 			return nil, fmt.Errorf("destination %s: %w", d.Name, err)
 		}
 	}
-	return map[string]flow.Destination{d.Name: &mllp.Client{Name: d.Name, Address: d.Address, TLS: conf, AckTimeout: d.Timeout, Open: open, Now: a.now}}, nil
+	return map[string]flow.Destination{d.Name: client}, nil
 }
 
 func bearer(token func(context.Context) (string, error)) func(*http.Request) error {
@@ -70,42 +66,20 @@ func bearer(token func(context.Context) (string, error)) func(*http.Request) err
 }
 
 // httpClient makes the client of a destination: no redirects, its own connections, a limit on each call.
-func httpClient(d config.Destination) (*http.Client, error) {
-	transport := http.DefaultTransport.(*http.Transport).Clone()
+func (a *app) httpClient(d config.Destination) (*http.Client, error) {
+	var transport http.RoundTripper = http.DefaultTransport.(*http.Transport).Clone()
 	if d.TLS != nil {
-		conf, err := clientTLS(d.TLS)
+		conf, err := a.clientTLS(d.TLS)
 		if err != nil {
 			return nil, err
 		}
-		transport.TLSClientConfig = conf
+		transport = &renewing{config: conf}
 	}
 	timeout := d.Timeout
 	if d.Kind == config.ERS {
 		timeout = max(timeout, 190*time.Second) // longer than the proxy's 180 s: a cut call leaves an unknown create
 	}
 	return &http.Client{Transport: transport, Timeout: timeout, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}, nil
-}
-
-func clientTLS(c *config.ClientTLS) (*tls.Config, error) {
-	conf := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: c.ServerName}
-	if c.CAFile != "" {
-		pem, err := os.ReadFile(c.CAFile)
-		if err != nil {
-			return nil, fmt.Errorf("tls: %w", err)
-		}
-		conf.RootCAs = x509.NewCertPool()
-		if !conf.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, errors.New("tls: no certificate in " + c.CAFile)
-		}
-	}
-	if c.CertFile != "" {
-		cert, err := tls.LoadX509KeyPair(c.CertFile, c.KeyFile)
-		if err != nil {
-			return nil, fmt.Errorf("tls: %w", err)
-		}
-		conf.Certificates = []tls.Certificate{cert}
-	}
-	return conf, nil
 }
 
 // dispatcher makes the worker of one destination.

@@ -16,11 +16,11 @@ func subject(r *http.Request) flow.Subject { return api.SubjectOf(r.Context()) }
 
 // listener binds an HTTP listener, with TLS where configured. Client certificates are asked for and not
 // demanded where bearer tokens are taken too.
-func listener(l config.Listener) (net.Listener, error) {
+func (a *app) listener(l config.Listener) (net.Listener, error) {
 	if l.TLS == nil {
 		return api.Listen(l.Listen, nil)
 	}
-	conf, err := api.ServerTLS(l.TLS.CertFile, l.TLS.KeyFile, l.TLS.ClientCAFile, l.OIDC == nil && l.TLS.ClientCAFile != "")
+	conf, err := a.keys(l.TLS).Server(l.OIDC == nil && l.TLS.ClientCAFile != "")
 	if err != nil {
 		return nil, err
 	}

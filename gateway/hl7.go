@@ -13,31 +13,80 @@ import (
 )
 
 func hl7Verb(std stdio) *cobra.Command {
-	var asJSON bool
+	var v hl7View
 	c := &cobra.Command{
-		Use:     "hl7 [FILE|-]",
-		Short:   "show what the HL7 v2 parser sees in a message",
-		Example: "  gateway hl7 fixtures/messages/advice.hl7\n  gateway hl7 --json - < message.hl7",
+		Use:   "hl7 [FILE|-]",
+		Short: "show what the HL7 v2 parser sees in a message, or in each message of a batch",
+		Long: "Show what the HL7 v2 parser sees in a message. A file of several messages, with or without FHS and BHS, shows each of\n" +
+			"them; with --json as one object {\"batch\":…,\"messages\":[…],\"issues\":[…]}, whose messages are what a single one gives\n" +
+			"and whose issues are those of the envelope.",
+		Example: "  gateway hl7 fixtures/messages/advice.hl7\n  gateway hl7 --json - < message.hl7\n  gateway hl7 --charset SHIFT-JIS message.hl7",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			raw, err := input(args, std.in)
 			if err != nil {
 				return err
 			}
-			m, err := hl7.Parse(raw)
-			if err != nil {
-				return refusal(std, asJSON, issue.From(err))
+			v.std = std
+			if hl7.Several(raw, v.charset) {
+				return v.batch(hl7.Split(raw, v.charset))
 			}
-			e := m.Explain()
-			if asJSON {
-				return printJSON(std.out, e)
-			}
-			printExplanation(std.out, e)
-			return nil
+			return v.message(raw)
 		},
 	}
-	c.Flags().BoolVar(&asJSON, "json", false, "one JSON object instead of a table")
+	c.Flags().BoolVar(&v.json, "json", false, "one JSON object instead of a table")
+	c.Flags().StringVar(&v.charset, "charset", "", "character set, as the charset of a source")
 	return c
+}
+
+// hl7View is how messages are shown.
+type hl7View struct {
+	std     stdio
+	json    bool
+	charset string
+}
+
+func (v hl7View) message(raw []byte) error {
+	m, err := hl7.ParseIn(raw, v.charset)
+	if err != nil {
+		return refusal(v.std, v.json, issue.From(err))
+	}
+	if v.json {
+		return printJSON(v.std.out, m.Explain())
+	}
+	printExplanation(v.std.out, m.Explain())
+	return nil
+}
+
+// batch shows every message; one that is none, or a fault of the envelope, ends with exit 1.
+func (v hl7View) batch(b *hl7.Batch) error {
+	found := b.Issues.Worst() != nil
+	printIssues(v.std.err, b.Issues)
+	messages := make([]any, len(b.Messages))
+	for i, raw := range b.Messages {
+		m, err := hl7.ParseIn(raw, v.charset)
+		if err != nil {
+			found = true
+			messages[i] = map[string]any{"issues": issue.List{issue.From(err)}}
+			fmt.Fprintf(v.std.err, "message %d: error: %s\n", i+1, issue.From(err))
+			continue
+		}
+		e := m.Explain()
+		if messages[i] = e; !v.json {
+			fmt.Fprintf(v.std.out, "message %d of %d: ", i+1, len(b.Messages))
+			printExplanation(v.std.out, e)
+		}
+	}
+	if v.json {
+		out := map[string]any{"batch": b.Summary(), "messages": messages, "issues": append(issue.List{}, b.Issues...)}
+		if err := printJSON(v.std.out, out); err != nil {
+			return err
+		}
+	}
+	if found {
+		return errFound
+	}
+	return nil
 }
 
 func printExplanation(out io.Writer, e hl7.Explanation) {

@@ -24,6 +24,7 @@ const module = "github.com/dermgate/dermgate"
 var layers = [][]string{
 	{"mapping/issue", "fixtures/photos"}, // made-up photos serve tests everywhere and the demo
 	{"mapping/hl7", "mapping/fhir", "mapping/image", "mapping/maps"},
+	{"mapping/lift"},
 	{"mapping"},
 	{"gateway/pathway"},
 	{"gateway/flow"},

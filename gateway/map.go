@@ -27,9 +27,11 @@ func mapVerb(std stdio) *cobra.Command {
 	var f mapFlags
 	c := &cobra.Command{
 		Use:   "map [FILE|-]",
-		Short: "translate one message: HL7 v2 to FHIR, or a FHIR Bundle to HL7 v2",
-		Long: "Translate one message and print the result; issues go to stderr. Nothing is stored and the checks of a source\n" +
-			"are not enforced. Photos appear as Media with a urn:sha-256 url; --inline puts their data in.",
+		Short: "translate a message: HL7 v2 to FHIR, or a FHIR Bundle to HL7 v2",
+		Long: "Translate a message and print the result; issues go to stderr. Nothing is stored and the checks of a source\n" +
+			"are not enforced. Photos appear as Media with a urn:sha-256 url; --inline puts their data in.\n" +
+			"A file of several HL7 v2 messages, with or without FHS and BHS, gives one result a message, one behind the other (jq\n" +
+			"reads them so); faults of the envelope and messages that cannot be translated are told, and the exit code is 1.",
 		Example: "  gateway map fixtures/messages/advice.hl7\n  gateway map --explain message.hl7\n  gateway map --to hl7 --message RRI_I12 answer.json",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
@@ -92,7 +94,30 @@ func (f mapFlags) toFHIR(std stdio, cfg *config.Config, set *mapping.Set, raw []
 	if err != nil {
 		return err
 	}
-	m, err := hl7.Parse(raw)
+	if !hl7.Several(raw, o.Charset) {
+		return f.oneToFHIR(std, set, o, raw)
+	}
+	batch := hl7.Split(raw, o.Charset)
+	printIssues(std.err, batch.Issues)
+	found := batch.Issues.Worst() != nil
+	for i, raw := range batch.Messages {
+		err := f.oneToFHIR(std, set, o, raw)
+		if err != nil && !errors.Is(err, errFound) {
+			return err
+		}
+		if err != nil {
+			found = true
+			fmt.Fprintf(std.err, "(message %d of %d)\n", i+1, len(batch.Messages))
+		}
+	}
+	if found {
+		return errFound
+	}
+	return nil
+}
+
+func (f mapFlags) oneToFHIR(std stdio, set *mapping.Set, o mapping.Options, raw []byte) error {
+	m, err := hl7.ParseIn(raw, o.Charset)
 	if err != nil {
 		return refusal(std, false, issue.From(err))
 	}
@@ -125,14 +150,14 @@ func (f mapFlags) toHL7(std stdio, cfg *config.Config, set *mapping.Set, raw []b
 	}
 	out, issues, err := set.ToHL7(&fhir.Bundle{Root: root}, mapping.Out{Message: f.message, ControlID: "MAP1", At: time.Now(), Zone: cfg.Site.Timezone,
 		Sender: mapping.Party{App: "DERMGATE", Facility: cfg.Site.ODS},
-		Files: func(string) ([]byte, error) {
-			return nil, issue.New(issue.NotFound, "Media.content", "a photo that is not in the Bundle")
+		Files: func(string) (fhir.Data, error) {
+			return fhir.Data{}, issue.New(issue.NotFound, "Media.content", "a photo that is not in the Bundle")
 		}})
 	if err != nil {
 		return refusal(std, false, issue.From(err))
 	}
 	printIssues(std.err, issues)
-	_, err = std.out.Write(out)
+	_, err = out.WriteTo(std.out)
 	return err
 }
 

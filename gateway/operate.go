@@ -17,7 +17,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/spf13/cobra"
 
-	"github.com/dermgate/dermgate/gateway/config"
+	"github.com/dermgate/dermgate/gateway/api"
 	"github.com/dermgate/dermgate/gateway/flow"
 	"github.com/dermgate/dermgate/mapping/issue"
 )
@@ -312,9 +312,9 @@ func (o *operator) client() (*http.Client, error) {
 	if (o.cert == "") != (o.key == "") {
 		return nil, errUsage{errors.New("--cert-file and --key-file go together")}
 	}
-	conf, err := clientTLS(&config.ClientTLS{CAFile: o.caFile, CertFile: o.cert, KeyFile: o.key})
+	conf, err := (&api.Keys{CAFile: o.caFile, CertFile: o.cert, KeyFile: o.key}).Client("")
 	if err != nil {
 		return nil, err
 	}
-	return &http.Client{Timeout: time.Minute, Transport: &http.Transport{TLSClientConfig: conf}}, nil
+	return &http.Client{Timeout: time.Minute, Transport: &http.Transport{TLSClientConfig: conf()}}, nil
 }

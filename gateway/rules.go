@@ -15,14 +15,21 @@ import (
 func sourceRules(c *config.Config, s config.Source) (flow.SourceRules, error) {
 	r := flow.SourceRules{
 		Name: s.Name, Organisation: s.Organisation, App: s.Sender.App, Facility: s.Sender.Facility, Charset: s.Charset, Processing: s.Processing,
-		Checks: flow.Checks{Consent: check(s.Checks.Consent), Images: check(s.Checks.Images), NHSNumber: check(s.Checks.NHSNumber), Photo: check(s.Checks.Photo)},
-		Limits: image.Limits{Bytes: c.Limits.PhotoBytes, Pixels: c.Limits.PhotoPixels}, Attachments: c.Limits.Attachments,
+		BatchAnswer: s.Acknowledge.Batch == config.BatchOne,
+		Checks:      flow.Checks{Consent: check(s.Checks.Consent), Images: check(s.Checks.Images), NHSNumber: check(s.Checks.NHSNumber), Photo: check(s.Checks.Photo)},
+		Limits:      image.Limits{Bytes: c.Limits.PhotoBytes, Pixels: c.Limits.PhotoPixels}, Attachments: c.Limits.Attachments,
+	}
+	if s.Acknowledge.Mode == config.Enhanced {
+		r.Enhanced, r.ApplicationTo = true, s.Acknowledge.ApplicationTo
 	}
 	for _, carries := range s.Carries {
 		r.Requests = r.Requests || carries == config.Requests
 		r.Answers = r.Answers || carries == config.Answers
 	}
 	var err error
+	if r.Validate, err = profile(s.Validate); err != nil {
+		return r, err
+	}
 	if k := s.KindOfCase; k != nil {
 		r.Kind = mapping.KindRule{Advice: k.Advice, Referral: k.Referral}
 		if r.Kind.From, err = hl7.ParsePath(k.From); err != nil {
@@ -45,6 +52,33 @@ func sourceRules(c *config.Config, s config.Source) (flow.SourceRules, error) {
 	return r, nil
 }
 
+// profile turns a source's validation into what hl7.Validate takes.
+func profile(v config.Validate) (hl7.Profile, error) {
+	p := hl7.Profile{Structure: level(v.Structure), Datatype: level(v.Datatype), Table: level(v.Table), Length: level(v.Length),
+		Required: level(v.Required), Tables: make(map[string][]string, len(v.Tables))}
+	for _, t := range v.Tables {
+		p.Tables[t.Table] = t.Values
+	}
+	for _, l := range v.Lengths {
+		at, err := hl7.ParsePath(l.At)
+		if err != nil {
+			return p, err
+		}
+		p.Lengths = append(p.Lengths, hl7.Limit{At: at, Characters: l.Characters})
+	}
+	return p, nil
+}
+
+func level(c config.Check) hl7.Level {
+	switch c {
+	case config.Warn:
+		return hl7.Warn
+	case config.Refuse:
+		return hl7.Reject
+	}
+	return hl7.Off
+}
+
 func check(c config.Check) flow.Check {
 	if c == config.Strictly {
 		return flow.Require
@@ -62,6 +96,9 @@ func endpoint(c *config.Config, d config.Destination) (flow.Endpoint, error) {
 	switch d.Kind {
 	case config.MLLP:
 		e.Kind = flow.ToMLLP
+		if d.Acknowledge == config.Enhanced {
+			e.Application = "AL"
+		}
 	case config.FHIR:
 		e.Kind = flow.ToFHIR
 	case config.ERS:

@@ -119,7 +119,7 @@ func part(a *txtar.Archive, name string) []byte {
 func translateCase(set *mapping.Set, o mapping.Options, in []byte) map[string][]byte {
 	var issues issue.List
 	var out bytes.Buffer
-	m, err := hl7.Parse(in)
+	m, err := hl7.ParseIn(in, o.Charset)
 	if err == nil {
 		var res *mapping.Result
 		if res, err = set.ToFHIR(m, o); err == nil {

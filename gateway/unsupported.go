@@ -13,14 +13,11 @@ func unsupported(c *config.Config) config.Faults {
 	for i, s := range c.Sources {
 		path := fmt.Sprintf("sources[%d]", i)
 		switch s.Kind {
-		case config.File, config.ERSWorklist, config.MESH:
+		case config.ERSWorklist, config.MESH:
 			out = append(out, c.Fault(path+".kind", "sources of kind "+s.Kind+" are not taken in by this version"))
 		}
 		if p := s.Checks.Profile; p == config.Require || p == config.Hold {
 			out = append(out, c.Fault(path+".checks.profile", "UK Core profiles are not checked by this version: want warn or off"))
-		}
-		if s.Acknowledge.Mode != "original" {
-			out = append(out, c.Fault(path+".acknowledge.mode", "enhanced acknowledgement is not spoken by this version: want original"))
 		}
 	}
 	for i, d := range c.Destinations {

@@ -19,6 +19,16 @@ type Options struct {
 	Limits  image.Limits // of each file
 	Trace   bool         // record which leaf and rule each element comes from
 	Files   FilesMode
+	// Payloads are files that were taken out of the message while it was read, by the token that stands in the
+	// place of each (mapping/lift).
+	Payloads map[string]Payload
+}
+
+// Payload is a file that lies beside its message.
+type Payload struct {
+	File         image.File
+	SHA256, SHA1 string // hex, of File
+	Broken       bool   // its encoding was broken: File is a part of it, or none
 }
 
 // KindRule says where a source states whether a request asks for advice or refers the patient, and in which
@@ -61,8 +71,8 @@ type Count struct{ Valued, Mapped, Ignored, Unmapped int }
 // File is a file that travelled in the message.
 type File struct {
 	Where   string       // "OBX[2]-5[1].5"
-	SHA256  string       // hex, of Bytes
-	Bytes   []byte       // decoded
+	SHA256  string       // hex, of Content
+	Content image.File   // decoded; it may lie in a store, so reading it can fail
 	Facts   image.Facts  // what the bytes themselves say
 	Element fhir.Element // the Media or DocumentReference that names it
 }
@@ -95,9 +105,10 @@ type Out struct {
 	Message          string // "RRI_I12", "ORU_R01" or "REF_I12": the message map Bundle[…]
 	Version          string // MSH-12; "2.4" when empty
 	ControlID        string // MSH-10
+	Application      string // MSH-16: when an application acknowledgement is asked for later; NE when empty
 	At               time.Time
 	Sender, Receiver Party
-	Charset          string         // MSH-18, table 0211; empty: UNICODE UTF-8
-	Zone             *time.Location // times are written as local time there with its offset; nil: UTC
-	Files            func(sha256 string) ([]byte, error)
+	Charset          string                                 // MSH-18, table 0211; empty: UNICODE UTF-8
+	Zone             *time.Location                         // times are written as local time there with its offset; nil: UTC
+	Files            func(sha256 string) (fhir.Data, error) // a file that the Bundle names by its hash
 }

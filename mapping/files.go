@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
+	"errors"
 	"io"
 	"strconv"
 	"strings"
@@ -23,8 +24,9 @@ type payload struct {
 	rep   int
 	kind  string // "photo", "document", "broken" (a file that cannot be read), "" (data, no file)
 	media string
-	url   string // of a pointer (RP); data is empty
-	data  []byte
+	url   string // of a pointer (RP); there is no file
+	file  image.File
+	sums  sums // of file, where they are known already
 	facts image.Facts
 	where hl7.Path // of the data
 	value hl7.Value
@@ -118,7 +120,10 @@ func declared(typ, subtype hl7.Value) string {
 	return ""
 }
 
-// decode takes an embedded file out of its encoding.
+// sums of a file, hex.
+type sums struct{ sha256, sha1 string }
+
+// decode takes an embedded file out of its encoding, unless that was done while the message was read.
 func (p *payload) decode(r *run, v, encoding hl7.Value, media string) {
 	raw := v.Raw()
 	if bytes.IndexByte(raw, r.m.Delimiters().Escape) >= 0 || bytes.ContainsAny(raw, " \r\n\t") || bytes.HasPrefix(raw, []byte("data:")) {
@@ -126,6 +131,10 @@ func (p *payload) decode(r *run, v, encoding hl7.Value, media string) {
 	}
 	if url, rest, ok := bytes.Cut(raw, []byte(",")); ok && bytes.HasPrefix(url, []byte("data:")) {
 		raw = rest
+	}
+	if lifted, ok := r.o.Payloads[string(raw)]; ok {
+		p.lifted(r, lifted, encoding, media)
+		return
 	}
 	var data []byte
 	var err error
@@ -144,11 +153,35 @@ func (p *payload) decode(r *run, v, encoding hl7.Value, media string) {
 		}
 	}
 	if err != nil {
-		p.kind = "broken"
-		r.issues = append(r.issues, issue.New(issue.Value, p.where.String(), "an embedded file whose encoding is broken").Because(err))
+		p.broken(r, err)
 		return
 	}
-	p.judge(r, data, media)
+	p.judge(r, bytes.NewReader(data), media)
+}
+
+// lifted is decode for a payload that lies beside the message.
+func (p *payload) lifted(r *run, l Payload, encoding hl7.Value, media string) {
+	if !encoding.Valued() && media == "" && !l.Broken && !recognised(p.sniff(r, l.File)) {
+		return
+	}
+	if l.Broken {
+		p.broken(r, nil)
+		return
+	}
+	p.sums = sums{l.SHA256, l.SHA1}
+	p.judge(r, l.File, media)
+}
+
+func (p *payload) broken(r *run, why error) {
+	p.kind = "broken"
+	r.issues = append(r.issues, issue.New(issue.Value, p.where.String(), "an embedded file whose encoding is broken").Because(why))
+}
+
+// sniff tells a file's type. One that cannot be read ends the translation.
+func (p *payload) sniff(r *run, f image.File) image.Type {
+	t, err := image.SniffFile(f)
+	r.unread = errors.Join(r.unread, err)
+	return t
 }
 
 func strictBase64(raw []byte) ([]byte, error) {
@@ -173,11 +206,12 @@ func withoutSpace(b []byte) []byte {
 
 // judge looks at the bytes. They decide what the file is; a file that is not the photo it claims to be is an
 // error at its place, so that a strict source refuses it, and stays a document meanwhile: nothing is lost.
-func (p *payload) judge(r *run, data []byte, media string) {
-	if media == "image/" && image.Sniff(data).Photo() {
+func (p *payload) judge(r *run, file image.File, media string) {
+	if media == "image/" && p.sniff(r, file).Photo() {
 		media = "" // a photo of unstated type: the bytes say which
 	}
-	facts, trouble := image.Check(data, media, r.o.Limits)
+	facts, trouble, err := image.Check(file, media, r.o.Limits)
+	r.unread = errors.Join(r.unread, err)
 	for _, i := range trouble {
 		if i.Where == "" {
 			i.Where = p.where.String()
@@ -187,7 +221,7 @@ func (p *payload) judge(r *run, data []byte, media string) {
 		}
 		r.issues = append(r.issues, i)
 	}
-	p.data, p.facts, p.kind = data, facts, "document"
+	p.file, p.facts, p.kind = file, facts, "document"
 	if facts.Type.Photo() {
 		p.kind = "photo"
 	}
@@ -217,6 +251,11 @@ func (p *payload) bare(r *run, v hl7.Value) {
 	raw := c.Raw()
 	if url, rest, ok := bytes.Cut(raw, []byte(",")); ok && bytes.HasPrefix(url, []byte("data:")) {
 		raw = rest
+	}
+	if _, ok := r.o.Payloads[string(raw)]; ok {
+		p.where = p.where.Part(v.Components(), 0)
+		p.decode(r, c, v.Component(-1), "")
+		return
 	}
 	head := withoutSpace(raw[:min(len(raw), bareLength)])
 	head = head[:len(head)/4*4]
@@ -254,19 +293,22 @@ func attach(r *rule, s *scope) bool {
 			set("url", out)
 			return out != ""
 		}
-		sum := sha256.Sum256(p.data)
-		old := sha1.Sum(p.data) // FHIR R4 Attachment.hash is SHA-1
-		sha := hex.EncodeToString(sum[:])
-		set("url", shaURL+sha)
-		set("size", strconv.Itoa(len(p.data)))
-		set("hash", base64.StdEncoding.EncodeToString(old[:]))
+		sum, err := p.sum()
+		if err != nil {
+			s.run.unread = errors.Join(s.run.unread, err)
+			return false
+		}
+		old, _ := hex.DecodeString(sum.sha1) // cannot fail: written as hex
+		set("url", shaURL+sum.sha256)
+		set("size", strconv.FormatInt(p.file.Size(), 10))
+		set("hash", base64.StdEncoding.EncodeToString(old)) // FHIR R4 Attachment.hash is SHA-1
 		if s.run.o.Files == FilesInline {
-			data := p.data
-			_ = att.SetData("data", fhir.Data{Size: int64(len(data)), Open: func() (io.ReadCloser, error) {
-				return io.NopCloser(bytes.NewReader(data)), nil
+			file := p.file
+			_ = att.SetData("data", fhir.Data{Size: file.Size(), Open: func() (io.ReadCloser, error) {
+				return io.NopCloser(io.NewSectionReader(file, 0, file.Size())), nil
 			}})
 		}
-		s.run.files = append(s.run.files, File{Where: p.where.String(), SHA256: sha, Bytes: p.data, Facts: p.facts, Element: s.resource})
+		s.run.files = append(s.run.files, File{Where: p.where.String(), SHA256: sum.sha256, Content: p.file, Facts: p.facts, Element: s.resource})
 		return true
 	})
 	if ok {
@@ -274,6 +316,19 @@ func attach(r *rule, s *scope) bool {
 		s.run.traced(r, s.el, r.to.def, &input{v: p.value, path: p.where})
 	}
 	return ok
+}
+
+// sum gives the hashes of the file.
+func (p *payload) sum() (sums, error) {
+	if p.sums.sha256 != "" {
+		return p.sums, nil
+	}
+	long, short := sha256.New(), sha1.New()
+	if _, err := io.Copy(io.MultiWriter(long, short), io.NewSectionReader(p.file, 0, p.file.Size())); err != nil {
+		return sums{}, &image.ReadError{Cause: err}
+	}
+	p.sums = sums{hex.EncodeToString(long.Sum(nil)), hex.EncodeToString(short.Sum(nil))}
+	return p.sums, nil
 }
 
 // pixels writes the photo's width or height as its header says.

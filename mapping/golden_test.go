@@ -2,6 +2,7 @@ package mapping_test
 
 import (
 	"bytes"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -74,22 +75,35 @@ func written(t *testing.T, res *mapping.Result, form string) []byte {
 	if err != nil || len(issues) > 0 {
 		t.Fatalf("%s: %v %v", form, err, issues)
 	}
-	return bytes.ReplaceAll(out, []byte("\r"), []byte("\n"))
+	b, err := out.Bytes()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return bytes.ReplaceAll(b, []byte("\r"), []byte("\n"))
 }
 
 func outOptions(t *testing.T, form string, files []mapping.File) mapping.Out {
 	return mapping.Out{
 		Message: form, ControlID: "DG00000001", At: time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC), Zone: london(t),
 		Sender: mapping.Party{App: "DERMGATE", Facility: "RXX01"}, Receiver: mapping.Party{App: "EMIS", Facility: "Y06601"},
-		Files: func(sha string) ([]byte, error) {
+		Files: func(sha string) (fhir.Data, error) {
 			for _, f := range files {
 				if f.SHA256 == sha {
-					return f.Bytes, nil
+					return fhir.Data{Size: f.Content.Size(), Open: func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(content(f))), nil }}, nil
 				}
 			}
-			return nil, os.ErrNotExist
+			return fhir.Data{}, os.ErrNotExist
 		},
 	}
+}
+
+// content gives a file's bytes.
+func content(f mapping.File) []byte {
+	b, err := io.ReadAll(io.NewSectionReader(f.Content, 0, f.Content.Size()))
+	if err != nil {
+		panic(err)
+	}
+	return b
 }
 
 func joinLines(list []string) string {

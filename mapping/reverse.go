@@ -59,6 +59,7 @@ var written = map[string]variable{
 	"receiverApp":      {text: func(s *scope) string { return s.out.o.Receiver.App }},
 	"receiverFacility": {text: func(s *scope) string { return s.out.o.Receiver.Facility }},
 	"controlID":        {text: func(s *scope) string { return s.out.o.ControlID }},
+	"application":      {text: func(s *scope) string { return s.out.o.Application }},
 	"version":          {text: func(s *scope) string { return s.out.o.Version }},
 	"charset":          {text: func(s *scope) string { return s.out.o.Charset }},
 	"now":              {text: func(s *scope) string { return s.out.now() }},

@@ -32,6 +32,7 @@ type run struct {
 	firsts    []int       // of each group in instances
 	payloads  []payload
 	files     []File
+	unread    error          // a file could not be read: nothing is known of it
 	parts     []hl7.Value    // of the values that data type maps are on
 	slots     []fhir.Element // of the map invocations under way
 	bare      scope          // knows the run and nothing else
@@ -133,7 +134,7 @@ func (r *run) reset() {
 	clear(r.payloads)
 	clear(r.slots[:cap(r.slots)])
 	r.instances, r.payloads, r.slots, r.firsts = r.instances[:0], r.payloads[:0], r.slots[:0], r.firsts[:0]
-	r.m, r.o, r.issues, r.files, r.trace, r.marks, r.hash, r.body, r.writes = nil, nil, nil, nil, nil, nil, "", "", 0
+	r.m, r.o, r.issues, r.files, r.unread, r.trace, r.marks, r.hash, r.body, r.writes = nil, nil, nil, nil, nil, nil, nil, "", "", 0
 	r.arena.block = strings.Builder{}
 	r.tree.Reset()
 }

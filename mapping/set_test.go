@@ -118,7 +118,11 @@ func TestWhateverComesTheBundleIsValid(t *testing.T) {
 			if err != nil {
 				t.Fatalf("%s: %v\n%s", form, err, strings.Join(mutated, "\n"))
 			}
-			if _, err := hl7.Parse(out); err != nil {
+			raw, err := out.Bytes()
+			if err != nil {
+				t.Fatalf("%s: %v", form, err)
+			}
+			if _, err := hl7.Parse(raw); err != nil {
 				t.Fatalf("%s: %v", form, err)
 			}
 		}

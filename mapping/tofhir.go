@@ -13,7 +13,8 @@ import (
 
 // ToFHIR translates a message into its canonical Bundle. The error is for a message that no map takes, an
 // *issue.Issue of kind UnsupportedType or UnsupportedEvent; what is wrong inside a message is in
-// Result.Issues. The result aliases nothing of m but the bytes of files sent without encoding.
+// Result.Issues. An error that is an *image.ReadError: one of Options.Payloads could not be read. The result
+// aliases nothing of m but the bytes of files sent without encoding.
 func (s *Set) ToFHIR(m *hl7.Message, o Options) (*Result, error) {
 	msg, err := s.messageFor(m)
 	if err != nil {
@@ -46,6 +47,9 @@ func (s *Set) ToFHIR(m *hl7.Message, o Options) (*Result, error) {
 	}
 	msg.link(r)
 	for r.undone(msg) { // one that goes may leave another without what it needs
+	}
+	if r.unread != nil {
+		return nil, r.unread
 	}
 	res := &Result{Bundle: r.bundle, Issues: r.issues, Files: r.files, run: r}
 	r.account(msg, res)
@@ -144,7 +148,7 @@ const hexDigits = "0123456789abcdef"
 // sha gives the SHA-256 of the message as received.
 func (r *run) sha() string {
 	if r.hash == "" {
-		sum := sha256.Sum256(r.m.Bytes())
+		sum := sha256.Sum256(r.m.Original())
 		r.arena.scratch = hex.AppendEncode(r.arena.scratch[:0], sum[:])
 		r.hash = r.arena.keep(r.arena.scratch)
 	}

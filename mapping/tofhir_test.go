@@ -211,7 +211,7 @@ func TestPhotosInAnySpelling(t *testing.T) {
 		if is := strings.Join(issuesOf(res), ","); got != c.resource || is != c.issue {
 			t.Errorf("OBX-2 %q, OBX-5 %.40q… gives %q (%s), want %q (%s)", c.obx2, c.obx5, got, is, c.resource, c.issue)
 		}
-		if c.resource == "Media" && c.obx2 != "RP" && !slices.ContainsFunc(res.Files, func(f mapping.File) bool { return bytes.Equal(f.Bytes, plain) }) {
+		if c.resource == "Media" && c.obx2 != "RP" && !slices.ContainsFunc(res.Files, func(f mapping.File) bool { return bytes.Equal(content(f), plain) }) {
 			t.Errorf("OBX-5 %.40q…: the bytes did not arrive", c.obx5)
 		}
 	}
@@ -321,7 +321,7 @@ func TestInlineFiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, f := range res.Files {
-		if !bytes.Contains(b, []byte(`"data":"`+base64.StdEncoding.EncodeToString(f.Bytes)+`"`)) {
+		if !bytes.Contains(b, []byte(`"data":"`+base64.StdEncoding.EncodeToString(content(f))+`"`)) {
 			t.Errorf("%s is not in the Bundle", f.Where)
 		}
 	}

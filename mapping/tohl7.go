@@ -1,9 +1,6 @@
 package mapping
 
 import (
-	"encoding/base64"
-	"fmt"
-	"io"
 	"strconv"
 	"strings"
 	"time"
@@ -16,6 +13,7 @@ import (
 // writing is one message on its way out.
 type writing struct {
 	o      *Out
+	out    *Written
 	zone   *time.Location
 	bundle *fhir.Bundle
 	b      *hl7.Builder
@@ -32,8 +30,8 @@ type writing struct {
 // ToHL7 writes a canonical Bundle as an HL7 v2 message: an answer (the request's resources with Task and
 // Communication) as RRI_I12 or ORU_R01, a request as REF_I12. Clinical text is written whole. Issues say
 // what could not be carried; the error is for a message no map writes, for a character that the character
-// set lacks, and for a file that Out.Files does not give.
-func (s *Set) ToHL7(b *fhir.Bundle, o Out) ([]byte, issue.List, error) {
+// set lacks, and for a file that Out.Files does not give. Files are read when the message is written.
+func (s *Set) ToHL7(b *fhir.Bundle, o Out) (*Written, issue.List, error) {
 	m, ok := s.outputs[o.Message]
 	if !ok {
 		return nil, nil, issue.New(issue.UnsupportedType, "", "no map writes this message: want one of "+strings.Join(keys(s.outputs), ", "))
@@ -44,7 +42,10 @@ func (s *Set) ToHL7(b *fhir.Bundle, o Out) ([]byte, issue.List, error) {
 	if o.Charset == "" {
 		o.Charset = "UNICODE UTF-8"
 	}
-	w := &writing{o: &o, zone: o.Zone, bundle: b, b: hl7.NewBuilder(hl7.Standard()), counts: map[string]int{}}
+	if o.Application == "" {
+		o.Application = "NE"
+	}
+	w := &writing{o: &o, out: &Written{}, zone: o.Zone, bundle: b, b: hl7.NewBuilder(hl7.Standard()), counts: map[string]int{}}
 	if w.zone == nil {
 		w.zone = time.UTC
 	}
@@ -59,7 +60,8 @@ func (s *Set) ToHL7(b *fhir.Bundle, o Out) ([]byte, issue.List, error) {
 	if worst := w.issues.Worst(); worst != nil {
 		return nil, w.issues, worst
 	}
-	return w.b.Bytes(), w.issues, nil
+	w.out.text = w.b.Bytes()
+	return w.out, w.issues, nil
 }
 
 // write writes the segments of a group.
@@ -276,7 +278,7 @@ func embed(s *scope, at spot, att fhir.Element, _ string) bool {
 	main, sub, _ := strings.Cut(att.Child("contentType").Text(), "/")
 	url := att.Child("url").Text()
 	sha, named := strings.CutPrefix(url, shaURL)
-	data, err := w.bytes(att, sha, named)
+	data, err := w.content(att, sha, named)
 	if err != nil {
 		w.issues = append(w.issues, found(err, att.Path()))
 		return false
@@ -303,21 +305,12 @@ func found(err error, where string) *issue.Issue {
 	return &i
 }
 
-// bytes gives the base64 of an attachment's content: its own data, else what Out.Files has under its hash;
-// nil when it has only a url.
-func (w *writing) bytes(att fhir.Element, sha string, named bool) ([]byte, error) {
+// content gives what stands for an attachment's content: its own base64, or the mark of the file that
+// Out.Files has under its hash; nil when it has only a url.
+func (w *writing) content(att fhir.Element, sha string, named bool) ([]byte, error) {
 	data := att.Child("data")
 	if d, ok := data.Data(); ok {
-		rc, err := d.Open()
-		if err != nil {
-			return nil, fmt.Errorf("attachment: %w", err)
-		}
-		defer rc.Close()
-		raw, err := io.ReadAll(rc)
-		if err != nil {
-			return nil, fmt.Errorf("attachment: %w", err)
-		}
-		return base64.StdEncoding.AppendEncode(nil, raw), nil
+		return w.out.mark(d), nil
 	}
 	if data.OK() {
 		return []byte(data.Text()), nil
@@ -328,9 +321,9 @@ func (w *writing) bytes(att fhir.Element, sha string, named bool) ([]byte, error
 	if w.o.Files == nil {
 		return nil, issue.New(issue.NotFound, "", "a file that is named by its hash and cannot be fetched")
 	}
-	raw, err := w.o.Files(sha)
+	d, err := w.o.Files(sha)
 	if err != nil {
 		return nil, err
 	}
-	return base64.StdEncoding.AppendEncode(nil, raw), nil
+	return w.out.mark(d), nil
 }

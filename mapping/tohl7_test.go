@@ -57,9 +57,13 @@ func answered(t *testing.T, res *mapping.Result, a answer) {
 // out writes a Bundle and reads it back as a message.
 func out(t *testing.T, res *mapping.Result, form string) *hl7.Message {
 	t.Helper()
-	b, issues, err := shippedSet(t).ToHL7(res.Bundle, outOptions(t, form, res.Files))
+	w, issues, err := shippedSet(t).ToHL7(res.Bundle, outOptions(t, form, res.Files))
 	if err != nil || len(issues) > 0 {
 		t.Fatal(err, issues)
+	}
+	b, err := w.Bytes()
+	if err != nil {
+		t.Fatal(err)
 	}
 	m, err := hl7.Parse(b)
 	if err != nil {

@@ -32,4 +32,11 @@
 // folder, fsync of the folder above. Content that is there already is written anew over itself, which heals
 // a damaged object and makes it young again, so that Sweep, which takes old objects that no case refers to,
 // cannot take one that was just acknowledged; both lock the case's folder for that moment.
+//
+// # Staging
+//
+// What arrives before its case is known is staged: sealed like every object, in .staging, and with its data key
+// in memory only, so that a crash leaves noise. Keep writes the header and does what Put does. Each process
+// stages in a folder of its own, which it locks while it lives; OpenFolder and Sweep remove those that nobody
+// holds, and where folders cannot be locked, those in which nothing was touched for a day (Sweep: for its age).
 package blob

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"time"
 
 	"github.com/dermgate/dermgate/gateway/flow"
 )
@@ -18,6 +19,7 @@ type Folder struct {
 	dir  string
 	keys keys
 	disk disk
+	desk desk // where objects without an owner lie
 }
 
 // Object is what was kept.
@@ -27,10 +29,14 @@ type Object struct {
 	Size   int64  // bytes of content
 }
 
-// OpenFolder opens a folder, making it when needed. key seals the objects: without it they are noise.
+// OpenFolder opens a folder, making it when needed. key seals the objects: without it they are noise. What
+// processes that have died left half written is removed.
 func OpenFolder(dir string, key [32]byte) (*Folder, error) {
-	f := &Folder{dir: dir, keys: derive(key), disk: local{}}
+	f := &Folder{dir: dir, keys: derive(key), disk: local{}, desk: desk{root: filepath.Join(dir, staging)}}
 	if err := makeFolders(f.disk, dir); err != nil {
+		return nil, unavailable(err)
+	}
+	if _, err := f.desk.clear(time.Now().Add(-abandonedAfter)); err != nil {
 		return nil, unavailable(err)
 	}
 	return f, nil
@@ -38,6 +44,8 @@ func OpenFolder(dir string, key [32]byte) (*Folder, error) {
 
 // unavailable wraps trouble with the disk: full, read-only, gone. Trying again may help.
 func unavailable(err error) error { return fmt.Errorf("blob: %w: %w", flow.ErrUnavailable, err) }
+
+var errOwner = errors.New("blob: an owner has 1 to 64 letters, digits and hyphens")
 
 var (
 	ownerForm = regexp.MustCompile(`^[A-Za-z0-9-]{1,64}$`)
@@ -49,67 +57,42 @@ var (
 // that wraps flow.ErrUnavailable; an error of r or ctx is wrapped as it is. Then nothing was kept.
 func (f *Folder) Put(ctx context.Context, owner string, r io.Reader) (Object, error) {
 	if !ownerForm.MatchString(owner) {
-		return Object{}, errors.New("blob: an owner has 1 to 64 letters, digits and hyphens")
+		return Object{}, errOwner
 	}
 	content := &source{ctx: ctx, r: r}
-	o, err := f.put(owner, content)
-	switch {
-	case content.err != nil:
+	o, err := f.put(ctx, owner, content)
+	if content.err != nil {
 		return Object{}, fmt.Errorf("blob: content: %w", content.err)
-	case err != nil:
+	}
+	return o, err
+}
+
+func (f *Folder) put(ctx context.Context, owner string, r io.Reader) (Object, error) {
+	s, err := f.beside(owner)
+	if err != nil {
 		return Object{}, unavailable(err)
 	}
-	return o, nil
+	defer s.Discard()
+	buf := buffers.Get().(*buffer)
+	defer buffers.Put(buf)
+	if _, err := io.CopyBuffer(s, struct{ io.Reader }{r}, buf[:segment]); err != nil {
+		return Object{}, err
+	}
+	if err := s.Close(); err != nil {
+		return Object{}, err
+	}
+	return s.Keep(ctx, owner)
 }
 
-func (f *Folder) put(owner string, r io.Reader) (Object, error) {
-	dir := filepath.Join(f.dir, owner)
-	tmp, err := f.create(dir)
-	if err != nil {
-		return Object{}, err
-	}
-	defer os.Remove(tmp.Name()) // does nothing once it has its own name
-	defer tmp.Close()
-	o, err := f.write(tmp, owner, r)
-	if err != nil {
-		return Object{}, err
-	}
-	if err := f.disk.Sync(tmp); err != nil {
-		return Object{}, err
-	}
-	unlock, err := lock(dir, shared)
-	if err != nil {
-		return Object{}, err
-	}
-	defer unlock()
-	if err := f.disk.Rename(tmp.Name(), filepath.Join(f.dir, o.Name)); err != nil {
-		return Object{}, err
-	}
-	return o, f.disk.SyncDir(dir)
-}
-
-// create makes a temporary file in a folder, which it makes when needed: twice, since Sweep may remove an
-// empty folder in between. The folder's own entry is synced even when it was there: whoever made it may not
-// have come to that yet.
-func (f *Folder) create(dir string) (tmp *os.File, err error) {
+// beside begins an object in the folder of its owner: twice, since Sweep may remove an empty folder in between.
+func (f *Folder) beside(owner string) (s *Staged, err error) {
 	for range 2 {
-		if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
-			return nil, err
-		}
-		tmp, err = os.CreateTemp(dir, temporary+"*")
+		s, err = f.begin(func() (string, error) { return filepath.Join(f.dir, owner), f.makeOwner(owner) })
 		if !errors.Is(err, fs.ErrNotExist) {
 			break
 		}
 	}
-	if err != nil {
-		return nil, err
-	}
-	if err := f.disk.SyncDir(f.dir); err != nil {
-		tmp.Close()
-		os.Remove(tmp.Name())
-		return nil, err
-	}
-	return tmp, nil
+	return s, err
 }
 
 // source reads the content and remembers its error, to tell it from one of the disk.
@@ -129,39 +112,6 @@ func (s *source) Read(p []byte) (int, error) {
 		s.err = err
 	}
 	return n, err
-}
-
-// Open reads an object. flow.ErrNotFound when there is none; ErrCorrupt, from Open or from a Read, when it
-// was changed, cut or extended; ErrKey when it was sealed with another master key. Every byte that a Read
-// gives is verified, but the object as a whole is good only once io.EOF came.
-func (f *Folder) Open(ctx context.Context, name string) (io.ReadCloser, error) {
-	file, err := f.open(ctx, name)
-	if err != nil {
-		return nil, err
-	}
-	r, err := f.unseal(file, name)
-	if err != nil {
-		file.Close()
-		return nil, err
-	}
-	return r, nil
-}
-
-func (f *Folder) open(ctx context.Context, name string) (*os.File, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
-	if !nameForm.MatchString(name) {
-		return nil, fmt.Errorf("blob: %w", flow.ErrNotFound)
-	}
-	file, err := os.Open(filepath.Join(f.dir, name))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("blob: %w", flow.ErrNotFound)
-	}
-	if err != nil {
-		return nil, unavailable(err)
-	}
-	return file, nil
 }
 
 // Stat gives an object's name and size from its file, unverified. flow.ErrNotFound when there is none.

@@ -5,6 +5,7 @@ package blob
 import (
 	"os"
 	"syscall"
+	"time"
 )
 
 // How a folder is locked: many may name files in it, or one may remove files from it.
@@ -31,4 +32,17 @@ func lock(dir string, how int) (unlock func(), err error) {
 		return nil, &os.PathError{Op: "flock", Path: dir, Err: err}
 	}
 	return func() { f.Close() }, nil
+}
+
+// hold locks a folder for as long as this process lives, or until it lets go.
+func hold(dir string) (letGo func(), err error) { return lock(dir, exclusive) }
+
+// abandoned tells a folder that nobody holds. A folder whose lock cannot be tried counts as held.
+func abandoned(dir string, _ time.Time) bool {
+	f, err := os.Open(dir)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	return syscall.Flock(int(f.Fd()), exclusive|syscall.LOCK_NB) == nil
 }

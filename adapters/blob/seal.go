@@ -5,34 +5,17 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/binary"
-	"encoding/hex"
+	"errors"
+	"hash"
 	"io"
 	"os"
+	"sync"
 )
 
 const (
 	segment = 64 << 10          // bytes of content in a segment
 	sealed  = segment + tagSize // bytes of a full one on the disk
 )
-
-// write seals the content behind room for the header, which is bound to the name, which is known only when
-// all of the content was read.
-func (f *Folder) write(tmp *os.File, owner string, r io.Reader) (Object, error) {
-	dataKey := make([]byte, keySize)
-	rand.Read(dataKey)
-	if _, err := tmp.Seek(int64(header), io.SeekStart); err != nil {
-		return Object{}, err
-	}
-	sum := sha256.New()
-	size, err := seal(tmp, io.TeeReader(r, sum), newGCM(dataKey))
-	if err != nil {
-		return Object{}, err
-	}
-	content := sum.Sum(nil)
-	o := Object{Name: f.keys.object(owner, content), SHA256: hex.EncodeToString(content), Size: size}
-	_, err = tmp.WriteAt(f.keys.seal(dataKey, o.Name), 0)
-	return o, err
-}
 
 func segmentNonce(n uint64, last bool) []byte {
 	nonce := make([]byte, nonceSize)
@@ -41,41 +24,6 @@ func segmentNonce(n uint64, last bool) []byte {
 		nonce[11] = 1
 	}
 	return nonce
-}
-
-// seal copies r to w in sealed segments, reading one ahead to know which is the last. It gives the bytes of
-// content.
-func seal(w io.Writer, r io.Reader, g cipher.AEAD) (size int64, err error) {
-	this, next := make([]byte, sealed), make([]byte, sealed)
-	n, ended, err := fill(r, this[:segment])
-	for i := uint64(0); err == nil; i++ {
-		m := 0
-		if !ended {
-			m, ended, err = fill(r, next[:segment])
-			if err != nil {
-				break
-			}
-		}
-		last := m == 0
-		if _, err := w.Write(g.Seal(this[:0], segmentNonce(i, last), this[:n], nil)); err != nil {
-			return 0, err
-		}
-		size += int64(n)
-		if last {
-			return size, nil
-		}
-		this, next, n = next, this, m
-	}
-	return 0, err
-}
-
-// fill reads until p is full or r has ended.
-func fill(r io.Reader, p []byte) (n int, ended bool, err error) {
-	n, err = io.ReadFull(r, p)
-	if err == io.EOF || err == io.ErrUnexpectedEOF {
-		return n, true, nil
-	}
-	return n, false, err
 }
 
 // contentSize gives the bytes of content in a file of a size.
@@ -88,69 +36,77 @@ func contentSize(file int64) (int64, error) {
 	return body - segments*tagSize, nil
 }
 
-// unsealer reads sealed segments; it gives no byte that was not verified.
-type unsealer struct {
-	file  io.ReadCloser
-	g     cipher.AEAD
-	n     uint64 // segments opened
-	next  []byte // the segment read ahead, to know which is the last
-	spare []byte // the other buffer
-	plain []byte // content not given yet, within spare
-	err   error
+// buffer holds one segment while it is filled and sealed, or opened.
+type buffer [sealed]byte
+
+var buffers = sync.Pool{New: func() any { return new(buffer) }}
+
+// errEnded is returned for what is written behind the end.
+var errEnded = errors.New("blob: written after Close")
+
+// sealer writes the content of one object into a file, in sealed segments behind room for the header, which
+// is bound to the name and so comes last. A full segment waits for the next byte, or for the end: then it is
+// the last.
+type sealer struct {
+	file *os.File
+	key  []byte // the object's data key
+	g    cipher.AEAD
+	sum  hash.Hash
+	size int64   // bytes of content
+	next uint64  // segment
+	buf  *buffer // nil at the end
+	n    int     // bytes of content in buf
 }
 
-func (f *Folder) unseal(file io.ReadCloser, name string) (*unsealer, error) {
-	h := make([]byte, header)
-	n, _, err := fill(file, h)
-	if err != nil {
-		return nil, unavailable(err)
-	}
-	g, err := f.keys.open(h[:n], name)
-	if err != nil {
+func newSealer(file *os.File) (*sealer, error) {
+	if _, err := file.Seek(int64(header), io.SeekStart); err != nil {
 		return nil, err
 	}
-	u := &unsealer{file: file, g: g, spare: make([]byte, sealed), next: make([]byte, 0, sealed)}
-	return u, u.ahead()
+	s := &sealer{file: file, key: make([]byte, keySize), sum: sha256.New(), buf: buffers.Get().(*buffer)}
+	rand.Read(s.key) // never fails (crypto/rand since Go 1.24)
+	s.g = newGCM(s.key)
+	return s, nil
 }
 
-// ahead reads the segment after the one in next, into the spare buffer, and changes the two over.
-func (u *unsealer) ahead() error {
-	n, _, err := fill(u.file, u.spare[:sealed])
-	if err != nil {
-		return unavailable(err)
+func (s *sealer) Write(p []byte) (written int, err error) {
+	if s.buf == nil {
+		return 0, errEnded
 	}
-	u.next, u.spare = u.spare[:n], u.next
-	return nil
+	s.sum.Write(p)
+	for len(p) > 0 {
+		if s.n == segment {
+			if err := s.flush(false); err != nil {
+				return written, err
+			}
+		}
+		n := copy(s.buf[s.n:segment], p)
+		s.n += n
+		written, p = written+n, p[n:]
+	}
+	return written, nil
 }
 
-func (u *unsealer) Read(p []byte) (int, error) {
-	for len(u.plain) == 0 && u.err == nil {
-		u.err = u.open()
-	}
-	if len(u.plain) == 0 {
-		return 0, u.err
-	}
-	n := copy(p, u.plain)
-	u.plain = u.plain[n:]
-	return n, nil
+func (s *sealer) flush(last bool) error {
+	_, err := s.file.Write(s.g.Seal(s.buf[:0], segmentNonce(s.next, last), s.buf[:s.n], nil))
+	s.size += int64(s.n)
+	s.next, s.n = s.next+1, 0
+	return err
 }
 
-// open verifies the segment that was read ahead; io.EOF comes with the last one.
-func (u *unsealer) open() error {
-	if err := u.ahead(); err != nil {
-		return err
+// end seals the last segment, which is empty in an empty object.
+func (s *sealer) end() error {
+	if s.buf == nil {
+		return nil
 	}
-	this := u.spare // what was in next
-	last := len(u.next) == 0
-	plain, err := u.g.Open(this[:0], segmentNonce(u.n, last), this, nil)
-	if err != nil {
-		return ErrCorrupt
-	}
-	u.n++
-	if u.plain = plain; last {
-		return io.EOF
-	}
-	return nil
+	err := s.flush(true)
+	s.release()
+	return err
 }
 
-func (u *unsealer) Close() error { return u.file.Close() }
+// release gives the memory back; nothing can be written after it.
+func (s *sealer) release() {
+	if s.buf != nil {
+		buffers.Put(s.buf)
+		s.buf = nil
+	}
+}

@@ -32,7 +32,11 @@ func (f *Folder) Sweep(ctx context.Context, keep func(name string) bool, age tim
 			return removed, unavailable(err)
 		}
 	}
-	return removed, nil
+	n, err := f.desk.clear(before)
+	if err != nil {
+		return removed + n, unavailable(err)
+	}
+	return removed + n, nil
 }
 
 func (f *Folder) sweepOwner(owner string, before time.Time, keep func(name string) bool) (removed int, err error) {
@@ -79,7 +83,10 @@ func removeOld(dir, name string, before time.Time) (bool, error) {
 	if err != nil || info.ModTime().After(before) {
 		return false, err
 	}
-	return true, os.Remove(filepath.Join(dir, name))
+	if err := os.Remove(filepath.Join(dir, name)); !errors.Is(err, fs.ErrNotExist) {
+		return err == nil, err
+	}
+	return false, nil // discarded meanwhile
 }
 
 // removeEmpty removes a folder that has been empty for long. One that is not empty, or gone, stays as it is.

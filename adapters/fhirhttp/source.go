@@ -7,7 +7,6 @@ package fhirhttp
 import (
 	"cmp"
 	"errors"
-	"io"
 	"mime"
 	"net/http"
 	"strings"
@@ -32,7 +31,8 @@ const longestID = 200
 type Source struct {
 	Name       string                           // configured name of the source
 	Limit      int64                            // largest body in bytes; 0: 64 MiB
-	Concurrent int                              // bodies in memory at a time, more get 429; 0: 16
+	Lift       flow.Lift                        // reads messages with their photos going to the blob store; nil: whole, into memory
+	Concurrent int                              // messages read at a time, more get 429; 0: 256 with Lift, else 16
 	Subject    func(*http.Request) flow.Subject // who stands behind a request; nil: nobody known
 	Now        func() time.Time                 // nil: time.Now
 }
@@ -40,7 +40,7 @@ type Source struct {
 // Routes adds POST /fhir/$process-message and POST /fhir to r. Messages go to accept, which returns once
 // they are kept; its receipt's answer is the response, with the status that fits the receipt.
 func (s *Source) Routes(r gin.IRouter, accept flow.Accept) {
-	slots := make(chan struct{}, cmp.Or(s.Concurrent, 16))
+	slots := make(chan struct{}, cmp.Or(s.Concurrent, s.most()))
 	take := func(c *gin.Context) {
 		select {
 		case slots <- struct{}{}:
@@ -65,21 +65,35 @@ func (s *Source) take(c *gin.Context, accept flow.Accept) {
 		refuse(c, http.StatusUnsupportedMediaType, issue.New(issue.UnsupportedType, "Content-Type", why))
 		return
 	}
-	raw, err := io.ReadAll(http.MaxBytesReader(c.Writer, c.Request.Body, cmp.Or(s.Limit, 64<<20)))
-	if tooLarge := new(http.MaxBytesError); errors.As(err, &tooLarge) {
-		refuse(c, http.StatusRequestEntityTooLarge, issue.New(issue.TooLong, "", "the body is larger than this gateway takes"))
-		return
-	}
-	if err != nil || len(raw) == 0 {
-		refuse(c, http.StatusBadRequest, issue.New(issue.Structure, "", "no body, or it was cut off"))
-		return
-	}
-	in := flow.Received{Source: s.Name, At: s.now(), Format: flow.FHIRR4, Raw: raw, RequestID: request}
+	in := flow.Received{Source: s.Name, At: s.now(), Format: flow.FHIRR4, RequestID: request}
 	if s.Subject != nil {
 		in.Subject = s.Subject(c.Request)
 	}
+	err := in.Read(c.Request.Context(), s.Lift, http.MaxBytesReader(c.Writer, c.Request.Body, cmp.Or(s.Limit, 64<<20)))
+	defer in.Discard()
+	if status, why := unread(in.Raw, err); why != nil {
+		refuse(c, status, why)
+		return
+	}
 	receipt, err := accept(c.Request.Context(), in)
 	answer(c, receipt, err)
+}
+
+// unread says what is wrong with a body that could not be read.
+func unread(raw []byte, err error) (int, *issue.Issue) {
+	var tooLarge *http.MaxBytesError
+	var trouble *issue.Issue
+	switch {
+	case errors.As(err, &tooLarge):
+		return http.StatusRequestEntityTooLarge, issue.New(issue.TooLong, "", "the body is larger than this gateway takes")
+	case errors.Is(err, flow.ErrUnavailable):
+		return http.StatusServiceUnavailable, issue.New(issue.Unavailable, "", "the message was not kept; send it again")
+	case errors.As(err, &trouble):
+		return fhir.Status(trouble.Kind), trouble
+	case err != nil || len(raw) == 0:
+		return http.StatusBadRequest, issue.New(issue.Structure, "", "no body, or it was cut off")
+	}
+	return 0, nil
 }
 
 // answer turns a receipt into the response: the answer that was kept with the message, byte for byte.
@@ -141,6 +155,13 @@ func unreadable(h http.Header) string {
 		return "FHIR JSON is UTF-8"
 	}
 	return ""
+}
+
+func (s *Source) most() int {
+	if s.Lift != nil {
+		return 256
+	}
+	return 16
 }
 
 func (s *Source) now() time.Time {

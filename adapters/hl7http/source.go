@@ -1,5 +1,5 @@
 // Package hl7http takes HL7 v2 messages (ER7) over HTTP: POST /hl7 with the message as body, answered by
-// the acknowledgement. HTTP carries only what is wrong with HTTP; all that is wrong with a message is in
+// the acknowledgement; several in one body, by as many acknowledgements one behind the other. HTTP carries only what is wrong with HTTP; all that is wrong with a message is in
 // its ACK, so an answered message is always 200.
 package hl7http
 
@@ -7,13 +7,14 @@ import (
 	"bytes"
 	"cmp"
 	"errors"
-	"io"
 	"mime"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/dermgate/dermgate/gateway/flow"
+	"github.com/dermgate/dermgate/mapping/issue"
 	"github.com/gin-gonic/gin"
 )
 
@@ -27,14 +28,15 @@ const retryAfter = "5"
 type Source struct {
 	Name       string                           // configured name of the source
 	Limit      int64                            // largest body in bytes; 0: 64 MiB
-	Concurrent int                              // bodies in memory at a time, more get 429; 0: 16
+	Lift       flow.Lift                        // reads messages with their photos going to the blob store; nil: whole, into memory
+	Concurrent int                              // messages read at a time, more get 429; 0: 256 with Lift, else 16
 	Subject    func(*http.Request) flow.Subject // who stands behind a request; nil: nobody known
 	Now        func() time.Time                 // nil: time.Now
 }
 
 // Routes adds POST /hl7 to r. Messages go to accept, which returns once they are kept.
 func (s *Source) Routes(r gin.IRouter, accept flow.Accept) {
-	slots := make(chan struct{}, cmp.Or(s.Concurrent, 16))
+	slots := make(chan struct{}, cmp.Or(s.Concurrent, s.most()))
 	r.POST("/hl7", func(c *gin.Context) {
 		select {
 		case slots <- struct{}{}:
@@ -51,25 +53,38 @@ func (s *Source) take(c *gin.Context, accept flow.Accept) {
 		c.String(http.StatusUnsupportedMediaType, "send %s, text/plain or x-application/hl7-v2+er7, uncompressed", MediaType)
 		return
 	}
-	raw, err := io.ReadAll(http.MaxBytesReader(c.Writer, c.Request.Body, cmp.Or(s.Limit, 64<<20)))
-	if tooLarge := new(http.MaxBytesError); errors.As(err, &tooLarge) {
-		c.String(http.StatusRequestEntityTooLarge, "larger than %d bytes", tooLarge.Limit)
-		return
-	}
-	if err != nil || len(bytes.TrimSpace(raw)) == 0 {
-		c.String(http.StatusBadRequest, "no message in the body, or it was cut off")
-		return
-	}
-	in := flow.Received{Source: s.Name, At: s.now(), Format: flow.HL7v2, Raw: raw}
+	in := flow.Received{Source: s.Name, At: s.now(), Format: flow.HL7v2}
 	if s.Subject != nil {
 		in.Subject = s.Subject(c.Request)
+	}
+	err := in.Read(c.Request.Context(), s.Lift, http.MaxBytesReader(c.Writer, c.Request.Body, cmp.Or(s.Limit, 64<<20)))
+	defer in.Discard()
+	if err != nil || len(bytes.TrimSpace(in.Raw)) == 0 {
+		unread(c, err)
+		return
 	}
 	receipt, err := accept(c.Request.Context(), in)
 	if err != nil {
 		failed(c, err)
 		return
 	}
-	c.Data(http.StatusOK, MediaType, receipt.Answer)
+	c.Data(http.StatusOK, MediaType, slices.Concat(append([][]byte{receipt.Answer}, receipt.Answers...)...))
+}
+
+// unread answers a body that could not be read.
+func unread(c *gin.Context, err error) {
+	var tooLarge *http.MaxBytesError
+	var trouble *issue.Issue
+	switch {
+	case errors.As(err, &tooLarge):
+		c.String(http.StatusRequestEntityTooLarge, "larger than %d bytes", tooLarge.Limit)
+	case errors.Is(err, flow.ErrUnavailable):
+		failed(c, err)
+	case errors.As(err, &trouble) && trouble.Kind == issue.TooLong:
+		c.String(http.StatusRequestEntityTooLarge, "%s", trouble.Text)
+	default:
+		c.String(http.StatusBadRequest, "no message in the body, or it was cut off")
+	}
 }
 
 // failed answers a message that was not kept: the sender must send it again.
@@ -101,6 +116,13 @@ func readable(h http.Header) bool {
 		return true
 	}
 	return false
+}
+
+func (s *Source) most() int {
+	if s.Lift != nil {
+		return 256
+	}
+	return 16
 }
 
 func (s *Source) now() time.Time {

@@ -75,6 +75,16 @@ func TestAnswers(t *testing.T) {
 	}
 }
 
+func TestTheAnswersToABatchAreOneBody(t *testing.T) {
+	accept := func(context.Context, flow.Received) (flow.Receipt, error) {
+		return flow.Receipt{Answers: [][]byte{[]byte("MSH|1\rMSA|AA|1\r"), nil, []byte("MSH|2\rMSA|AE|2\r")}, Refused: true}, nil
+	}
+	w := post(&Source{Name: "gp"}, accept, header("Content-Type", MediaType), message+message)
+	if w.Code != 200 || w.Body.String() != "MSH|1\rMSA|AA|1\rMSH|2\rMSA|AE|2\r" {
+		t.Errorf("%d %q", w.Code, w.Body)
+	}
+}
+
 func TestHandsOverTheBytesAsTheyCame(t *testing.T) {
 	var got flow.Received
 	accept := func(_ context.Context, r flow.Received) (flow.Receipt, error) {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"io"
 	"net"
 	"os"
 	"sync"
@@ -18,6 +17,9 @@ type Conn struct {
 
 	mu    sync.Mutex
 	until time.Time // when the exchange under way must be over; zero: no limit
+
+	spent bool      // its time ran out at the very end of an exchange
+	quiet chan bool // while a Client keeps it: whether nothing came until it was taken again
 }
 
 // AckLimit is the size an acknowledgement may have, in bytes, where nothing else is said: 1 MiB.
@@ -47,14 +49,15 @@ func newConn(c net.Conn) *Conn {
 }
 
 // await keeps the reader within the exchange's time, and within trailerWait for a trailing CR.
-func (c *Conn) await(p phase) {
+func (c *Conn) await(p phase, since time.Time) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	at := c.until
-	if trailer := time.Now().Add(trailerWait); p == forTrailer && (at.IsZero() || trailer.Before(at)) {
+	if trailer := since.Add(trailerWait); p == forTrailer && (at.IsZero() || trailer.Before(at)) {
 		at = trailer
 	}
 	_ = c.conn.SetReadDeadline(at) // a closed connection shows when it is read
+	return nil
 }
 
 // limit bounds everything that is done on the connection.
@@ -71,42 +74,30 @@ func (c *Conn) Close() error { return c.conn.Close() }
 // Exchange sends one message and gives the acknowledgement, until ctx ends. After an error the connection
 // is of no further use: a late acknowledgement would be taken for the next message's.
 func (c *Conn) Exchange(ctx context.Context, message []byte) ([]byte, error) {
-	return c.exchange(ctx, func(w io.Writer) error { return WriteFrame(w, message) })
-}
-
-// exchange sends with send and reads one frame. An error of ctx is given as such.
-func (c *Conn) exchange(ctx context.Context, send func(io.Writer) error) ([]byte, error) {
-	at, _ := ctx.Deadline() // zero when there is none
-	c.limit(at)
-	stop := context.AfterFunc(ctx, func() { c.limit(time.Unix(1, 0)) })
-	defer stop()
-	ack, err := c.roundTrip(send)
-	switch {
-	case err == nil:
-		return ack, nil
-	case errors.Is(ctx.Err(), context.Canceled):
-		return nil, context.Canceled
-	case errors.Is(err, os.ErrDeadlineExceeded): // the deadline of ctx, which may not have noticed yet
-		return nil, context.DeadlineExceeded
-	}
+	var ack []byte
+	err := c.within(ctx, func() (err error) {
+		if err = WriteFrame(c.conn, message); err == nil {
+			ack, err = c.reader.ReadFrame()
+		}
+		return err
+	})
 	return ack, err
 }
 
-func (c *Conn) roundTrip(send func(io.Writer) error) ([]byte, error) {
-	if err := send(c.conn); err != nil {
-		return nil, err
+// within does an exchange until ctx ends. An error of ctx is given as such.
+func (c *Conn) within(ctx context.Context, exchange func() error) error {
+	at, _ := ctx.Deadline() // zero when there is none
+	c.limit(at)
+	stop := context.AfterFunc(ctx, func() { c.limit(time.Unix(1, 0)) })
+	defer func() { c.spent = !stop() }()
+	err := exchange()
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(ctx.Err(), context.Canceled):
+		return context.Canceled
+	case errors.Is(err, os.ErrDeadlineExceeded): // the deadline of ctx, which may not have noticed yet
+		return context.DeadlineExceeded
 	}
-	return c.reader.ReadFrame()
-}
-
-// idleLook is how long an idle connection is listened to before it is used again.
-const idleLook = 200 * time.Microsecond
-
-// alive tells whether an idle connection can take a message: the peer has neither closed it nor sent
-// anything, such as an acknowledgement that came too late.
-func (c *Conn) alive() bool {
-	_ = c.conn.SetReadDeadline(time.Now().Add(idleLook))
-	_, err := c.reader.br.Peek(1)
-	_ = c.conn.SetReadDeadline(time.Time{})
-	return errors.Is(err, os.ErrDeadlineExceeded)
+	return err
 }

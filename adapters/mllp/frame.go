@@ -7,12 +7,10 @@
 package mllp
 
 import (
-	"bufio"
 	"bytes"
 	"errors"
 	"io"
-	"net"
-	"os"
+	"sync"
 	"time"
 )
 
@@ -38,7 +36,7 @@ var (
 )
 
 const (
-	bufferSize = 32 << 10 // bytes read at once
+	bufferSize = 64 << 10 // bytes read at once
 	headSize   = 4 << 10  // bytes kept of a frame over the limit, to answer its header
 	junkLimit  = 64 << 10 // bytes skipped between frames before the peer is given up
 	// trailerWait is how long an FS at the end of what has arrived is kept waiting for the byte after it:
@@ -46,205 +44,167 @@ const (
 	trailerWait = 250 * time.Millisecond
 )
 
-// Reader takes frames out of a stream. A frame ends at FS when CR or VT follows, when the stream ends, or
-// when nothing follows for 250 ms (a missing CR is tolerated, once there is nothing it could stand before).
-type Reader struct {
-	Skipped int64 // bytes found outside frames so far, line ends aside
-
-	br   *bufio.Reader
-	max  int64
-	wait waiter
+// Frame is the content of one frame as a stream, from Reader.Next and valid until the next call of it.
+// Reading ends with io.EOF only where the frame ended properly. Whatever was read before any other error is
+// not to be believed: ErrInside at the end of a frame that holds frame characters, ErrUnfinished,
+// ErrTooLong, or what the connection said, such as a time-out.
+type Frame struct {
+	r      *Reader
+	size   int64 // content bytes given so far
+	inside bool  // a VT or FS was among them
+	end    error // how the frame ended; nil: not yet
 }
 
-// waiter sets the stream's read deadlines. phase says what is waited for.
-type waiter interface{ await(p phase) }
-
-type phase int
-
-const (
-	forFrame   phase = iota // the next VT
-	forMessage              // the rest of a frame
-	forTrailer              // the byte after an FS
-)
-
-// deadliner is the part of a net.Conn that a Reader outside a Server uses.
-type deadliner interface{ SetReadDeadline(time.Time) error }
-
-// trailerOnly bounds nothing but the wait for a trailing CR; other deadlines are the caller's.
-type trailerOnly struct{ conn deadliner }
-
-func (t trailerOnly) await(p phase) {
-	at := time.Time{}
-	if p == forTrailer {
-		at = time.Now().Add(trailerWait)
+// Read gives the bytes that follow, as soon as there are any.
+func (f *Frame) Read(p []byte) (int, error) {
+	if len(p) == 0 {
+		return 0, nil
 	}
-	_ = t.conn.SetReadDeadline(at) // a closed connection shows when it is read
+	b, err := f.chunk(len(p))
+	return copy(p, b), err
 }
 
-type noWait struct{}
-
-func (noWait) await(phase) {}
-
-// NewReader reads frames of at most max bytes from r (0: MessageLimit).
-func NewReader(r io.Reader, max int64) *Reader {
-	if max <= 0 {
-		max = MessageLimit
-	}
-	rd := &Reader{br: bufio.NewReaderSize(r, bufferSize), max: max, wait: noWait{}}
-	if d, ok := r.(deadliner); ok {
-		rd.wait = trailerOnly{d}
-	}
-	return rd
-}
-
-// ReadFrame gives the next message, without its frame, in memory of its own. io.EOF means that the stream
-// ended between frames. With ErrTooLong and ErrInside it gives what was read as well: to refuse it.
-func (r *Reader) ReadFrame() ([]byte, error) {
-	if err := r.start(); err != nil {
-		return nil, err
-	}
-	return r.body()
-}
-
-// start skips to the VT of the next frame.
-func (r *Reader) start() error {
-	r.wait.await(forFrame)
-	for first := true; ; first = false {
-		c, err := r.br.ReadByte()
+// WriteTo writes what follows to w without another buffer. Its error is nil when the frame ended properly.
+func (f *Frame) WriteTo(w io.Writer) (int64, error) {
+	for total := int64(0); ; {
+		b, err := f.chunk(bufferSize)
 		if err != nil {
-			return err
+			return total, proper(err)
 		}
-		if c == vt {
-			r.wait.await(forMessage)
-			return nil
-		}
-		if c == cr || c == '\n' {
-			continue
-		}
-		if first && r.Skipped == 0 && r.foreign(c) {
-			return ErrForeign
-		}
-		if r.Skipped++; r.Skipped > junkLimit {
-			return ErrJunk
+		n, err := w.Write(b)
+		if total += int64(n); err != nil {
+			return total, err
 		}
 	}
 }
 
-// foreign recognises the first bytes of a TLS record (RFC 8446 §5.1) or an HTTP request.
-func (r *Reader) foreign(c byte) bool {
-	if c != 0x16 && (c < 'A' || c > 'Z') {
-		return false
+// Close reads and drops what is left of the frame. Its error is nil when the frame ended properly.
+func (f *Frame) Close() error {
+	for f.end == nil {
+		_, _ = f.chunk(bufferSize) // the error stays in f.end
 	}
-	r.wait.await(forTrailer)
-	defer r.wait.await(forFrame)
-	if c == 0x16 {
-		next, err := r.br.Peek(1)
-		return err == nil && next[0] == 3
-	}
-	for _, verb := range []string{"GET ", "PUT ", "POST ", "HEAD ", "PRI *", "OPTIONS ", "DELETE ", "CONNECT ", "PATCH "} {
-		if verb[0] != c {
-			continue
-		}
-		if next, err := r.br.Peek(len(verb) - 1); err == nil && string(next) == verb[1:] {
-			return true
-		}
-	}
-	return false
+	return proper(f.end)
 }
 
-// body reads up to the end of the frame.
-func (r *Reader) body() ([]byte, error) {
-	var frame []byte
-	inside := false
-	for {
-		part, err := r.br.ReadSlice(fs)
-		if int64(len(frame)+len(part)) > r.max+1 { // the FS does not count
-			return bytes.Clone(append(frame, part...)[:min(headSize, r.max)]), ErrTooLong
-		}
-		frame = append(frame, part...)
-		switch {
-		case errors.Is(err, bufio.ErrBufferFull):
-			continue
-		case errors.Is(err, io.EOF):
-			return nil, ErrUnfinished
-		case err != nil:
-			return nil, err
-		}
-		ended, err := r.trailer()
-		if err != nil {
-			return nil, err
-		}
-		if ended {
-			frame = frame[:len(frame)-1]
-			if inside || bytes.IndexByte(frame, vt) >= 0 {
-				return frame, ErrInside
-			}
-			return frame, nil
-		}
-		inside = true
+// proper turns the proper end of a frame into success.
+func proper(end error) error {
+	if end == io.EOF {
+		return nil
 	}
+	return end
 }
 
-// trailer looks at what follows an FS and tells whether it ends the frame.
-func (r *Reader) trailer() (bool, error) {
-	if r.br.Buffered() == 0 {
-		r.wait.await(forTrailer)
-		defer r.wait.await(forMessage)
+// chunk gives the next bytes of the content, at most n and at least one, valid until the stream is read
+// again; or none and how the frame ended.
+func (f *Frame) chunk(n int) ([]byte, error) {
+	if f.end != nil {
+		return nil, f.end
 	}
-	next, err := r.br.Peek(1)
+	b, err := f.r.some(forMessage)
+	if err != nil {
+		return nil, f.ends(err)
+	}
+	b = b[:min(n, len(b))]
+	switch i := bytes.IndexByte(b, fs); {
+	case i > 0:
+		b = b[:i]
+	case i == 0:
+		ended, err := f.r.trailer()
+		if err != nil || ended {
+			return nil, f.ends(err)
+		}
+		f.inside = true
+		b, _ = f.r.br.Peek(1) // the FS itself, where trailer left it
+	}
+	b = b[:min(int64(len(b)), f.r.max-f.size)]
+	if len(b) == 0 {
+		return nil, f.ends(ErrTooLong)
+	}
+	f.inside = f.inside || bytes.IndexByte(b, vt) >= 0
+	f.size += int64(len(b))
+	_, err = f.r.br.Discard(len(b))
+	return b, err
+}
+
+// ends notes and gives how the frame ended: err, nil for a trailer.
+func (f *Frame) ends(err error) error {
 	switch {
-	case errors.Is(err, io.EOF), errors.Is(err, os.ErrDeadlineExceeded):
-		return true, nil
-	case err != nil:
-		return false, err
+	case err == nil && f.inside:
+		f.end = ErrInside
+	case err == nil:
+		f.end = io.EOF
+	case errors.Is(err, io.EOF):
+		f.end = ErrUnfinished
+	default:
+		f.end = err
 	}
-	if next[0] == cr {
-		_, err = r.br.Discard(1)
-		return true, err
-	}
-	return next[0] == vt, nil
+	return f.end
 }
 
-// oneWrite is the size up to which a frame is copied together, so that it leaves in one segment if it can:
-// fragile receivers read once and take what they get for a message.
-const oneWrite = 64 << 10
-
-// WriteFrame sends one message: in a single Write when small, in a single vectored one when large.
-// ErrUnframable when the message holds a VT or FS.
-func WriteFrame(w io.Writer, b []byte) error {
-	if bytes.IndexByte(b, vt) >= 0 || bytes.IndexByte(b, fs) >= 0 {
-		return ErrUnframable
+// appendTo adds the rest of the frame to b: into the memory that b has, and what does not fit by way of
+// blocks into memory of the whole's size.
+func (f *Frame) appendTo(b []byte) ([]byte, error) {
+	var more pile
+	defer more.free()
+	for {
+		part, err := f.chunk(bufferSize)
+		switch {
+		case err == nil:
+			n := copy(b[len(b):cap(b)], part)
+			b = b[:len(b)+n]
+			more.add(part[n:])
+		case err == io.EOF:
+			return more.after(b, len(b)+more.size), nil
+		case err == ErrInside:
+			return more.after(b, len(b)+more.size), err
+		case err == ErrTooLong:
+			return more.after(b, headSize), err
+		default:
+			return nil, err
+		}
 	}
-	if len(b) > oneWrite {
-		whole := net.Buffers{{vt}, b, {fs, cr}}
-		_, err := whole.WriteTo(w)
-		return err
-	}
-	frame := make([]byte, 0, len(b)+3)
-	frame = append(append(append(frame, vt), b...), fs, cr)
-	_, err := w.Write(frame)
-	return err
 }
 
-// streamFrame sends a message that is not in memory. After an error the frame is unfinished and the
-// connection must be closed.
-func streamFrame(w io.Writer, r io.Reader) error {
-	bw := bufio.NewWriterSize(w, oneWrite)
-	_ = bw.WriteByte(vt) // kept by the writer until Flush
-	if _, err := io.Copy(bw, framable{r}); err != nil {
-		return err
-	}
-	_, _ = bw.Write([]byte{fs, cr})
-	return bw.Flush()
+// pile is where a message of unknown size grows: nothing is copied twice, and its memory is used again.
+type pile struct {
+	blocks []*block
+	size   int // bytes in them
 }
 
-// framable stops at bytes that would end the frame.
-type framable struct{ r io.Reader }
+type block [64 << 10]byte
 
-func (f framable) Read(p []byte) (int, error) {
-	n, err := f.r.Read(p)
-	if bytes.IndexByte(p[:n], vt) >= 0 || bytes.IndexByte(p[:n], fs) >= 0 {
-		return 0, ErrUnframable
+var blocks = sync.Pool{New: func() any { return new(block) }}
+
+func (p *pile) add(b []byte) {
+	for len(b) > 0 {
+		at := p.size % len(block{})
+		if at == 0 {
+			p.blocks = append(p.blocks, blocks.Get().(*block))
+		}
+		n := copy(p.blocks[len(p.blocks)-1][at:], b)
+		p.size, b = p.size+n, b[n:]
 	}
-	return n, err
+}
+
+// after gives b and what is in the blocks, at most max bytes: b itself when that is all there is.
+func (p *pile) after(b []byte, max int) []byte {
+	if p.size == 0 || max <= len(b) {
+		return b[:min(max, len(b))]
+	}
+	left := min(max-len(b), p.size)
+	if len(p.blocks) == 1 {
+		return append(b[:len(b):len(b)], p.blocks[0][:left]...)
+	}
+	parts := append(make([][]byte, 0, len(p.blocks)+1), b)
+	for _, block := range p.blocks {
+		n := min(len(block), left)
+		parts, left = append(parts, block[:n]), left-n
+	}
+	return bytes.Join(parts, nil)
+}
+
+func (p *pile) free() {
+	for _, block := range p.blocks {
+		blocks.Put(block)
+	}
 }

@@ -287,3 +287,27 @@ func TestShutdownDoesNotWaitForever(t *testing.T) {
 		t.Errorf("%v after %v", err, d)
 	}
 }
+
+// TestFloodFromOneAddressLeavesTheOthersServed: what one address opens over its share is closed, and a peer at
+// another address is served meanwhile.
+func TestFloodFromOneAddressLeavesTheOthersServed(t *testing.T) {
+	g := serve(t, &Server{MaxConns: 40, MaxConnsPerPeer: 8}, nil)
+	for range 200 {
+		g.dial()
+	}
+	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 2)}}
+	c, err := d.Dial("tcp", g.Address())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = c.Close() }()
+	good := &peerEnd{Conn: c, t: t, r: NewReader(c, 0)}
+	start := time.Now()
+	good.send(frame(message("1")))
+	if got := good.ack(); got != "AA 1" || time.Since(start) > time.Second {
+		t.Errorf("%q after %v", got, time.Since(start))
+	}
+	if n := strings.Count(g.log(), "connection refused"); n != 1 {
+		t.Errorf("refusals logged %d times, want once", n)
+	}
+}

@@ -28,8 +28,12 @@ type Server struct {
 	Name     string         // of the source, as configured
 	Addr     string         // "127.0.0.1:2575"; ":0" for any free port
 	Listener net.Listener   // instead of Addr
-	TLS      *tls.Config    // nil: plain TCP
+	TLS      *tls.Config    // nil: plain TCP; may renew itself by GetConfigForClient
 	Allow    []netip.Prefix // peers allowed to connect; empty: all
+
+	// AllowNames are the names a verified client certificate may have, exactly, as its common name or a DNS
+	// name; empty: any. Needs TLS that verifies clients: without, nobody is let in.
+	AllowNames []string
 
 	MaxMessage      int64         // bytes of one message; 64 MiB
 	MaxConns        int           // connections at once; 256
@@ -40,8 +44,10 @@ type Server struct {
 	DrainTimeout    time.Duration // for messages under way when Serve is told to end; 10 s
 	CloseAfter      int           // messages after which a connection is closed; 0: never
 
+	Lift     flow.Lift                   // reads messages with their photos going to the blob store; nil: whole, into memory
 	Subject  func(net.Conn) flow.Subject // who a connection speaks for; nil: certificate name, else address
 	WhenDown WhenDown                    // empty: AnswerAR
+	Enhanced bool                        // the server's own refusals are given as MSH-15 and 16 ask
 	Log      *slog.Logger                // nil: slog.Default()
 	Now      func() time.Time            // nil: time.Now; for MSH-7 of the server's own refusals
 

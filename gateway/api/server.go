@@ -3,14 +3,12 @@ package api
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"log"
 	"log/slog"
 	"net"
 	"net/http"
-	"os"
 	"strings"
 	"time"
 )
@@ -24,30 +22,10 @@ const (
 	headerSize = 32 << 10         // bytes
 )
 
-// ServerTLS reads a server's certificate and, when given, the authority that client certificates must come
-// from. required refuses the connection of a client without one; else its absence is left to the routes.
+// ServerTLS gives the configuration of a listener from its files, and, when given, the authority that client
+// certificates must come from: Keys without a logger.
 func ServerTLS(certFile, keyFile, clientCAFile string, required bool) (*tls.Config, error) {
-	cert, err := tls.LoadX509KeyPair(certFile, keyFile)
-	if err != nil {
-		return nil, fmt.Errorf("api: certificate: %w", err)
-	}
-	c := &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{cert}}
-	if clientCAFile == "" {
-		return c, nil
-	}
-	pem, err := os.ReadFile(clientCAFile)
-	if err != nil {
-		return nil, fmt.Errorf("api: client authority: %w", err)
-	}
-	c.ClientCAs = x509.NewCertPool()
-	if !c.ClientCAs.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("api: client authority: %s holds no certificate", clientCAFile)
-	}
-	c.ClientAuth = tls.VerifyClientCertIfGiven
-	if required {
-		c.ClientAuth = tls.RequireAndVerifyClientCert
-	}
-	return c, nil
+	return (&Keys{CertFile: certFile, KeyFile: keyFile, CAFile: clientCAFile}).Server(required)
 }
 
 // Listen opens a TCP address, for TLS when a configuration is given.
@@ -57,11 +35,26 @@ func Listen(address string, config *tls.Config) (net.Listener, error) {
 		return nil, fmt.Errorf("api: %w", err)
 	}
 	if config != nil {
-		config = config.Clone()
-		config.NextProtos = []string{"h2", "http/1.1"}
-		l = tls.NewListener(l, config)
+		l = tls.NewListener(l, forHTTP(config))
 	}
 	return l, nil
+}
+
+// forHTTP offers HTTP/2 and 1.1, in renewed configurations too.
+func forHTTP(config *tls.Config) *tls.Config {
+	config = config.Clone()
+	config.NextProtos = []string{"h2", "http/1.1"}
+	if renew := config.GetConfigForClient; renew != nil {
+		config.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+			c, err := renew(hello)
+			if c != nil {
+				c = c.Clone()
+				c.NextProtos = config.NextProtos
+			}
+			return c, err
+		}
+	}
+	return config
 }
 
 // Serve answers on a listener until ctx ends, then lets the requests under way finish.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/url"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 )
@@ -94,7 +95,8 @@ func (c *Config) Warnings() Faults {
 		if d.Plaintext != "" {
 			k.fault(path+".plaintext", "%s is spoken to without TLS", d.Name)
 		}
-		if d.Kind != Notify && !slices.ContainsFunc(c.Routes, func(r Route) bool { return slices.Contains(r.To, d.Name) }) {
+		acks := slices.ContainsFunc(c.Sources, func(s Source) bool { return s.Acknowledge.Mode == Enhanced && s.Acknowledge.ApplicationTo == d.Name })
+		if d.Kind != Notify && !acks && !slices.ContainsFunc(c.Routes, func(r Route) bool { return slices.Contains(r.To, d.Name) }) {
 			k.fault(path, "no route leads to %s", d.Name)
 		}
 	}
@@ -182,6 +184,9 @@ func (c *checker) source(path string, s *Source) {
 		if !Loopback(s.Listen) && (s.TLS == nil || s.TLS.ClientCAFile == "") {
 			c.fault(path+".listen", "off loopback %s needs tls with client_ca_file: MLLP has no other way to know who speaks", s.Name)
 		}
+		if len(s.AllowNames) > 0 && (s.TLS == nil || s.TLS.ClientCAFile == "") {
+			c.fault(path+".allow_names", "allow_names are names of client certificates: tls.client_ca_file is missing")
+		}
 		if s.KindOfCase == nil && slices.Contains(s.Carries, Requests) {
 			c.fault(path, "%s needs kind_of_case (which codes mean A&G, which referral), or carries: [answers]", s.Name)
 		}
@@ -195,13 +200,37 @@ func (c *checker) source(path string, s *Source) {
 	if u := s.Urgency; u != nil {
 		c.apart(path+".urgency", u.TwoWeekWait, u.Urgent, u.Routine)
 	}
-	if a := s.Acknowledge; a.ApplicationTo != "" {
-		c.known(path+".acknowledge.application_to", "destination", a.ApplicationTo, c.destinationNames())
+	c.acknowledge(path+".acknowledge", s.Acknowledge)
+	if at := path + ".acknowledge.when_down"; s.Kind != MLLP && c.at[at] != (position{}) {
+		c.fault(at, "when_down is of sources of kind mllp: %s waits, or is told to send again", s.Name)
 	}
-	if s.Acknowledge.Mode == "enhanced" && s.Acknowledge.ApplicationTo == "" {
-		c.fault(path+".acknowledge", "enhanced mode needs application_to: where the application acknowledgement goes")
-	}
+	c.validate(path+".validate", &s.Validate)
 	c.base(path+".base_url", s.BaseURL, "")
+}
+
+// acknowledge wants application acknowledgements to have somewhere to go that reads them.
+func (c *checker) acknowledge(path string, a Acknowledge) {
+	if a.Mode == Enhanced && a.ApplicationTo == "" {
+		c.fault(path, "enhanced mode needs application_to: where the application acknowledgement goes")
+	}
+	if a.ApplicationTo == "" {
+		return
+	}
+	c.known(path+".application_to", "destination", a.ApplicationTo, c.destinationNames())
+	for _, d := range c.Destinations {
+		if d.Name == a.ApplicationTo && d.Kind != MLLP {
+			c.fault(path+".application_to", "%s takes no HL7 v2: an acknowledgement goes to a destination of kind mllp", d.Name)
+		}
+	}
+}
+
+// answered wants a source by which the application acknowledgements that a destination is asked for come in.
+func (c *checker) answered(path string, d *Destination) {
+	if d.Acknowledge == Enhanced && !slices.ContainsFunc(c.Sources, func(s Source) bool {
+		return slices.Contains(sourceKeys[s.Kind], "sender") && slices.Contains(s.Carries, Answers)
+	}) {
+		c.fault(path+".acknowledge", "enhanced: no source that carries answers takes HL7 v2, so the application acknowledgements of %s could not come in", d.Name)
+	}
 }
 
 // apart wants each code to mean one thing.
@@ -217,7 +246,7 @@ func (c *checker) apart(path string, lists ...[]string) {
 	}
 }
 
-// shared looks after what only one can have: an address, and the HTTP routes of a kind.
+// shared looks after what only one can have: an address, a folder, and the HTTP routes of a kind.
 func (c *checker) shared() {
 	taken := map[string]string{c.HTTP.Listen: "http"}
 	claim := func(path, address, who string) {
@@ -227,11 +256,18 @@ func (c *checker) shared() {
 		taken[address] = who
 	}
 	claim("admin.listen", c.Admin.Listen, "admin")
-	routes := map[string]string{}
+	routes, folders := map[string]string{}, map[string]string{}
 	for i, s := range c.Sources {
 		path := fmt.Sprintf("sources[%d]", i)
 		if s.Kind == MLLP {
 			claim(path+".listen", s.Listen, s.Name)
+		}
+		if s.Kind == File {
+			folder := filepath.Clean(s.Path)
+			if first, ok := folders[folder]; ok {
+				c.fault(path+".path", "%s takes the files of this folder already", first)
+			}
+			folders[folder] = s.Name
 		}
 		if s.Kind != FHIR && s.Kind != HL7HTTP {
 			continue
@@ -247,6 +283,7 @@ func (c *checker) destination(path string, d *Destination) {
 	if d.Kind == MLLP && d.TLS == nil && d.Plaintext == "" && !Loopback(d.Address) {
 		c.fault(path+".address", "off loopback %s needs tls, or plaintext: with the reason why that is safe", d.Name)
 	}
+	c.answered(path, d)
 	c.base(path+".base_url", d.BaseURL, d.Plaintext)
 }
 

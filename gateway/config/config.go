@@ -154,9 +154,10 @@ type Source struct {
 	Listen       string
 	TLS          *TLS
 	Allow        []netip.Prefix
+	AllowNames   []string // of client certificates: common name or DNS name; empty: any
 	Organisation string
 	Sender       Party  // what MSH-3/4 must be
-	Charset      string // when MSH-18 is absent
+	Charset      string // what it sends in: docs/operations.md says how that and MSH-18 go together
 	Processing   string // MSH-11 taken
 	Carries      []string
 	KindOfCase   *KindOfCase
@@ -164,14 +165,16 @@ type Source struct {
 	Acknowledge  Acknowledge
 	Repeat       Repeat
 	Checks       Checks
+	Validate     Validate
 
-	Path     string // file
-	BaseURL  string // ers-worklist, mesh
+	Path     string        // file: the folder
+	Settle   time.Duration // file: how long one must stay the same before it is taken
+	BaseURL  string        // ers-worklist, mesh
 	Auth     *Auth
 	Client   *ClientTLS
-	Services []string // ers-worklist: service ids
-	Mailbox  string   // mesh
-	Poll     time.Duration
+	Services []string      // ers-worklist: service ids
+	Mailbox  string        // mesh
+	Poll     time.Duration // file, ers-worklist, mesh: between two looks
 }
 
 // What a source carries.
@@ -192,12 +195,25 @@ type Urgency struct {
 	TwoWeekWait, Urgent, Routine []string
 }
 
+// Modes of acknowledgement (HL7 v2.8 §2.9.2, §2.9.3).
+const (
+	Original = "original" // one answer at once
+	Enhanced = "enhanced" // a source: as MSH-15 and 16 of each message ask; a destination: both are asked for
+)
+
 // Acknowledge is how a source is answered.
 type Acknowledge struct {
-	Mode          string // "original" or "enhanced"
+	Mode          string // Original or Enhanced
 	WhenDown      string // "AR" or "close"
 	ApplicationTo string // destination of the later application acknowledgement, when enhanced
+	Batch         string // BatchEach or BatchOne
 }
+
+// How a batch is answered.
+const (
+	BatchEach = "each"  // one acknowledgement a message
+	BatchOne  = "batch" // one batch acknowledgement (HL7 v2.8 §2.10.3)
+)
 
 // Repeat is what counts as the same message again.
 type Repeat struct {
@@ -219,6 +235,29 @@ const (
 
 // Checks of a source.
 type Checks struct{ Consent, Images, NHSNumber, Photo, Profile Check }
+
+// Validate is how strictly the HL7 v2 of a source is held to the standard: each of Off, Warn, Refuse.
+type Validate struct {
+	Structure, Datatype, Table, Length, Required Check
+
+	Tables  []CodeTable // the site's own values
+	Lengths []MaxLength // the site's own lengths
+}
+
+// Refuse is a finding of validation that refuses the message.
+const Refuse Check = "refuse"
+
+// CodeTable gives the values a site takes of a table, in place of the standard's.
+type CodeTable struct {
+	Table  string // its number, "0001"
+	Values []string
+}
+
+// MaxLength is the greatest length of a place, in place of the standard's.
+type MaxLength struct {
+	At         string // HL7 path without occurrence and repetition
+	Characters int
+}
 
 // Auth is how the gateway proves who it is: a bearer token, or a signed assertion exchanged for one.
 type Auth struct {
@@ -251,6 +290,8 @@ type Destination struct {
 	Charset  string // MSH-18
 	Receiver Party  // MSH-5/6
 	Mode     string // fhir: "message" or "transaction"
+
+	Acknowledge string // mllp: Original, or Enhanced: an application acknowledgement is asked for, and comes by a source
 
 	ODS              string        // ers: NHSD-End-User-Organisation-ODS
 	BusinessFunction string        // ers: NHSD-eRS-Business-Function

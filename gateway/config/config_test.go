@@ -57,16 +57,21 @@ func TestFullFileIsRead(t *testing.T) {
 		"other timer": {c.Timers["booked"], pathway.DefaultTimers()["booked"]},
 		"silent":      {c.Alarms.SenderSilent["emis-mllp"], 2 * time.Hour},
 		"allow":       {fmt.Sprint(s.Allow), "[10.1.0.0/16 192.0.2.7/32]"},
+		"allow names": {fmt.Sprint(s.AllowNames), "[emis.example.org]"},
 		"kind":        {s.KindOfCase.From, "RF1-3.1"},
 		"ignore":      {fmt.Sprint(s.Repeat.Ignore), "[MSH-7]"},
-		"default":     {c.Sources[1].Checks.Consent, Hold},
-		"ers key":     {e.Auth.Key.File(), "ers.pem"},
-		"rate":        {e.Rate, 10.0},
-		"photo":       {c.Destinations[2].PhotoBytes, int64(4 << 20)},
-		"version":     {c.Destinations[2].Version, "2.4"},
-		"charset":     {c.Destinations[3].Charset, "UNICODE UTF-8"},
-		"when":        {c.Routes[2].When, When{Event: "triaged", Outcome: "accepted"}},
-		"maps":        {c.Maps, "maps"},
+		"validate": {s.Validate, Validate{Structure: Warn, Datatype: Refuse, Table: Warn, Length: Warn, Required: Off,
+			Tables: []CodeTable{{"0001", []string{"M", "F"}}}, Lengths: []MaxLength{{"PID-5.1", 40}}}},
+		"lenient": {c.Sources[2].Validate, Validate{Structure: Off, Datatype: Off, Table: Off, Length: Off, Required: Off}},
+		"default": {c.Sources[1].Checks.Consent, Hold},
+		"ers key": {e.Auth.Key.File(), "ers.pem"},
+		"rate":    {e.Rate, 10.0},
+		"photo":   {c.Destinations[2].PhotoBytes, int64(4 << 20)},
+		"version": {c.Destinations[2].Version, "2.4"},
+		"mode":    {c.Destinations[2].Acknowledge, "enhanced"},
+		"charset": {c.Destinations[3].Charset, "UNICODE UTF-8"},
+		"when":    {c.Routes[2].When, When{Event: "triaged", Outcome: "accepted"}},
+		"maps":    {c.Maps, "maps"},
 	} {
 		if !reflect.DeepEqual(got[0], got[1]) {
 			t.Errorf("%s: got %v, want %v", what, got[0], got[1])
@@ -165,7 +170,9 @@ func TestEveryRemovedKeyIsMissedOrOptional(t *testing.T) {
 		"http.oidc.audience", "http.clients[0].certificate", "http.clients[0].roles", "http.tls.client_ca_file",
 		"owners.provider.name", "owners.operations.name", "sources[0].name", "sources[0].kind", "sources[0].listen",
 		"sources[0].tls", "sources[0].tls.cert_file", "sources[0].tls.key_file", "sources[0].tls.client_ca_file",
-		"sources[0].kind_of_case", "sources[0].kind_of_case.from", "sources[0].urgency.from",
+		"sources[0].kind_of_case", "sources[0].kind_of_case.from", "sources[0].validate.table", "sources[0].validate.length",
+		"sources[0].validate.tables[0].table", "sources[0].validate.tables[0].values", "sources[0].validate.lengths[0].at",
+		"sources[0].validate.lengths[0].characters", "sources[0].urgency.from",
 		"sources[0].acknowledge.application_to", "sources[1].name", "sources[1].kind", "sources[2].name",
 		"sources[2].kind", "sources[3].name", "sources[3].kind", "sources[3].path", "sources[4].name", "sources[4].kind",
 		"sources[4].base_url", "sources[4].auth", "sources[4].auth.token_file", "sources[4].services", "sources[5].name",
@@ -308,6 +315,21 @@ func TestDefault(t *testing.T) {
 	}
 	if w := c.Warnings(); len(w) != 1 || !strings.Contains(w[0].Text, "no destinations") {
 		t.Errorf("warnings: %v", w)
+	}
+}
+
+// A destination that gets nothing but acknowledgements is one that something leads to.
+func TestADestinationOfAcknowledgementsNeedsNoRoute(t *testing.T) {
+	for mode, want := range map[string]string{"enhanced": "", "original": "no route leads to gp"} {
+		c, faults := parse(minimal("  - {name: http, kind: hl7http, carries: [answers], acknowledge: {mode: " + mode + ", application_to: gp}}\n" +
+			"destinations: [{name: gp, kind: mllp, address: 127.0.0.1:1}, {name: ag, kind: fhir, base_url: 'https://ag'}]\n" +
+			"routes: [{when: {}, to: [ag]}]\n"))
+		if len(faults) > 0 {
+			t.Fatal(faults)
+		}
+		if got := c.Warnings().Error(); !strings.HasSuffix(got, want) || want == "" && got != "" {
+			t.Errorf("%s: warnings %q, want %q", mode, got, want)
+		}
 	}
 }
 

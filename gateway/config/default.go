@@ -66,10 +66,14 @@ func london() *time.Location {
 func defaultSource(s Source) Source {
 	s.Processing = "P"
 	s.Carries = []string{Requests, Answers}
-	s.Acknowledge = Acknowledge{Mode: "original", WhenDown: "AR"}
+	s.Acknowledge = Acknowledge{Mode: Original, WhenDown: "AR", Batch: BatchEach}
 	s.Repeat = Repeat{Window: 14 * 24 * time.Hour}
 	s.Checks = Checks{Consent: Hold, Images: Hold, NHSNumber: Require, Photo: Strictly, Profile: Warn}
+	s.Validate = Validate{Structure: Off, Datatype: Off, Table: Off, Length: Off, Required: Off}
 	s.Poll = 5 * time.Minute
+	if s.Kind == File {
+		s.Poll, s.Settle = time.Second, 2*time.Second
+	}
 	return s
 }
 
@@ -79,7 +83,7 @@ func defaultDestination(d Destination) Destination {
 	d.Timeout = 30 * time.Second
 	switch d.Kind {
 	case MLLP:
-		d.Message, d.Answer, d.Version, d.Charset = "REF_I12", "ORU_R01", "2.4", "UNICODE UTF-8"
+		d.Message, d.Answer, d.Version, d.Charset, d.Acknowledge = "REF_I12", "ORU_R01", "2.4", "UNICODE UTF-8", Original
 	case FHIR:
 		d.Mode = "message"
 	case ERS:

@@ -7,20 +7,23 @@ import (
 	"time"
 
 	"github.com/goccy/go-yaml/ast"
+
+	"github.com/dermgate/dermgate/mapping/hl7"
 )
 
 // common are the keys of every source or destination; the others belong to some kinds only.
 var (
 	commonSource = []string{"name", "kind", "organisation"}
 	sourceKeys   = map[string][]string{
-		MLLP: {"listen", "tls", "allow", "sender", "charset", "processing", "carries", "kind_of_case", "urgency",
-			"acknowledge", "repeat", "checks"},
-		HL7HTTP:     {"sender", "charset", "processing", "carries", "kind_of_case", "urgency", "acknowledge", "repeat", "checks"},
-		FHIR:        {"carries", "repeat", "checks"},
-		File:        {"path", "sender", "charset", "processing", "carries", "kind_of_case", "urgency", "repeat", "checks"},
+		MLLP: {"listen", "tls", "allow", "allow_names", "sender", "charset", "processing", "carries", "kind_of_case", "urgency",
+			"acknowledge", "repeat", "checks", "validate"},
+		HL7HTTP: {"sender", "charset", "processing", "carries", "kind_of_case", "urgency", "acknowledge", "repeat", "checks", "validate"},
+		FHIR:    {"carries", "repeat", "checks"},
+		File: {"path", "poll", "settle", "sender", "charset", "processing", "carries", "kind_of_case", "urgency", "acknowledge",
+			"repeat", "checks", "validate"},
 		ERSWorklist: {"base_url", "auth", "tls", "services", "poll", "checks"},
 		MESH: {"base_url", "auth", "tls", "mailbox", "poll", "sender", "charset", "processing", "carries",
-			"kind_of_case", "urgency", "repeat", "checks"},
+			"kind_of_case", "urgency", "repeat", "checks", "validate"},
 	}
 	neededSource = map[string][]string{
 		MLLP: {"listen"}, File: {"path"}, ERSWorklist: {"base_url", "auth", "services"}, MESH: {"mailbox"},
@@ -28,7 +31,7 @@ var (
 
 	commonDestination = []string{"name", "kind", "rate", "concurrency", "timeout", "tls", "plaintext"}
 	destinationKeys   = map[string][]string{
-		MLLP: {"address", "message", "answer", "version", "charset", "receiver", "photo_bytes"},
+		MLLP: {"address", "message", "answer", "version", "charset", "receiver", "acknowledge", "photo_bytes"},
 		FHIR: {"base_url", "auth", "mode", "photo_bytes"},
 		ERS: {"base_url", "auth", "ods", "business_function", "on_behalf_of", "service", "specialty", "clinic_type", "poll",
 			"photo_bytes"},
@@ -79,15 +82,20 @@ func (d *decoder) source(s *Source) func(node) {
 	return func(n node) {
 		kind := d.kind(n, sourceKeys)
 		*s = defaultSource(Source{Kind: kind})
+		soonest := time.Second
+		if kind == File {
+			soonest = 100 * time.Millisecond
+		}
 		k := keys{
 			"name":         d.name(&s.Name),
 			"kind":         oneOf(d, &s.Kind, kinds(sourceKeys)...),
 			"listen":       value(d, &s.Listen, readAddress),
 			"tls":          d.serverTLS(&s.TLS),
 			"allow":        list(d, &s.Allow, valueOf(d, readPrefix)),
+			"allow_names":  list(d, &s.AllowNames, d.text),
 			"organisation": d.ods(&s.Organisation),
 			"sender":       d.party(&s.Sender),
-			"charset":      d.charset(&s.Charset),
+			"charset":      d.charset(&s.Charset, true),
 			"processing":   oneOf(d, &s.Processing, "P", "T", "D"), // HL7 table 0103
 			"carries":      list(d, &s.Carries, func(c *string) func(node) { return oneOf(d, c, Requests, Answers) }),
 			"kind_of_case": func(n node) { d.kindOfCase(n, s) },
@@ -95,12 +103,14 @@ func (d *decoder) source(s *Source) func(node) {
 			"acknowledge":  func(n node) { d.acknowledge(n, &s.Acknowledge) },
 			"repeat":       func(n node) { d.repeat(n, &s.Repeat) },
 			"checks":       func(n node) { d.checks(n, &s.Checks) },
+			"validate":     func(n node) { d.validate(n, &s.Validate) },
 			"path":         d.filePath(&s.Path),
+			"settle":       value(d, &s.Settle, within(0, 10*time.Minute, readDuration, "")),
 			"base_url":     value(d, &s.BaseURL, readBase),
 			"auth":         d.auth(&s.Auth),
 			"services":     list(d, &s.Services, d.text),
 			"mailbox":      d.text(&s.Mailbox),
-			"poll":         value(d, &s.Poll, within(time.Second, day, readDuration, "")),
+			"poll":         value(d, &s.Poll, within(soonest, day, readDuration, "")),
 		}
 		if kind == ERSWorklist || kind == MESH {
 			k["tls"] = d.clientTLS(&s.Client)
@@ -129,8 +139,9 @@ func (d *decoder) destination(t *Destination) func(node) {
 			"message":           oneOf(d, &t.Message, "REF_I12", "RRI_I12", "ORU_R01"),
 			"answer":            oneOf(d, &t.Answer, "ORU_R01", "RRI_I12"),
 			"version":           oneOf(d, &t.Version, "2.3", "2.3.1", "2.4", "2.5", "2.5.1", "2.6", "2.7", "2.8"),
-			"charset":           d.charset(&t.Charset),
+			"charset":           d.charset(&t.Charset, false),
 			"receiver":          d.party(&t.Receiver),
+			"acknowledge":       oneOf(d, &t.Acknowledge, Original, Enhanced),
 			"mode":              oneOf(d, &t.Mode, "message", "transaction"),
 			"ods":               d.ods(&t.ODS),
 			"business_function": oneOf(d, &t.BusinessFunction, "REFERRING_CLINICIAN", "REFERRING_CLINICIAN_ADMIN", "REFERRING_ADMIN"),
@@ -157,9 +168,13 @@ func (d *decoder) name(into *string) func(node) {
 	return value(d, into, matching(namePattern, "a name of letters, digits, dots, dashes and underscores, at most 63"))
 }
 
-func (d *decoder) charset(into *string) func(node) {
-	return oneOf(d, into, "ASCII", "UNICODE UTF-8", "8859/1", "8859/2", "8859/3", "8859/4", "8859/5", "8859/6",
-		"8859/7", "8859/8", "8859/9", "8859/15", "CP1252") // HL7 table 0211, and what Windows senders mean
+// charset takes a name of HL7 table 0211; only what is read may be one that must be transcoded.
+func (d *decoder) charset(into *string, read bool) func(node) {
+	names, transcoded := hl7.CharsetNames()
+	if read {
+		names = append(names, transcoded...)
+	}
+	return oneOf(d, into, names...)
 }
 
 func (d *decoder) party(into *Party) func(node) {
@@ -197,9 +212,10 @@ func (d *decoder) urgency(n node, s *Source) {
 
 func (d *decoder) acknowledge(n node, a *Acknowledge) {
 	d.object(n, keys{
-		"mode":           oneOf(d, &a.Mode, "original", "enhanced"),
+		"mode":           oneOf(d, &a.Mode, Original, Enhanced),
 		"when_down":      oneOf(d, &a.WhenDown, "AR", "close"),
 		"application_to": d.text(&a.ApplicationTo),
+		"batch":          oneOf(d, &a.Batch, BatchEach, BatchOne),
 	})
 }
 

@@ -67,6 +67,8 @@ func TestFaults(t *testing.T) {
 			"4:23: off loopback an issuer is https"}},
 		{"mllp off loopback", strings.Replace(mllp(rule), "127.0.0.1:1", "10.0.0.1:1", 1), []string{
 			"5:13: off loopback gp needs tls with client_ca_file: MLLP has no other way to know who speaks"}},
+		{"names without an authority", mllp(rule + "    allow_names: [emis]\n"), []string{
+			"7:18: allow_names are names of client certificates: tls.client_ca_file is missing"}},
 		{"mllp without a rule", mllp(""), []string{
 			"3:5: gp needs kind_of_case (which codes mean A&G, which referral), or carries: [answers]"}},
 		{"mllp for answers", mllp("    carries: [answers]\n"), nil},
@@ -81,9 +83,45 @@ func TestFaults(t *testing.T) {
 			"4:12: name is a name of letters, digits, dots, dashes and underscores, at most 63"}},
 		{"name taken", minimal("  - {name: gp, kind: hl7http}\n"), []string{"4:12: the name gp is taken at line 3"}},
 		{"routes of a kind taken", minimal("  - {name: b, kind: fhir}\n"), []string{"4:21: the routes of kind fhir belong to gp already"}},
+		{"folder taken", minimal("  - {name: a, kind: file, path: ./in}\n  - {name: b, kind: file, path: in/}\n"), []string{
+			"5:33: a takes the files of this folder already"}},
+		{"file keys", minimal("  - {name: a, kind: file, path: in, poll: 10ms, settle: 11m, listen: 127.0.0.1:1}\n"), []string{
+			"4:43: poll is between 100ms and 24h0m0s",
+			"4:57: settle is between 0s and 10m0s",
+			"4:70: listen is no key of kind file"}},
+		{"file with a connection", minimal("  - {name: a, kind: file, path: in, acknowledge: {batch: batch, when_down: close}}\n"), []string{
+			"4:76: when_down is of sources of kind mllp: a waits, or is told to send again"}},
+		{"file without a folder", minimal("  - {name: a, kind: file}\n"), []string{"4:5: sources[1] needs the key path"}},
 		{"address taken", mllp(rule) + "admin: {listen: 127.0.0.1:1}\n", []string{"5:13: 127.0.0.1:1 is already the address of admin"}},
 		{"enhanced to nobody", mllp(rule + "    acknowledge: {mode: enhanced}\n"), []string{
 			"7:18: enhanced mode needs application_to: where the application acknowledgement goes"}},
+		{"acknowledgements to what reads none", mllp(rule+"    acknowledge: {mode: enhanced, application_to: ag}\n") +
+			"destinations: [{name: ag, kind: fhir, base_url: 'https://ag'}]\n", []string{
+			"7:51: ag takes no HL7 v2: an acknowledgement goes to a destination of kind mllp"}},
+		{"acknowledgements that cannot come in", minimal("destinations: [{name: epr, kind: mllp, address: 127.0.0.1:1, acknowledge: enhanced}]\n"), []string{
+			"4:75: enhanced: no source that carries answers takes HL7 v2, so the application acknowledgements of epr could not come in"}},
+		{"validation by a level it has not", mllp(rule + "    validate: {structure: require}\n"), []string{
+			`7:27: structure cannot be "require"; did you mean "refuse"?`}},
+		{"validation of what it does not know", mllp(rule + "    validate: {structur: warn}\n"), []string{
+			`7:16: unknown key "structur"; did you mean "structure"?`}},
+		{"tables without effect", mllp(rule + "    validate: {tables: [{table: '0001', values: [M]}]}\n"), []string{
+			"7:24: tables have no effect while table is off: want table: warn or refuse"}},
+		{"lengths without effect", mllp(rule + "    validate: {lengths: [{at: PID-5.1, characters: 40}]}\n"), []string{
+			"7:25: lengths have no effect while length is off: want length: warn or refuse"}},
+		{"a table without number", mllp(rule + "    validate: {table: warn, tables: [{table: sex, values: [M]}]}\n"), []string{
+			`7:46: table is the number of a table in quotes, such as "0001"`}},
+		{"a length of a repetition", mllp(rule + "    validate: {length: warn, lengths: [{at: 'PID-3[2].1', characters: 9}]}\n"), []string{
+			"7:45: at is an HL7 path without [n], such as PID-5.1"}},
+		{"a table twice", mllp(rule + "    validate: {table: warn, tables: [{table: '0001', values: [M]}, {table: '0001', values: [F]}]}\n"), []string{
+			"7:76: table 0001 is given twice"}},
+		{"a table nothing names", mllp(rule + "    validate: {table: warn, tables: [{table: '9999', values: [M]}]}\n"), []string{
+			"7:46: no coded place of the standard names table 9999"}},
+		{"a length of a place that is none", mllp(rule + "    validate: {length: warn, lengths: [{at: PID-99, characters: 9}]}\n"), []string{
+			"7:45: PID has no field 99"}},
+		{"answer to a batch", mllp(rule + "    acknowledge: {batch: all}\n"), []string{`7:26: batch cannot be "all"; known here: each, batch`}},
+		{"charset to write", minimal("destinations: [{name: epr, kind: mllp, address: 127.0.0.1:1, charset: BIG-5}]\n"), []string{
+			`4:71: charset cannot be "BIG-5"; known here: 8859/1, 8859/2, 8859/3, 8859/4, 8859/5, 8859/6, 8859/7, 8859/8, 8859/9, 8859/10, 8859/11, 8859/13, 8859/14, 8859/15, ASCII, CP1252, UNICODE UTF-8`}},
+		{"charset to read", mllp(rule + "    charset: BIG-5\n"), nil},
 		{"silent sender unknown", minimal("alarms: {sender_silent: {gq: 2h}}\n"), []string{
 			`4:30: no source is called "gq"; did you mean "gp"?`}},
 		{"route to nowhere", minimal("destinations: [{name: epr, kind: mllp, address: 127.0.0.1:1}]\nroutes: [{when: {}, to: [erp]}]\n"), []string{

@@ -9,11 +9,9 @@ import (
 	"time"
 
 	"github.com/dermgate/dermgate/gateway/pathway"
+	"github.com/dermgate/dermgate/mapping/hl7"
 	"github.com/dermgate/dermgate/mapping/issue"
 )
-
-// inlineMax is the largest body kept in the store itself, in bytes: a big value in Redis stalls everyone.
-const inlineMax = 64 << 10
 
 // Accept takes a message in: translate, check, decide, keep; only then is there an answer. It is the
 // Accept of every source.
@@ -25,7 +23,18 @@ func (p *Pipeline) Accept(ctx context.Context, r Received) (Receipt, error) {
 	if r.At.IsZero() {
 		r.At = p.Now()
 	}
-	t := p.Translate(r, rules)
+	if r.Format == HL7v2 && hl7.Several(r.Raw, rules.Charset) {
+		return p.acceptBatch(ctx, r, rules)
+	}
+	return p.acceptOne(ctx, r, rules)
+}
+
+// acceptOne takes one message in.
+func (p *Pipeline) acceptOne(ctx context.Context, r Received, rules SourceRules) (Receipt, error) {
+	t := p.Translate(ctx, r, rules)
+	if t.unread != nil {
+		return Receipt{}, fmt.Errorf("accept: %w: %w", ErrUnavailable, t.unread)
+	}
 	if first, err := p.first(ctx, t); err == nil || !errors.Is(err, ErrNotFound) {
 		return p.again(ctx, t, first, err)
 	}
@@ -86,7 +95,7 @@ func (p *Pipeline) refuse(ctx context.Context, t Translated) (Receipt, error) {
 	if err != nil {
 		return Receipt{}, fmt.Errorf("refuse: %w", err)
 	}
-	id := NewID(t.Idem.Partition(), "refused", t.Idem.Key, digest(t.Raw), t.At.UTC().Format(time.RFC3339Nano))
+	id := NewID(t.Idem.Partition(), "refused", t.Idem.Key, t.digest(), t.At.UTC().Format(time.RFC3339Nano))
 	m, err := p.message(ctx, t, id)
 	if err != nil {
 		return Receipt{}, err
@@ -108,24 +117,19 @@ func (p *Pipeline) message(ctx context.Context, t Translated, id ID) (Message, e
 	if t.Format == HL7v2 {
 		mediaType = "application/hl7-v2"
 	}
+	if err := p.keepParts(ctx, id, t.Lifted); err != nil {
+		return Message{}, err
+	}
 	raw, err := p.body(ctx, id, t.Raw, mediaType)
 	if err != nil {
 		return Message{}, err
 	}
-	return Message{ID: id, Source: t.Source, Subject: t.Subject, At: t.At, Format: t.Format, RequestID: t.RequestID, Raw: raw,
-		Facts: facts, Issues: t.Issues, Maps: t.Maps, Idem: t.Idem}, nil
-}
-
-// body keeps bytes: small ones with the record, large ones in the blob store.
-func (p *Pipeline) body(ctx context.Context, owner ID, b []byte, mediaType string) (BodyRef, error) {
-	if len(b) <= inlineMax {
-		return BodyRef{Inline: b, SHA256: digest(b), Size: int64(len(b)), Type: mediaType}, nil
+	m := Message{ID: id, Source: t.Source, Subject: t.Subject, At: t.At, Format: t.Format, RequestID: t.RequestID, Raw: raw,
+		Lifted: t.Lifted, Whole: t.Whole, Facts: facts, Issues: t.Issues, Maps: t.Maps, Idem: t.Idem}
+	if len(m.Lifted) > 0 && m.Whole == nil { // of a batch, which was hashed as one
+		m.Whole, err = p.whole(ctx, m)
 	}
-	ref, err := p.Bodies.Put(ctx, owner.String(), b, mediaType)
-	if err != nil {
-		return BodyRef{}, fmt.Errorf("keep body: %w", err)
-	}
-	return ref, nil
+	return m, err
 }
 
 // check applies the rules of the source: each finding is an error, a warning or nothing by its check. An
@@ -142,6 +146,9 @@ func (p *Pipeline) check(t *Translated, rules SourceRules) {
 			about(i, "OBX", "Media", "DocumentReference") && soft(rules.Checks.Photo):
 			i.Severity = issue.Warning
 		}
+	}
+	if t.HL7 != nil { // as the site says: no check above may pass what it has refused
+		t.Issues = append(t.Issues, t.HL7.Validate(&rules.Validate)...)
 	}
 	if t.Bundle == nil || t.Issues.Worst() != nil || t.Facts.Event != Requested {
 		return

@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/dermgate/dermgate/mapping/fhir"
-	"github.com/dermgate/dermgate/mapping/hl7"
 )
 
 // answer makes the bytes that the sender gets: an ACK for HL7 v2, a response Bundle or OperationOutcome
@@ -19,16 +18,6 @@ func answer(t Translated, at time.Time) (body []byte, mediaType string, err erro
 	}
 	body, err = fhirAnswer(t, at)
 	return body, "application/fhir+json", err
-}
-
-// acknowledge makes the ACK. What could not be parsed gets one with empty MSH-10 echo: there is nothing
-// to mirror (HL7 v2.8 §2.9.2.2).
-func acknowledge(t Translated, at time.Time) []byte {
-	ack := hl7.Ack{Code: hl7.AckCode(t.Issues), ControlID: "A" + digest(t.Raw)[:19], At: at, Issues: t.Issues}
-	if t.HL7 == nil {
-		return hl7.Refuse(t.Raw, ack)
-	}
-	return t.HL7.Acknowledge(ack)
 }
 
 func fhirAnswer(t Translated, at time.Time) ([]byte, error) {

@@ -1,9 +1,9 @@
 package flow
 
 import (
-	"crypto/sha256"
+	"bytes"
 	"encoding/base64"
-	"encoding/hex"
+	"io"
 	"strconv"
 	"strings"
 
@@ -18,23 +18,16 @@ import (
 const shaURL = "urn:sha-256:"
 
 // canonical takes the files out of an inbound Bundle: the data of each Media and DocumentReference, inline
-// or in a Binary beside it, becomes a File and the attachment names it by hash.
-func canonical(b *fhir.Bundle, rules SourceRules) ([]mapping.File, issue.List) {
-	var files []mapping.File
-	var issues issue.List
-	take := func(owner, att fhir.Element) {
-		f, trouble := file(b, owner, att, rules.Limits)
-		issues = append(issues, trouble...)
-		if f != nil {
-			files = append(files, *f)
-		}
-	}
+// or in a Binary beside it, becomes a File and the attachment names it by hash. The error is an
+// *image.ReadError: a payload that was lifted could not be read.
+func canonical(b *fhir.Bundle, rules SourceRules, lifted map[string]mapping.Payload) ([]mapping.File, issue.List, error) {
+	in := inbound{b: b, limits: rules.Limits, lifted: lifted}
 	for m := range b.All("Media") {
-		take(m, m.Child("content"))
+		in.take(m, m.Child("content"))
 	}
 	for d := range b.All("DocumentReference") {
 		for c := range d.Children("content") {
-			take(d, c.Child("attachment"))
+			in.take(d, c.Child("attachment"))
 		}
 	}
 	for entry := range b.Root.Children("entry") {
@@ -42,39 +35,96 @@ func canonical(b *fhir.Bundle, rules SourceRules) ([]mapping.File, issue.List) {
 			entry.Remove()
 		}
 	}
-	return files, issues
+	if len(lifted) > 0 {
+		in.restore(b.Root)
+	}
+	return in.files, in.issues, in.err
 }
 
-func file(b *fhir.Bundle, owner, att fhir.Element, lim image.Limits) (*mapping.File, issue.List) {
+// restore gives lifted data that belongs to no photo or document back to its element: a signature, a report's
+// own form. It is streamed when the Bundle is written.
+func (in *inbound) restore(e fhir.Element) {
+	for c := range e.Children("") {
+		l, ok := in.lifted[c.Text()]
+		switch {
+		case !ok:
+			in.restore(c)
+		case l.Broken:
+			in.found(issue.Value, c.Path(), "not base64", nil)
+		default:
+			data := fhir.Data{Size: l.File.Size(), Open: func() (io.ReadCloser, error) {
+				return io.NopCloser(io.NewSectionReader(l.File, 0, l.File.Size())), nil
+			}}
+			if err := e.SetData(c.Name(), data); err != nil {
+				in.issues = append(in.issues, issue.From(err))
+			}
+		}
+	}
+}
+
+// inbound is a Bundle whose files are being taken out.
+type inbound struct {
+	b      *fhir.Bundle
+	limits image.Limits
+	lifted map[string]mapping.Payload // by the token that is in their place
+	files  []mapping.File
+	issues issue.List
+	err    error
+}
+
+func (in *inbound) found(k issue.Kind, where, text string, cause error) {
+	in.issues = append(in.issues, issue.New(k, where, text).Because(cause))
+}
+
+// take makes a File of an attachment.
+func (in *inbound) take(owner, att fhir.Element) {
 	data, place := att.Child("data"), att.Path()
-	if bin := b.Resolve(att.Child("url").Text()); !data.OK() && bin.OK() {
+	if bin := in.b.Resolve(att.Child("url").Text()); !data.OK() && bin.OK() {
 		data = bin.Child("data")
 	}
 	if !data.OK() {
-		if strings.HasPrefix(att.Child("url").Text(), shaURL) {
-			return nil, nil // named, not sent: the other side knows it by hash
+		if !strings.HasPrefix(att.Child("url").Text(), shaURL) { // else named, not sent: the other side knows it by hash
+			in.found(issue.Required, place, "a file without data: urls are never fetched", nil)
 		}
-		return nil, issue.List{issue.New(issue.Required, place, "a file without data: urls are never fetched")}
+		return
 	}
-	raw, err := base64.StdEncoding.Strict().DecodeString(data.Text())
+	f, ok := in.file(data.Text(), place)
+	if !ok {
+		return
+	}
+	facts, trouble, err := image.Check(f.Content, att.Child("contentType").Text(), in.limits)
 	if err != nil {
-		return nil, issue.List{issue.New(issue.Value, place+".data", "not base64").Because(err)}
+		in.err = err
+		return
 	}
-	sum := sha256.Sum256(raw)
-	f := &mapping.File{Where: place, SHA256: hex.EncodeToString(sum[:]), Bytes: raw, Element: owner}
-	facts, trouble := image.Check(raw, att.Child("contentType").Text(), lim)
 	for _, i := range trouble {
 		i.Where = place
 	}
-	f.Facts = facts
-	if claimed := att.At("size").Text(); claimed != "" && claimed != strconv.Itoa(len(raw)) {
-		trouble = append(trouble, issue.New(issue.Value, place+".size", "is not the size of the data"))
+	in.issues = append(in.issues, trouble...)
+	f.Facts, f.Element = facts, owner
+	size := strconv.FormatInt(f.Content.Size(), 10)
+	if claimed := att.At("size").Text(); claimed != "" && claimed != size {
+		in.found(issue.Value, place+".size", "is not the size of the data", nil)
 	}
 	att.Child("data").Remove()
-	for name, value := range map[string]string{"url": shaURL + f.SHA256, "size": strconv.Itoa(len(raw)), "contentType": facts.Type.MediaType()} {
+	for name, value := range map[string]string{"url": shaURL + f.SHA256, "size": size, "contentType": facts.Type.MediaType()} {
 		if err := att.Set(name, value); err != nil {
-			trouble = append(trouble, issue.From(err))
+			in.issues = append(in.issues, issue.From(err))
 		}
 	}
-	return f, trouble
+	in.files = append(in.files, f)
+}
+
+// file decodes base64, unless that was done while the message was read.
+func (in *inbound) file(text, place string) (mapping.File, bool) {
+	l, lifted := in.lifted[text]
+	if lifted && !l.Broken {
+		return mapping.File{Where: place, SHA256: l.SHA256, Content: l.File}, true
+	}
+	raw, err := base64.StdEncoding.Strict().DecodeString(text)
+	if err != nil || lifted {
+		in.found(issue.Value, place+".data", "not base64", err)
+		return mapping.File{}, false
+	}
+	return mapping.File{Where: place, SHA256: digest(raw), Content: bytes.NewReader(raw)}, true
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"strconv"
 	"time"
 
@@ -126,7 +127,7 @@ func (d *decision) notice(ctx context.Context, o *pathway.Obligation) error {
 		return err
 	}
 	d.refs = append(d.refs, Ref{SystemNotice, o.Ref})
-	return d.deliver(ctx, e, outgoing{what: "notice:" + o.Notice, key: o.Ref, body: body, mediaType: "application/json"})
+	return d.deliver(ctx, e, outgoing{what: "notice:" + o.Notice, key: o.Ref, body: whole(body), mediaType: "application/json"})
 }
 
 // person gives a notice to somebody: a task for the practice, timed.
@@ -138,7 +139,7 @@ func (d *decision) person(o *pathway.Obligation, why string) {
 
 // deliver adds a delivery in the case's lane of a destination. key is the outbound idempotency key.
 func (d *decision) deliver(ctx context.Context, e Endpoint, m outgoing) error {
-	body, err := d.p.body(ctx, d.id(), m.body, m.mediaType)
+	body, err := d.p.stream(ctx, d.id(), m.body, m.mediaType)
 	if err != nil {
 		return err
 	}
@@ -148,13 +149,19 @@ func (d *decision) deliver(ctx context.Context, e Endpoint, m outgoing) error {
 	return nil
 }
 
-// outgoing is a message rendered for one destination: its bytes and key never change again.
+// outgoing is a message rendered for one destination: its key, and its bytes once they are kept, never change
+// again.
 type outgoing struct {
 	what, key string
-	body      []byte
+	body      func(io.Writer) error
 	mediaType string
 	parts     []BodyRef
 	note      string
+}
+
+// whole is the body of a message that is in memory.
+func whole(b []byte) func(io.Writer) error {
+	return func(w io.Writer) error { _, err := w.Write(b); return err }
 }
 
 // clock winds the clock of the state the case is in now.

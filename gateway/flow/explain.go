@@ -18,13 +18,13 @@ func (p *Pipeline) Explain(ctx context.Context, m Message) (*mapping.Trace, erro
 	if err != nil {
 		return nil, fmt.Errorf("explain: %w", err)
 	}
-	parsed, err := hl7.Parse(raw)
+	rules := p.Sources[m.Source]
+	parsed, err := hl7.ParseIn(raw, rules.Charset)
 	if err != nil {
 		return nil, err
 	}
-	rules := p.Sources[m.Source]
 	res, err := p.Maps().ToFHIR(parsed, mapping.Options{Source: m.Source, Charset: rules.Charset, Zone: p.Site.Zone, Kind: rules.Kind,
-		Urgency: rules.Urgency, Limits: rules.Limits, Trace: true})
+		Urgency: rules.Urgency, Limits: rules.Limits, Trace: true, Payloads: p.payloads(ctx, m.Lifted)})
 	if err != nil {
 		return nil, err
 	}

@@ -34,6 +34,7 @@ type Facts struct {
 	NHSNumber    string          `json:"-"`
 	Photos       int             `json:"photos"`
 	Notice       *NoticeFact     `json:"notice,omitempty"`
+	Ack          *AckFact        `json:"ack,omitempty"`
 }
 
 // NoticeFact is what NHS Notify said of a message.

@@ -20,11 +20,7 @@ func (p *Pipeline) followUp(ctx context.Context, t *Translated) (Change, error) 
 	messageID := NewID(part, "message", t.Idem.Key)
 	work := Delivery{ID: NewID(part, "work", t.Idem.Key), Case: id, Message: messageID, To: ToCase, Lane: id.String(),
 		Class: class(t.Facts.Urgency), Key: messageID.String(), What: t.Facts.Event, State: Waiting, Due: t.At, Created: t.At}
-	c, err := p.withMessage(ctx, Change{Deliveries: []Delivery{work}}, t, messageID)
-	if err == nil {
-		c.Message.Case, c.Message.Receipt.Case = id, id
-	}
-	return c, err
+	return p.withMessage(ctx, Change{Deliveries: []Delivery{work}}, t, messageID)
 }
 
 // find gives the one case that a message is about. None, several, or one of another patient is never
@@ -169,8 +165,11 @@ func (d *decision) observe(ctx context.Context, t *Translated) error {
 	if f.Business != "" {
 		d.c.Mirror = f.Business
 	}
-	if f.Event == NoticeStatus {
+	switch f.Event {
+	case NoticeStatus:
 		return d.noticed(f.Notice)
+	case Acknowledged:
+		return d.answeredLate(ctx, f)
 	}
 	if f.Event != StatusOnly && f.Event != Reviewed && f.Event != Tracked {
 		if err := d.caughtUp(ctx); err != nil {

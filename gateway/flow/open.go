@@ -1,7 +1,6 @@
 package flow
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -65,10 +64,13 @@ func (p *Pipeline) withMessage(ctx context.Context, c Change, t *Translated, id 
 	}
 	if c.Case != nil {
 		m.Case = c.Case.Record.ID
+	} else if len(c.Deliveries) > 0 { // the work item of a follow-up
+		m.Case = c.Deliveries[0].Case
 	}
 	m.Receipt = Receipt{Message: id, Case: m.Case, Answer: body, Type: mediaType}
 	c.Idem, c.Message = &t.Idem, &m
-	return c, nil
+	err = p.acknowledgeLater(ctx, &c, t)
+	return c, err
 }
 
 // hold is a reason for which a request waits for its requester.
@@ -181,47 +183,41 @@ func (p *Pipeline) keepFiles(ctx context.Context, c *pathway.Case, t *Translated
 }
 
 func (p *Pipeline) keepFile(ctx context.Context, owner string, f mapping.File) (pathway.Photo, error) {
-	original, err := p.Bodies.Put(ctx, owner, f.Bytes, f.Facts.Type.MediaType())
+	original, err := p.keepOriginal(ctx, owner, f)
 	if err != nil {
 		return pathway.Photo{}, fmt.Errorf("keep original: %w", err)
 	}
 	photo := pathway.Photo{Media: fullURL(f.Element), Original: f.SHA256, Keep: original.Blob, Blob: original.Blob, SHA256: original.SHA256,
-		Type: original.Type, Size: original.Size, Document: !f.Facts.Type.Photo()}
+		Type: f.Facts.Type.MediaType(), Size: original.Size, Document: !f.Facts.Type.Photo()}
 	if photo.Document {
 		return photo, nil
 	}
-	stripped, removed, err := image.Strip(f.Bytes)
+	stripped, err := image.Strip(f.Content)
+	if unread := (*image.ReadError)(nil); errors.As(err, &unread) {
+		return photo, err
+	}
 	if err != nil {
 		i := issue.From(err)
 		return photo, issue.New(i.Kind, f.Where, i.Text).Because(err)
 	}
-	if len(removed) == 0 || bytes.Equal(stripped, f.Bytes) {
+	if !stripped.Changed() {
 		return photo, nil
 	}
-	derived, err := p.Bodies.Put(ctx, owner, stripped, original.Type)
+	derived, err := p.Bodies.Put(ctx, owner, stripped.NewReader(), photo.Type)
 	if err != nil {
 		return photo, fmt.Errorf("keep derivative: %w", err)
 	}
-	photo.Blob, photo.SHA256, photo.Size, photo.Removed = derived.Blob, derived.SHA256, derived.Size, removed
+	photo.Blob, photo.SHA256, photo.Size, photo.Removed = derived.Blob, derived.SHA256, derived.Size, stripped.Removed
 	return photo, nil
+}
+
+// keepOriginal keeps a file as it came; one that lies in the blob store already gets its owner.
+func (p *Pipeline) keepOriginal(ctx context.Context, owner string, f mapping.File) (BodyRef, error) {
+	if t, ok := f.Content.(Taken); ok {
+		return t.Keep(ctx, owner)
+	}
+	return p.Bodies.Put(ctx, owner, io.NewSectionReader(f.Content, 0, f.Content.Size()), f.Facts.Type.MediaType())
 }
 
 // fullURL gives the entry.fullUrl of a resource in a Bundle.
 func fullURL(e fhir.Element) string { return e.Parent().Child("fullUrl").Text() }
-
-func partOf(ph pathway.Photo) BodyRef {
-	return BodyRef{Blob: ph.Blob, SHA256: ph.SHA256, Size: ph.Size, Type: ph.Type}
-}
-
-// readAll reads a kept body whole.
-func (p *Pipeline) readAll(ctx context.Context, r BodyRef) ([]byte, error) {
-	if r.Blob == "" {
-		return r.Inline, nil
-	}
-	rc, err := p.Bodies.Open(ctx, r)
-	if err != nil {
-		return nil, err
-	}
-	defer rc.Close()
-	return io.ReadAll(rc)
-}

@@ -1,11 +1,9 @@
 package flow
 
 import (
-	"context"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
-	"io"
 	"time"
 
 	"github.com/dermgate/dermgate/gateway/pathway"
@@ -31,12 +29,6 @@ type Pipeline struct {
 	Now       func() time.Time // the wall clock; the store keeps its own for due times
 	Poke      func(to string)  // wakes a destination's dispatcher; may be nil
 	Alarm     func(name, text string)
-}
-
-// Bodies keeps large bytes beside the store: sealed, and durable when Put returns.
-type Bodies interface {
-	Put(ctx context.Context, owner string, b []byte, mediaType string) (BodyRef, error)
-	Open(ctx context.Context, r BodyRef) (io.ReadCloser, error)
 }
 
 // Site is the organisation that runs the gateway.
@@ -72,16 +64,20 @@ type SourceRules struct {
 	Name          string
 	Organisation  string // ODS code that its requests come from, when the message does not say
 	App, Facility string // MSH-3 and MSH-4 must match; empty: anything
-	Charset       string // when MSH-18 is absent
+	Charset       string // what it sends in, as hl7.ParseIn takes it
+	BatchAnswer   bool   // a batch is answered by one batch acknowledgement, not by one for each message
 	Processing    string // MSH-11 taken: P unless configured
 	Kind          mapping.KindRule
 	Urgency       mapping.UrgencyRule
 	Checks        Checks
+	Validate      hl7.Profile // how strictly its HL7 v2 is held to the standard
 	Limits        image.Limits
 	Attachments   int        // most files in a message
 	Ignore        []hl7.Path // fields that may differ in a repeat
 	Answers       bool       // may send answers (a platform, an EPR, the channel itself)
 	Requests      bool       // may open cases
+	Enhanced      bool       // MSH-15 and 16 say how a message is acknowledged; else it is answered at once, whatever they say
+	ApplicationTo string     // destination of application acknowledgements, when Enhanced
 }
 
 // Endpoint is a destination as the flow sees it: what to render for it.
@@ -93,6 +89,7 @@ type Endpoint struct {
 	Version       string // MSH-12
 	App, Facility string // MSH-5 and MSH-6
 	Charset       string
+	Application   string        // MSH-16: AL asks for an application acknowledgement later, by a source; empty: NE
 	PhotoBytes    int64         // largest photo it takes; 0: no limit
 	Poll          string        // destination that polls for answers; empty: they are pushed
 	PollEvery     time.Duration // pace of polling

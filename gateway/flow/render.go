@@ -39,9 +39,12 @@ func (p *Pipeline) reload(ctx context.Context, id ID) (Translated, error) {
 	if err != nil {
 		return Translated{}, fmt.Errorf("message %s: %w", id, err)
 	}
-	t := p.Translate(Received{Source: m.Source, Subject: m.Subject, At: m.At, Format: m.Format, Raw: raw,
-		RequestID: m.RequestID}, p.Sources[m.Source])
-	if t.Bundle == nil && t.Format != Notify {
+	t := p.Translate(ctx, Received{Source: m.Source, Subject: m.Subject, At: m.At, Format: m.Format, Raw: raw,
+		RequestID: m.RequestID, Lifted: m.Lifted, Whole: m.Whole}, p.Sources[m.Source])
+	if t.unread != nil {
+		return t, fmt.Errorf("message %s: %w", id, t.unread)
+	}
+	if t.Bundle == nil && t.Format != Notify && t.Facts.Ack == nil {
 		return t, issue.New(issue.Internal, "", "a kept message does not translate any more").Because(t.Issues)
 	}
 	return t, nil
@@ -94,13 +97,13 @@ func (d *decision) render(ctx context.Context, e Endpoint, what string, answer *
 		m.body, err = d.hl7(ctx, e, m, b)
 	case ToFHIR:
 		if err = d.embed(ctx, b); err == nil {
-			m.body, err = fhir.AppendJSON(nil, b.Root)
+			m.body = func(w io.Writer) error { return fhir.WriteJSON(w, b.Root) }
 		}
 	case ToERS:
 		for _, ph := range d.c.Sendable() {
 			m.parts = append(m.parts, partOf(ph))
 		}
-		m.body, err = fhir.AppendJSON(nil, b.Root)
+		m.body = func(w io.Writer) error { return fhir.WriteJSON(w, b.Root) }
 	default:
 		err = fmt.Errorf("render: destination %s takes no clinical messages", e.Name)
 	}
@@ -127,32 +130,32 @@ func controlID(id ID) string {
 	return "DG" + text[0:8] + text[9:13] + text[14:18] + text[19:21]
 }
 
-func (d *decision) hl7(ctx context.Context, e Endpoint, m outgoing, b *fhir.Bundle) ([]byte, error) {
+func (d *decision) hl7(ctx context.Context, e Endpoint, m outgoing, b *fhir.Bundle) (func(io.Writer) error, error) {
 	form := e.Message
 	if m.what == Answered || m.what == InfoRequested {
 		form = e.Answer
 	}
 	b.Root.At("identifier.value").SetText(d.c.Request.ControlID) // MSA-2; the message's own id is MSH-10
-	body, issues, err := d.p.Maps().ToHL7(b, mapping.Out{
-		Message: form, Version: e.Version, ControlID: m.key, At: d.at,
+	out, issues, err := d.p.Maps().ToHL7(b, mapping.Out{
+		Message: form, Version: e.Version, ControlID: m.key, Application: e.Application, At: d.at,
 		Sender: mapping.Party{App: "DERMGATE", Facility: d.p.Site.ODS}, Receiver: mapping.Party{App: e.App, Facility: e.Facility},
 		Charset: e.Charset, Zone: d.p.Site.Zone,
-		Files: func(sha string) ([]byte, error) { return d.file(ctx, sha) },
+		Files: func(sha string) (fhir.Data, error) { return d.file(ctx, sha) },
 	})
 	if err == nil && issues.Worst() != nil {
 		err = issues.Worst()
 	}
-	return body, err
+	return func(w io.Writer) error { _, err := out.WriteTo(w); return err }, err
 }
 
-// file gives the bytes of a photo that may travel, by the hash of its derivative.
-func (d *decision) file(ctx context.Context, sha string) ([]byte, error) {
+// file gives a photo that may travel, by the hash of its derivative.
+func (d *decision) file(ctx context.Context, sha string) (fhir.Data, error) {
 	for _, ph := range d.c.Sendable() {
 		if ph.SHA256 == sha {
-			return d.p.readAll(ctx, partOf(ph))
+			return d.p.content(ctx, ph), nil
 		}
 	}
-	return nil, issue.New(issue.NotFound, "Media.content", "a photo that may not travel")
+	return fhir.Data{}, issue.New(issue.NotFound, "Media.content", "a photo that may not travel")
 }
 
 // compose makes the Bundle that leaves: the request's resources but for photos that wait, each photo as
@@ -323,8 +326,7 @@ func (d *decision) embed(ctx context.Context, b *fhir.Bundle) error {
 		if w.err != nil {
 			return w.err
 		}
-		data := fhir.Data{Size: ph.Size, Open: func() (io.ReadCloser, error) { return d.p.Bodies.Open(ctx, partOf(ph)) }}
-		if err := bin.SetData("data", data); err != nil {
+		if err := bin.SetData("data", d.p.content(ctx, ph)); err != nil {
 			return err
 		}
 	}

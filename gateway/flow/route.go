@@ -13,10 +13,11 @@ const (
 	BookedEvent   = "booked"
 	ConvertedTo   = "converted"
 	Ended         = "ended"
-	Reviewed      = "reviewed" // the requester read the answer and decided
-	Tracked       = "tracked"  // the hospital's cancer tracking took over the 28-day clock
-	NoticeStatus  = "notice"   // NHS Notify tells what became of a message
-	StatusOnly    = "status"   // nothing new: the channel repeats where it stands
+	Reviewed      = "reviewed"     // the requester read the answer and decided
+	Tracked       = "tracked"      // the hospital's cancer tracking took over the 28-day clock
+	NoticeStatus  = "notice"       // NHS Notify tells what became of a message
+	Acknowledged  = "acknowledged" // a receiver's late word on a message it had accepted
+	StatusOnly    = "status"       // nothing new: the channel repeats where it stands
 )
 
 // Outcomes of a triage, in the words of the routing rules.

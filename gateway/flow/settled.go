@@ -22,6 +22,10 @@ func (p *Pipeline) Settled(ctx context.Context, del Delivery, o *Outcome) error 
 	if del.Case.IsZero() || del.To == ToCase || del.To == ToClock || o.Result == Retry || o.Result == Again {
 		return nil
 	}
+	if del.What == Acknowledgement {
+		p.acknowledged(del, o)
+		return nil
+	}
 	record, err := p.Store.Case(ctx, del.Case)
 	if err != nil {
 		return fmt.Errorf("settle: %w", err)

@@ -1,6 +1,7 @@
 package flow
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"strings"
@@ -8,6 +9,7 @@ import (
 	"github.com/dermgate/dermgate/mapping"
 	"github.com/dermgate/dermgate/mapping/fhir"
 	"github.com/dermgate/dermgate/mapping/hl7"
+	"github.com/dermgate/dermgate/mapping/image"
 	"github.com/dermgate/dermgate/mapping/issue"
 )
 
@@ -15,20 +17,25 @@ import (
 type Translated struct {
 	Received
 	Facts  Facts
-	Bundle *fhir.Bundle // nil for a Notify callback and for what could not be read
+	Bundle *fhir.Bundle // nil for an acknowledgement, a Notify callback and for what could not be read
 	Files  []mapping.File
 	Issues issue.List
 	Maps   string       // digest of the map set, HL7 v2 only
 	HL7    *hl7.Message // for the acknowledgement; nil for FHIR and for what is no HL7
 	Idem   Idem
 
+	payloads map[string]mapping.Payload
+	unread   error           // a payload in the blob store could not be read: nothing is known of the message
+	envelope *hl7.Batch      // of a batch refused without any message in it
 	unusable map[string]bool // places of files that may not travel, of a suspected cancer that must
+	enhanced bool            // answered as MSH-15 and 16 ask
 }
 
-// Translate reads a message by the rules of its source. It is pure: no clock, no store. What could not be
+// Translate reads a message by the rules of its source. It is pure but for the payloads that were lifted out
+// of it: no clock, no store. What could not be
 // read at all has an error issue and no Bundle.
-func (p *Pipeline) Translate(r Received, rules SourceRules) Translated {
-	t := Translated{Received: r}
+func (p *Pipeline) Translate(ctx context.Context, r Received, rules SourceRules) Translated {
+	t := Translated{Received: r, payloads: p.payloads(ctx, r.Lifted)}
 	switch r.Format {
 	case HL7v2:
 		p.translateHL7(&t, rules)
@@ -39,6 +46,9 @@ func (p *Pipeline) Translate(r Received, rules SourceRules) Translated {
 	default:
 		t.Issues = append(t.Issues, issue.New(issue.UnsupportedType, "", "unknown message format"))
 	}
+	if i := stray(t.Bundle, t.Lifted); i != nil {
+		t.Issues = append(t.Issues, i)
+	}
 	t.Facts.Source = r.Source
 	if t.Facts.Organisation == "" {
 		t.Facts.Organisation = rules.Organisation
@@ -47,32 +57,30 @@ func (p *Pipeline) Translate(r Received, rules SourceRules) Translated {
 }
 
 func (p *Pipeline) translateHL7(t *Translated, rules SourceRules) {
-	m, err := hl7.Parse(t.Raw)
-	if err != nil {
-		t.Issues = append(t.Issues, issue.From(err))
+	if !t.identify(rules) {
 		return
 	}
-	t.HL7 = m
-	t.Idem = Idem{
-		Key:    strings.Join([]string{t.Source, text(m, "MSH-3"), text(m, "MSH-4"), text(m, "MSH-10")}, "\x1f"),
-		Digest: digestWithout(m, rules.Ignore),
-	}
-	t.Facts.ControlID = text(m, "MSH-10")
-	if rules.Charset != "" {
-		if err := m.AssumeCharset(rules.Charset); err != nil {
-			t.Issues = append(t.Issues, issue.From(err))
-			return
-		}
-	}
+	m := t.HL7
 	t.Issues = append(t.Issues, m.Check()...)
 	t.Issues = append(t.Issues, mayCome(m, rules)...)
+	if t.enhanced {
+		t.Issues = append(t.Issues, m.Asked().Check()...)
+	}
 	if t.Issues.Worst() != nil {
+		return
+	}
+	if isAck(m) {
+		translateAck(t, m)
 		return
 	}
 	set := p.Maps()
 	t.Maps = set.Digest()
 	res, err := set.ToFHIR(m, mapping.Options{Source: t.Source, Charset: rules.Charset, Zone: p.Site.Zone,
-		Kind: rules.Kind, Urgency: rules.Urgency, Limits: rules.Limits})
+		Kind: rules.Kind, Urgency: rules.Urgency, Limits: rules.Limits, Payloads: t.payloads})
+	if unread := (*image.ReadError)(nil); errors.As(err, &unread) {
+		t.unread = err
+		return
+	}
 	if err != nil {
 		t.Issues = append(t.Issues, issue.From(err))
 		return
@@ -81,6 +89,26 @@ func (p *Pipeline) translateHL7(t *Translated, rules SourceRules) {
 	t.Issues = append(t.Issues, res.Issues...)
 	t.Facts = FactsOf(t.Source, res.Bundle)
 	t.Facts.ControlID = text(m, "MSH-10")
+}
+
+// identify reads the message in its source's character set and says which it is; false when it is none.
+func (t *Translated) identify(rules SourceRules) bool {
+	t.enhanced = rules.Enhanced
+	m, err := hl7.ParseIn(t.Raw, rules.Charset)
+	if err != nil {
+		t.Issues = append(t.Issues, issue.From(err))
+		return false
+	}
+	t.HL7 = m
+	t.Idem = Idem{
+		Key:    strings.Join([]string{t.Source, text(m, "MSH-3"), text(m, "MSH-4"), text(m, "MSH-10")}, "\x1f"),
+		Digest: t.digest(),
+	}
+	if len(rules.Ignore) > 0 {
+		t.Idem.Digest = digestWithout(m, rules.Ignore)
+	}
+	t.Facts.ControlID = text(m, "MSH-10")
+	return true
 }
 
 // mayCome checks the header against what the source may send (HL7 v2.8 §2.13.9).
@@ -97,7 +125,8 @@ func mayCome(m *hl7.Message, rules SourceRules) issue.List {
 func text(m *hl7.Message, path string) string { return m.Get(hl7.MustPath(path)).Text() }
 
 // digestWithout hashes a message with the fields left out that may differ in a repeat (a sender that puts
-// a new MSH-7 on every try).
+// a new MSH-7 on every try). Of a message that was transcoded they are left out of the text; a token stands
+// for all bytes of its payload.
 func digestWithout(m *hl7.Message, ignore []hl7.Path) string {
 	raw := m.Bytes()
 	out := make([]byte, 0, len(raw))
@@ -115,7 +144,7 @@ func digestWithout(m *hl7.Message, ignore []hl7.Path) string {
 func (p *Pipeline) translateFHIR(t *Translated, rules SourceRules) {
 	root, issues := fhir.Read(t.Raw, fhir.ReadOptions{NoJudge: true})
 	t.Issues = append(t.Issues, issues...)
-	t.Idem = Idem{Key: strings.Join([]string{t.Source, t.Subject.Name, t.RequestID}, "\x1f"), Digest: digest(t.Raw)}
+	t.Idem = Idem{Key: strings.Join([]string{t.Source, t.Subject.Name, t.RequestID}, "\x1f"), Digest: t.digest()}
 	t.Facts.ControlID = t.RequestID
 	if issues.Worst() != nil {
 		return
@@ -133,7 +162,10 @@ func (p *Pipeline) translateFHIR(t *Translated, rules SourceRules) {
 		t.Issues = append(t.Issues, issue.New(issue.Required, "Bundle.identifier", "X-Request-ID or Bundle.identifier is required: a repeat could not be told"))
 		return
 	}
-	files, trouble := canonical(b, rules)
+	files, trouble, err := canonical(b, rules, t.payloads)
+	if t.unread = err; err != nil {
+		return
+	}
 	t.Files = files
 	t.Issues = append(t.Issues, trouble...)
 	t.Issues = append(t.Issues, fhir.Validate(root)...)
@@ -191,7 +223,7 @@ func translateNotify(t *Translated) {
 	if t.RequestID == "" {
 		t.RequestID = d.Meta.IdempotencyKey
 	}
-	t.Idem = Idem{Key: t.Source + "\x1f" + t.RequestID, Digest: digest(t.Raw)}
+	t.Idem = Idem{Key: t.Source + "\x1f" + t.RequestID, Digest: t.digest()}
 	fact := &NoticeFact{Reference: d.Attributes.MessageReference, Channel: d.Attributes.Channel, Status: d.Attributes.ChannelStatus}
 	if d.Type == "MessageStatus" {
 		fact.Channel, fact.Status = "", d.Attributes.MessageStatus

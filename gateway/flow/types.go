@@ -123,6 +123,14 @@ type Received struct {
 	Format    Format
 	Raw       []byte
 	RequestID string // X-Request-ID of an HTTP sender; empty: taken from the message
+	Lifted    []Part // payloads that are not in Raw: a token stands in the place of each
+	Whole     *Whole // the message as it came, when something was lifted
+}
+
+// Whole is a message with its payloads in their places.
+type Whole struct {
+	SHA256 string `json:"sha256"` // hex
+	Size   int64  `json:"size"`   // bytes
 }
 
 // Ref is an identifier that may come back and must lead to a case.
@@ -157,10 +165,12 @@ type Receipt struct {
 	Message ID         `json:"message"`
 	Case    ID         `json:"case,omitzero"`
 	Answer  []byte     `json:"answer"`         // the ACK or response, byte for byte
+	Answers [][]byte   `json:"-"`              // set on receiving a batch: one acknowledgement a message, in order, or one batch acknowledgement; Answer is then empty
 	Type    string     `json:"type,omitempty"` // media type of Answer
 	Refused bool       `json:"refused,omitempty"`
 	Kind    issue.Kind `json:"kind,omitempty"` // of the worst issue, when refused: HTTP boundaries choose their status by it
 	Repeat  bool       `json:"-"`              // set on reading: this was a repeat
+	Unkept  bool       `json:"-"`              // set on receiving a batch: its last messages were not kept; sent again, it repeats the others and goes on
 }
 
 // Message is a message as it is kept.
@@ -174,6 +184,8 @@ type Message struct {
 	// RequestID the sender gave beside the message (X-Request-ID).
 	RequestID string         `json:"requestId,omitempty"`
 	Raw       BodyRef        `json:"raw"`
+	Lifted    []Part         `json:"lifted,omitempty"`
+	Whole     *Whole         `json:"whole,omitempty"`
 	Facts     []byte         `json:"facts,omitempty"` // JSON of flow.Facts
 	Issues    []*issue.Issue `json:"issues,omitempty"`
 	Maps      string         `json:"maps,omitempty"` // digest of the map set
@@ -184,7 +196,7 @@ type Message struct {
 // Event is one line of a case's story. Text holds no patient data.
 type Event struct {
 	At   time.Time `json:"at"`
-	What string    `json:"what"`           // "received", "state", "delivered", "retry", "parked", "answered", "told", "act"
+	What string    `json:"what"`           // "received", "state", "delivered", "retry", "parked", "answered", "acknowledged", "refused", "told", "act"
 	Text string    `json:"text,omitempty"` // for a person
 	Ref  string    `json:"ref,omitempty"`  // id of the message, delivery or task it is about
 }

@@ -2,7 +2,6 @@ package fhir
 
 import (
 	"fmt"
-	"io"
 	"iter"
 	"strconv"
 	"strings"
@@ -23,12 +22,6 @@ type node struct {
 	text                            string
 	parent, first, last, next, prev int32
 	data                            int32 // place in Tree.data plus one
-}
-
-// Data is binary content that the writer streams as base64: a photo never lies in the tree.
-type Data struct {
-	Size int64 // bytes before encoding
-	Open func() (io.ReadCloser, error)
 }
 
 // NewTree makes an empty tree with room for a common Bundle.

@@ -3,6 +3,7 @@ package hl7
 import (
 	"bytes"
 	"cmp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -18,6 +19,8 @@ type Ack struct {
 	At        time.Time      // MSH-7
 	Text      string         // MSA-3, for versions before 2.5; empty: the first issue's text
 	Issues    []*issue.Issue // one ERR each; before version 2.5 one ERR with a repetition each
+	Enhanced  bool           // by what the message asks in MSH-15 and 16: its code is for original mode, and there may be no answer
+	Asked     Asked          // MSH-15 and 16 of the acknowledgement itself, when it travels as a message
 }
 
 // answer is a row of the error table: what a kind of trouble is called on the HL7 v2 wire.
@@ -74,10 +77,17 @@ func AckCode(issues []*issue.Issue) string {
 // ErrorCode gives ERR-3 of a kind, by HL7 table 0357.
 func ErrorCode(k issue.Kind) string { return answers(k).error }
 
-// Acknowledge writes the acknowledgement of m in its own delimiters and character set: sender and receiver
+// Acknowledge writes the acknowledgement of m in its own delimiters and the sender's character set: sender and receiver
 // change places, MSA-2 repeats MSH-10 byte for byte, each issue becomes an ERR. Versions before 2.5 get
-// ERR-1 (and MSA-3) in place of ERR-2, 3, 4 and 8.
+// ERR-1 (and MSA-3) in place of ERR-2, 3, 4, 5 and 8. It is nil when the message wants none (Ack.Enhanced).
 func (m *Message) Acknowledge(a Ack) []byte {
+	code := cmp.Or(a.Code, AckCode(a.Issues))
+	if a.Enhanced {
+		code = m.Asked().now(code)
+	}
+	if code == "" {
+		return nil
+	}
 	b := NewBuilder(m.writable())
 	b.set = m.set
 	in := m.Segment(0)
@@ -100,20 +110,28 @@ func (m *Message) Acknowledge(a Ack) []byte {
 	if !in.Field(12).Valued() {
 		b.Set(12, 1, 1, 1, version)
 	}
+	b.Set(15, 1, 1, 1, a.Asked.Accept)
+	b.Set(16, 1, 1, 1, a.Asked.Application)
 	b.Segment("MSA")
-	b.Set(1, 1, 1, 1, cmp.Or(a.Code, AckCode(a.Issues)))
+	b.Set(1, 1, 1, 1, code)
 	b.copyField(2, in.Field(10))
 	if before(version, "2.5") {
 		b.oldErrors(a)
 	} else {
 		b.errors(a.Issues)
 	}
-	return b.Bytes()
+	out, _ := m.outward(b.Bytes()) // its text comes from the sender, or is ASCII
+	return out
 }
 
 // Refuse acknowledges bytes that Parse does not take: it mirrors as much of a header as can be read (the
-// MSH line of a cut, doubled or oversized message), else answers with a bare header.
+// MSH line of a cut, doubled or oversized message), else answers with a bare header. UTF-16 and UTF-32 are
+// answered in kind.
 func Refuse(b []byte, a Ack) []byte {
+	if w, ok := wideOf(b); ok {
+		text, _ := w.decode(b)
+		return w.encode(Refuse(text, a))
+	}
 	if start, err := begin(b); err == nil {
 		line := b[start:]
 		if i := bytes.IndexAny(line, "\r\n"); i >= 0 {
@@ -155,7 +173,8 @@ func (b *Builder) copyField2(to, comp int, v Value) {
 	}
 }
 
-// errors writes one ERR a problem (since v2.5).
+// errors writes one ERR a problem (since v2.5): its place, its code by table 0357 and by our own kinds, how bad
+// it is, and what to tell a person. ERR-7 is for what a developer must see: it stays in the log.
 func (b *Builder) errors(issues []*issue.Issue) {
 	for _, i := range issues {
 		b.Segment("ERR")
@@ -167,6 +186,8 @@ func (b *Builder) errors(issues []*issue.Issue) {
 		b.Set(3, 1, 2, 1, row.text)
 		b.Set(3, 1, 3, 1, "HL70357")
 		b.Set(4, 1, 1, 1, severityCode(i.Severity))
+		b.Set(5, 1, 1, 1, string(i.Kind)) // tells the three that share 207 apart
+		b.Set(5, 1, 3, 1, "99DERMGATE")
 		b.Set(8, 1, 1, 1, i.Text)
 	}
 }
@@ -252,12 +273,29 @@ type AnswerError struct {
 	Where    Path   // zero when not stated
 }
 
+// String gives the code, when table 0357 has it, and the place: never words of the other side.
+func (e AnswerError) String() string {
+	code := ""
+	if slices.Contains(errorCodes, e.Code) {
+		code = e.Code
+	}
+	return strings.TrimSpace(code + " " + e.Where.String())
+}
+
+// errorCodes are those of HL7 table 0357 that say something is wrong.
+var errorCodes = []string{"100", "101", "102", "103", "104", "200", "201", "202", "203", "204", "205", "206", "207"}
+
 // ParseAck reads an acknowledgement. The issue is for bytes that are no HL7 v2 or have no MSA-1.
 func ParseAck(b []byte) (Answer, error) {
 	m, err := Parse(b)
 	if err != nil {
 		return Answer{}, err
 	}
+	return m.Answer()
+}
+
+// Answer reads the acknowledgement that m is; the issue is for one without MSA-1.
+func (m *Message) Answer() (Answer, error) {
 	msa := m.Find("MSA", 1)
 	a := Answer{Code: msa.Field(1).Component(1).Text(), ControlID: msa.Field(2).Text()}
 	if a.Code == "" {

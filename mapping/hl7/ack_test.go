@@ -57,9 +57,9 @@ func TestAcknowledge(t *testing.T) {
 			"MSH|^~\\&|DERMGATE|RXX01|EMIS|Y06601^X|20260105101500+0000||ACK^I12^ACK|C1|P|2.5||||||UNICODE UTF-8\rMSA|AA|M\\T\\1 \r"},
 		{"refused, v2.5", message("2.5.1", ""), Ack{Issues: problems},
 			"MSH|^~\\&|DERMGATE|RXX01|EMIS|Y06601^X|20260105101500+0000||ACK^I12^ACK|C1|P|2.5.1\rMSA|AE|M\\T\\1 \r" +
-				"ERR||PID^1^3^2^1|102^Data type error^HL70357|E||||not a valid NHS number \\F\\ check\r" +
-				"ERR||OBX^2^5|101^Required field missing^HL70357|W||||no consent\r" +
-				"ERR|||103^Table value not found^HL70357|E||||elsewhere\r"},
+				"ERR||PID^1^3^2^1|102^Data type error^HL70357|E|value^^99DERMGATE|||not a valid NHS number \\F\\ check\r" +
+				"ERR||OBX^2^5|101^Required field missing^HL70357|W|required^^99DERMGATE|||no consent\r" +
+				"ERR|||103^Table value not found^HL70357|E|code^^99DERMGATE|||elsewhere\r"},
 		{"refused, v2.4", message("2.4", ""), Ack{Code: "AE", Issues: problems},
 			"MSH|^~\\&|DERMGATE|RXX01|EMIS|Y06601^X|20260105101500+0000||ACK^I12^ACK|C1|P|2.4\r" +
 				"MSA|AE|M\\T\\1 |PID-3[2].1: not a valid NHS number \\F\\ check\r" +
@@ -67,7 +67,7 @@ func TestAcknowledge(t *testing.T) {
 		{"accepted, v2.3 with a text", message("2.3", ""), Ack{Code: "AA", Text: "kept"},
 			"MSH|^~\\&|DERMGATE|RXX01|EMIS|Y06601^X|20260105101500+0000||ACK^I12|C1|P|2.3\rMSA|AA|M\\T\\1 |kept\r"},
 		{"own delimiters", "MSH#!@%*#A#B#C#D#1##ADT!A01#9#T#2.5\rPID#1", Ack{Code: "AR", Issues: issue.List{issue.New(issue.Denied, "MSH-4", "a#b!c")}},
-			"MSH#!@%*#C#D#A#B#20260105101500+0000##ACK!A01!ACK#C1#T#2.5\rMSA#AR#9\rERR##MSH!1!4#207!Application error!HL70357#E####a%F%b%S%c\r"},
+			"MSH#!@%*#C#D#A#B#20260105101500+0000##ACK!A01!ACK#C1#T#2.5\rMSA#AR#9\rERR##MSH!1!4#207!Application error!HL70357#E#denied!!99DERMGATE###a%F%b%S%c\r"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -93,3 +93,19 @@ func BenchmarkPhotoOBX(b *testing.B) {
 		}
 	})
 }
+
+// BenchmarkValidate holds a small ADT against every rule; it has no finding.
+func BenchmarkValidate(b *testing.B) {
+	m, err := Parse([]byte(adt))
+	if err != nil {
+		b.Fatal(err)
+	}
+	p := everything
+	if l := m.Validate(&p); len(l) != 0 {
+		b.Fatal(l)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		m.Validate(&p)
+	}
+}

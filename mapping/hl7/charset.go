@@ -10,12 +10,13 @@ import (
 	"github.com/dermgate/dermgate/mapping/issue"
 )
 
-// charset is a character set of HL7 table 0211 as far as it can be read safely: one whose characters above
-// ASCII never contain a delimiter byte.
+// charset is a character set of HL7 table 0211. One whose characters above ASCII never contain a delimiter
+// byte is read in place; any other is transcoded before the message is split, if the source declares it.
 type charset struct {
 	name  string // as HL7 spells it; "" none declared; the sender's own word when unknown
 	kind  charsetKind
 	table *charmap.Charmap // single byte sets
+	codec *codec           // transcoded sets
 }
 
 type charsetKind uint8
@@ -25,8 +26,16 @@ const (
 	inUTF8
 	inASCII
 	singleByte
+	transcoded // cannot be read in place
 	unknownSet
 )
+
+// unreadable is said of a set that is not known.
+const unreadable = "a character set this gateway cannot read: want UNICODE UTF-8, ASCII, 8859/1 to 8859/15, cp1252 " +
+	"or one of those that are transcoded"
+
+// readable tells a set that is read in place.
+func (c charset) readable() bool { return c.kind < transcoded }
 
 // singleByteSets by their squeezed name.
 var singleByteSets = map[string]charset{
@@ -70,6 +79,9 @@ func charsetOf(word []byte) charset {
 	}
 	if c, ok := singleByteSets[strings.TrimPrefix(key, "ISO")]; ok {
 		c.kind = singleByte
+		return c
+	}
+	if c, ok := transcodedSets[key]; ok {
 		return c
 	}
 	return charset{name: string(word), kind: unknownSet}
@@ -125,33 +137,49 @@ func (c charset) appendFrom(dst []byte, text string) ([]byte, bool) {
 	return dst, ok
 }
 
-// Charset gives the character set in force, as HL7 table 0211 spells it: MSH-18, else what AssumeCharset
-// said, else "".
+// holds tells whether b is text of the set: unlike fits it does not take C1 control characters for text.
+func (c charset) holds(b []byte) bool {
+	if c.table == nil {
+		return c.fits(b)
+	}
+	for _, x := range b {
+		if r := c.table.DecodeByte(x); x >= utf8.RuneSelf && (r == utf8.RuneError || r < 0xa0) {
+			return false
+		}
+	}
+	return true
+}
+
+// Charset gives the character set in force, as HL7 table 0211 spells it: MSH-18, else what the source
+// declares, else "".
 func (m *Message) Charset() string { return m.set.name }
 
-// AssumeCharset sets the character set to read with when MSH-18 says nothing: the source's default. The
-// issue is for a name that is not known or not safe to read.
+// AssumeCharset sets the character set to read with when MSH-18 says nothing, as ParseIn does; a set that
+// must be transcoded comes too late here. The issue is for such a set and for one that is not known.
 func (m *Message) AssumeCharset(name string) error {
 	if m.set.kind != undeclared {
 		return nil
 	}
 	c := charsetOf([]byte(name))
-	if c.kind == unknownSet {
-		return issue.New(issue.Value, "", "a character set this gateway cannot read safely: want UNICODE UTF-8, ASCII, 8859/1 to 8859/15 or cp1252")
+	if !c.readable() {
+		return issue.New(issue.Value, "", unreadable)
 	}
 	m.set, m.assumed = c, true
 	return nil
 }
 
 // CheckCharset tells what is wrong with the message's characters: a set that cannot be read (error at
-// MSH-18), bytes its set does not have (error at each place, at most charsetIssues), or characters above
-// ASCII without MSH-18 (a warning).
+// MSH-18), bytes its set does not have (error at each place, at most charsetIssues), characters above ASCII
+// without MSH-18 or of another set than it names (warnings).
 func (m *Message) CheckCharset() issue.List {
-	if m.set.kind == unknownSet {
-		return issue.List{issue.New(issue.Value, "MSH-18", "a character set this gateway cannot read safely")}
+	if trouble := m.checkDeclared(); trouble != nil {
+		return issue.List{trouble}
 	}
 	plainBytes := ascii(m.raw)
 	var found issue.List
+	if m.overruled {
+		found = append(found, issue.Warn(issue.Value, "MSH-18", "the bytes are of another character set: read as "+m.set.name+", which the source declares"))
+	}
 	if !plainBytes && (m.assumed || m.set.kind == undeclared) {
 		read := m.set.name
 		if read == "" {
@@ -159,10 +187,31 @@ func (m *Message) CheckCharset() issue.List {
 		}
 		found = append(found, issue.Warn(issue.Required, "MSH-18", "no character set declared: read as "+read))
 	}
-	if plainBytes && !bytes.Contains(m.raw, []byte{m.del.Escape, 'X'}) {
+	if plainBytes && len(m.alternates) == 0 && !bytes.Contains(m.raw, []byte{m.del.Escape, 'X'}) {
 		return found
 	}
 	return append(found, m.badBytes()...)
+}
+
+// checkDeclared looks at MSH-18: what it names must be read in place or have been transcoded, its
+// repetitions too when the text is switched by escape bytes (ISO 2022), whose characters may be delimiters.
+func (m *Message) checkDeclared() *issue.Issue {
+	switch m.set.kind {
+	case transcoded:
+		return issue.New(issue.Value, "MSH-18", "characters of this set may contain delimiter bytes: it is read only from a source that declares it (charset)")
+	case unknownSet:
+		return issue.New(issue.Value, "MSH-18", "a character set this gateway cannot read")
+	}
+	if m.codec != nil || len(m.alternates) == 0 || bytes.IndexByte(m.raw, 0x1b) < 0 {
+		return nil
+	}
+	for n, name := range m.alternates[1:] {
+		if charsetOf([]byte(name)).kind == transcoded {
+			p := m.Segment(0).Path(18).Repeat(n + 2)
+			return issue.New(issue.Value, p.String(), "switched to by escape bytes: it is read only from a source that declares it (charset)")
+		}
+	}
+	return nil
 }
 
 // charsetIssues bounds the places reported for one message.
@@ -172,8 +221,8 @@ func (m *Message) badBytes() issue.List {
 	var found issue.List
 	var buf []byte
 	for p, v := range m.Leaves() {
-		buf = v.AppendBytes(buf[:0])
-		if m.set.fits(buf) {
+		var ok bool
+		if buf, ok = v.appendChecked(buf[:0]); ok {
 			continue
 		}
 		found = append(found, issue.New(issue.Value, p.String(), "bytes that are no characters of the declared set"))
@@ -181,7 +230,20 @@ func (m *Message) badBytes() issue.List {
 			break
 		}
 	}
+	if m.invalid && found == nil { // in no leaf: delimiters, or between segments
+		found = append(found, issue.New(issue.Value, "MSH", "bytes that are no characters of the declared set"))
+	}
 	return found
+}
+
+// appendChecked gives the value's bytes or text, for its memory, and whether all are characters of its set.
+func (v Value) appendChecked(dst []byte) ([]byte, bool) {
+	if v.level != levelLiteral && v.m.switches() {
+		dst, ok := v.m.appendSwitched(dst, v.Raw())
+		return dst, ok && !(v.m.invalid && bytes.ContainsRune(dst, utf8.RuneError))
+	}
+	dst = v.AppendBytes(dst)
+	return dst, v.m.set.fits(dst)
 }
 
 // fits tells whether b is text of the set.

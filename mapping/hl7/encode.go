@@ -38,7 +38,7 @@ func NewBuilder(d Delimiters) *Builder {
 // Charset sets the character set of the texts that follow, by its HL7 table 0211 name.
 func (b *Builder) Charset(name string) {
 	b.set = charsetOf([]byte(name))
-	if b.set.kind == unknownSet {
+	if !b.set.readable() {
 		b.fail(issue.New(issue.Value, "MSH-18", "a character set this gateway cannot write"))
 	}
 }
@@ -256,7 +256,10 @@ func (m *Message) With(p Path, text string) ([]byte, error) {
 	}
 	out := append(make([]byte, 0, len(m.raw)+len(encoded)+16), m.raw[:e.start]...)
 	out = appendWith(out, s.Raw(), places[:deep], encoded)
-	return append(out, m.raw[e.end:]...), nil
+	if out, ok = m.outward(append(out, m.raw[e.end:]...)); !ok {
+		return nil, issue.New(issue.Value, p.String(), "a character that the message's character set lacks")
+	}
+	return out, nil
 }
 
 // setting is one level of a place: which delimiter splits it, and the part wanted (0: the first).

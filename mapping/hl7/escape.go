@@ -49,6 +49,10 @@ func (v Value) AppendText(dst []byte) []byte {
 	if raw := v.Raw(); plain(raw, v.m.del.Escape) {
 		return append(dst, raw...)
 	}
+	if v.level != levelLiteral && v.m.switches() {
+		dst, _ = v.m.appendSwitched(dst, v.Raw())
+		return dst
+	}
 	n := len(dst)
 	dst = v.AppendBytes(dst)
 	if ascii(dst[n:]) {
@@ -150,7 +154,7 @@ func appendFormat(dst, cmd []byte) ([]byte, bool) {
 	if len(cmd) < 2 {
 		return dst, false
 	}
-	arg := strings.TrimPrefix(strings.TrimSpace(string(cmd[2:])), "+")
+	arg := strings.TrimSpace(string(cmd[2:]))
 	n, err := strconv.Atoi(arg)
 	if arg == "" {
 		n, err = 1, nil
@@ -173,12 +177,13 @@ func appendFormat(dst, cmd []byte) ([]byte, bool) {
 }
 
 // AppendEscaped appends text so that it reads back as the same text and as nothing else: delimiters by
-// name, LF as \.br\, every other control character as \Xhh\ (so that no text can end a segment or an MLLP
-// frame). Without an escape character declared, delimiters and control characters become a space.
+// name, LF as \.br\ (unless the dot is a delimiter), every other control character as \Xhh\ (so that no text
+// can end a segment or an MLLP frame). Without an escape character declared, delimiters and control
+// characters become a space.
 func AppendEscaped(dst, text []byte, d Delimiters) []byte {
 	for _, c := range text {
 		switch {
-		case c == '\n' && d.Escape != 0:
+		case c == '\n' && d.Escape != 0 && d.letterOf('.') == 0:
 			dst = append(dst, d.Escape, '.', 'b', 'r', d.Escape)
 		case c < ' ' || c == 0x7f:
 			dst = appendHexEscape(dst, c, d.Escape)
@@ -201,25 +206,31 @@ func appendHexEscape(dst []byte, c, escape byte) []byte {
 
 // appendMark appends a punctuation character, escaped when it is a delimiter.
 func appendMark(dst []byte, c byte, d *Delimiters) []byte {
-	var letter byte
-	switch c {
-	case d.Field:
-		letter = 'F'
-	case d.Component:
-		letter = 'S'
-	case d.Repetition:
-		letter = 'R'
-	case d.Subcomponent:
-		letter = 'T'
-	case d.Escape:
-		letter = 'E'
-	case d.Truncation:
-		letter = 'P'
-	default:
+	letter := d.letterOf(c)
+	switch {
+	case letter == 0:
 		return append(dst, c)
-	}
-	if d.Escape == 0 {
+	case d.Escape == 0:
 		return append(dst, ' ')
 	}
 	return append(dst, d.Escape, letter, d.Escape)
+}
+
+// letterOf gives the letter that stands for a delimiter in an escape sequence, 0 for any other character.
+func (d *Delimiters) letterOf(c byte) byte {
+	switch c {
+	case d.Field:
+		return 'F'
+	case d.Component:
+		return 'S'
+	case d.Repetition:
+		return 'R'
+	case d.Subcomponent:
+		return 'T'
+	case d.Escape:
+		return 'E'
+	case d.Truncation:
+		return 'P'
+	}
+	return 0
 }

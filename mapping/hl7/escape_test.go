@@ -75,3 +75,44 @@ func TestEscapedTextCannotEndAnything(t *testing.T) {
 		}
 	}
 }
+
+// TestEscapesUnderOtherDelimiters: what a message declares is what its sequences mean, the truncation
+// character of v2.7 included; the standard ones are then text.
+func TestEscapesUnderOtherDelimiters(t *testing.T) {
+	for _, tt := range []struct{ delimiters, in, text string }{
+		{`#!@%*$`, `%F%%S%%T%%R%%E%%P%`, "#!*@%$"},
+		{`#!@%*`, `%F%%P%`, "#%P%"}, // no truncation character declared
+		{`#!@%*`, `a|b^c~d\e&f \F\`, `a|b^c~d\e&f \F\`},
+		{`#!@%*`, `%.br%%X41%%Zx%%H%b%N%%.sp+2%c`, "\nA%Zx%b\n\nc"},
+		{`|^~\&#`, `cut#`, "cut#"}, // said to be cut: not for the text to hide
+		{`|^~\&#`, `\P\1`, "#1"},
+		{`|^~`, `\F\`, `\F\`}, // no escape character: nothing to render
+	} {
+		field := tt.delimiters[:1]
+		m := mustParse(t, "MSH"+tt.delimiters+field+"A\rNTE"+field+"1"+field+field+tt.in)
+		if got := m.Get(MustPath("NTE-3")).Text(); got != tt.text {
+			t.Errorf("%s: %s reads %q, want %q", tt.delimiters, tt.in, got, tt.text)
+		}
+	}
+}
+
+// TestEverySequenceOfTheStandard (HL7 v2.8 §2.7) is rendered or stands as it is, beside text on both sides.
+func TestEverySequenceOfTheStandard(t *testing.T) {
+	for in, want := range map[string]string{
+		`F`: "|", `S`: "^", `T`: "&", `R`: "~", `E`: `\`, `H`: "", `N`: "",
+		`X41`: "A", `X0d`: "\r", `X0D0A`: "\r\n", `XC3A9`: "é", `X00`: "\x00",
+		`.br`: "\n", `.ce`: "\n", `.sp`: "\n", `.sp2`: "\n\n", `.sp+2`: "\n\n", `.sp0`: "", `.SP1`: "\n",
+		`.sk`: " ", `.sk2`: "  ", `.sk+2`: "  ", `.ti3`: "   ", `.ti+3`: "   ", `.ti-3`: "", `.in4`: "", `.in+4`: "", `.in-4`: "", `.fi`: "", `.nf`: "",
+		`P`: `\P\`, `Z`: `\Z\`, `Zab1`: `\Zab1\`, `C2842`: `\C2842\`, `M2442`: `\M2442\`, `M242844`: `\M242844\`, // not known here
+		``: `\\`, `Q`: `\Q\`, `f`: `\f\`, `x41`: `\x41\`, `X`: `\X\`, `X4`: `\X4\`, `X4G`: `\X4G\`, `HH`: `\HH\`, `EE`: `\EE\`,
+		`.`: `\.\`, `.b`: `\.b\`, `.xx`: `\.xx\`, `.sp-`: `\.sp-\`, `.spa`: `\.spa\`, `. br`: `\. br\`, `.sp++1`: `\.sp++1\`,
+	} {
+		v := mustParse(t, header+`|a\`+in+`\z`).Segment(0).Field(13)
+		if got := v.Text(); got != "a"+want+"z" {
+			t.Errorf("%s reads %q, want %q", in, got, "a"+want+"z")
+		}
+		if got := v.Raw(); string(got) != `a\`+in+`\z` {
+			t.Errorf("%s: raw is %q", in, got)
+		}
+	}
+}

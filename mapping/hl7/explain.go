@@ -23,13 +23,16 @@ type Leaf struct {
 	Value string `json:"value"`
 }
 
-// Explain tells everything the parser sees in the message.
+// everything is looked at when a person asks what the parser sees.
+var everything = Profile{Structure: Warn, Datatype: Warn, Table: Warn, Length: Warn, Required: Warn}
+
+// Explain tells everything the parser sees in the message, and as warnings where it differs from the standard.
 func (m *Message) Explain() Explanation {
 	code, trigger, _ := m.Type()
 	e := Explanation{
 		Type: code, Version: m.Version(), Charset: m.Charset(),
 		RoundTrip: bytes.Equal(m.AppendEncoded(nil), m.Bytes()),
-		Fields:    []Leaf{}, Issues: append(issue.List{}, m.Check()...),
+		Fields:    []Leaf{}, Issues: append(append(issue.List{}, m.Check()...), m.Validate(&everything)...),
 	}
 	if trigger != "" {
 		e.Type += "^" + trigger

@@ -30,6 +30,15 @@ type grammar struct {
 	segments  []string // in alphabetical order
 	fields    map[string][]Field
 	datatypes map[string][]Component
+	ofField   map[string][]usage // beside fields
+	ofPart    map[string][]usage // beside datatypes
+}
+
+// usage is what the standard demands of a field or component, over all versions.
+type usage struct {
+	length   uint32 // the greatest any version states, in characters; 0: none
+	required bool   // by every version that has the place
+	disputed bool   // the versions disagree about its shape
 }
 
 var standard = sync.OnceValue(func() *grammar { return readGrammar(grammarText) })
@@ -39,7 +48,8 @@ var primitives = map[string]bool{"DT": true, "DTM": true, "FT": true, "GTS": tru
 	"NM": true, "SI": true, "SNM": true, "ST": true, "TM": true, "TN": true, "TX": true, "varies": true}
 
 func readGrammar(text string) *grammar {
-	g := &grammar{fields: map[string][]Field{}, datatypes: map[string][]Component{}}
+	g := &grammar{fields: map[string][]Field{}, datatypes: map[string][]Component{},
+		ofField: map[string][]usage{}, ofPart: map[string][]usage{}}
 	var kind, name string
 	for line := range strings.Lines(text) {
 		line = strings.TrimSpace(line)
@@ -58,31 +68,35 @@ func readGrammar(text string) *grammar {
 	return g
 }
 
-// add reads "3 CX* 0061 Patient Identifier List" into its segment or data type. Numbers may have gaps:
+// add reads "3 CX*! 0061 250 Patient Identifier List" into its segment or data type. Numbers may have gaps:
 // places no version defines.
 func (g *grammar) add(kind, name, line string) {
-	part := strings.SplitN(line, " ", 4)
+	part := strings.SplitN(line, " ", 5)
 	n, err := strconv.Atoi(part[0])
-	if err != nil || len(part) < 4 {
+	if err != nil || len(part) < 5 {
 		return
 	}
-	table := strings.TrimPrefix(part[2], "-")
-	datatype, repeats := strings.CutSuffix(part[1], "*")
+	datatype := strings.TrimRight(part[1], "*!?")
+	marks := part[1][len(datatype):]
+	table, text := strings.TrimPrefix(part[2], "-"), part[4]
+	length, _ := strconv.Atoi(strings.TrimPrefix(part[3], "-"))
+	u := usage{length: uint32(length), required: strings.Contains(marks, "!"), disputed: strings.Contains(marks, "?")}
 	if kind == "type" {
-		list := g.datatypes[name]
-		for len(list) < n {
-			list = append(list, Component{})
-		}
-		list[n-1] = Component{Name: part[3], Datatype: datatype, Table: table}
-		g.datatypes[name] = list
+		g.datatypes[name] = put(g.datatypes[name], n, Component{Name: text, Datatype: datatype, Table: table})
+		g.ofPart[name] = put(g.ofPart[name], n, u)
 		return
 	}
-	list := g.fields[name]
-	for len(list) < n {
-		list = append(list, Field{})
+	g.fields[name] = put(g.fields[name], n, Field{Name: text, Datatype: datatype, Repeats: strings.Contains(marks, "*"), Table: table})
+	g.ofField[name] = put(g.ofField[name], n, u)
+}
+
+// put sets the n-th element, counted from 1, of a list that grows.
+func put[T any](list []T, n int, v T) []T {
+	if n > len(list) {
+		list = append(list, make([]T, n-len(list))...)
 	}
-	list[n-1] = Field{Name: part[3], Datatype: datatype, Repeats: repeats, Table: table}
-	g.fields[name] = list
+	list[n-1] = v
+	return list
 }
 
 // Segments names every segment of the standard, in alphabetical order.

@@ -42,8 +42,16 @@ type Message struct {
 	names   tally
 	set     charset // what MSH-18 or the source's default says
 	assumed bool    // set comes from the caller, MSH-18 being empty
-	wrapped []uint32
-	owners  atomic.Pointer[[]int32] // computed once, on demand
+	// alternates are the sets of a repeating MSH-18, which escape sequences may switch to; overruled: set comes
+	// from the source, though MSH-18 names another.
+	alternates []string
+	overruled  bool
+	// Of a transcoded message: raw is the text, original the input, invalid that not all of it is text.
+	codec    *codec
+	original []byte
+	invalid  bool
+	wrapped  []uint32
+	owners   atomic.Pointer[[]int32] // computed once, on demand
 }
 
 // entry places a segment in the message; 16 bytes, so that 200,000 segments take 3.2 MB.
@@ -67,6 +75,7 @@ func Parse(b []byte) (*Message, error) {
 // After an error m holds nothing.
 func (m *Message) Reset(b []byte) error {
 	m.raw, m.segs, m.wrapped, m.del, m.set, m.assumed = nil, m.segs[:0], m.wrapped[:0], Delimiters{}, charset{}, false
+	m.alternates, m.overruled, m.invalid, m.codec, m.original = m.alternates[:0], false, false, nil, nil
 	m.owners.Store(nil)
 	m.names.reset()
 	if uint64(len(b)) > math.MaxInt32 {
@@ -84,7 +93,12 @@ func (m *Message) Reset(b []byte) error {
 		m.raw, m.segs = nil, m.segs[:0]
 		return err
 	}
-	m.set = charsetOf(m.segment(0).Field(18).Repetition(1).Raw())
+	sets := m.segment(0).Field(18)
+	first := sets.Repetition(1)
+	m.set = charsetOf(first.word())
+	if first.end < sets.end {
+		m.readAlternates(sets)
+	}
 	return nil
 }
 
@@ -104,6 +118,10 @@ func begin(b []byte) (int, error) {
 	case bytes.HasPrefix(rest, []byte("FHS")), bytes.HasPrefix(rest, []byte("BHS")):
 		return 0, issue.New(issue.Structure, string(rest[:3]), "a batch, where a single message starting with MSH is expected")
 	case !bytes.HasPrefix(rest, []byte("MSH")):
+		if w, ok := wideOf(b); ok {
+			name := "UTF-" + strconv.Itoa(8*w.unit)
+			return 0, issue.New(issue.Structure, "MSH", name+" text, which is read only from a source that declares it (charset: UNICODE "+name+")")
+		}
 		return 0, issue.New(issue.Structure, "MSH", "not HL7 v2: "+looks(rest)+" where MSH is expected")
 	}
 	return i, nil
@@ -125,8 +143,6 @@ func looks(b []byte) string {
 		return "JSON"
 	case b[0] == '<':
 		return "XML"
-	case bytes.HasPrefix(b, []byte("\xff\xfe")), bytes.HasPrefix(b, []byte("\xfe\xff")):
-		return "UTF-16 text"
 	case bytes.HasPrefix(b, []byte("GET ")), bytes.HasPrefix(b, []byte("POST ")):
 		return "an HTTP request"
 	case bytes.HasPrefix(b, []byte("\x16\x03")):
@@ -237,18 +253,23 @@ func (m *Message) line(start, end int) error {
 	return issue.New(issue.Structure, where, text)
 }
 
-// wraps tells whether a line that starts no segment may be the rest of the one before: a payload or text
+// wraps tells whether a line that starts no segment may be the rest of the one before.
+func (m *Message) wraps(before *entry, line []byte) bool {
+	return (before.name == obx || before.name == nte) && before.end != before.body() && wrapping(line, m.del.Field)
+}
+
+// wrapping tells whether a line that starts no segment may be the rest of an OBX or NTE: a payload or text
 // that the sender broke. A short line, or one that nearly is a segment ("PV|1|", "PIDX|1|"), may not: it
 // would disappear in another segment's value.
-func (m *Message) wraps(before *entry, line []byte) bool {
-	if before.name != obx && before.name != nte || before.end == before.body() || len(line) < 4 {
+func wrapping(line []byte, field byte) bool {
+	if len(line) < 4 || nameOf(line, 0).header() && heads(line) { // another message, with delimiters of its own
 		return false
 	}
 	i := 0
 	for i < len(line) && i < 6 && nameByte(line[i]) {
 		i++
 	}
-	return i == len(line) || i > 5 || line[i] != m.del.Field
+	return i == len(line) || i > 5 || line[i] != field
 }
 
 func blank(b []byte) bool {
@@ -269,7 +290,7 @@ func (m *Message) add(n name, start, end int) error {
 	return nil
 }
 
-// Bytes gives the input, byte for byte.
+// Bytes gives the input, byte for byte; of a transcoded message (ParseIn) its text in UTF-8.
 func (m *Message) Bytes() []byte { return m.raw }
 
 // Delimiters gives what MSH declares.

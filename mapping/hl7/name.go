@@ -94,6 +94,9 @@ const (
 // header tells the segments whose field 1 is the field separator.
 func (n name) header() bool { return n == msh || n == fhs || n == bhs }
 
+// local tells a site's own segment: its first letter is Z.
+func (n name) local() bool { return byte(n>>16) == 'Z' && n>>24 == 0 || byte(n>>24) == 'Z' }
+
 // tally counts segments by name: the few names of an ordinary message in a row, further ones in a map.
 type tally struct {
 	few [16]struct {

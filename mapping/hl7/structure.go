@@ -2,8 +2,9 @@ package hl7
 
 // Owner gives the index of the segment that segment i belongs to, -1 when it stands for itself: an OBX
 // belongs to the OBR (or SPM, TXA) before it, a NTE to the segment it comments, a CTD to its PRD, a PV2 to
-// its PV1. The rules hold for every message type of the standard that has these groups (REF/RRI I12 to I15,
-// ORU, OML, ORM, OMG, MDM, SIU, ADT); a new PID ends the groups of the patient before.
+// its PV1. The grammar of the message's type decides, where there is one (messages.txt) and the segment fits
+// it; else rules that hold for every message type of the standard that has such groups (OML, SIU, …), where
+// a new PID ends the groups of the patient before.
 func (m *Message) Owner(i int) int {
 	if i < 0 || i >= len(m.segs) {
 		return -1
@@ -70,31 +71,48 @@ func (l *latest) of(n name, spare *int32) *int32 {
 
 func (m *Message) group() []int32 {
 	owners := make([]int32, len(m.segs))
-	var last latest
-	var spare int32
-	last.clear()
-	commented := int32(-1) // the latest segment a NTE can belong to
-	for i, e := range m.segs {
-		switch e.name {
-		case nte:
-			owners[i] = commented
+	var plain generic
+	plain.last.clear()
+	plain.commented = -1
+	f := fitting{s: m.structure()}
+	for i := range m.segs {
+		owners[i] = plain.take(m.segs[i].name, int32(i))
+		if f.s == nil || m.segs[i].name.local() {
 			continue
-		case pid:
-			last.clear() // the next patient
-		case orc:
-			*last.of(obr, &spare) = -1 // a new order
-		case obr:
-			*last.of(spm, &spare) = -1
 		}
-		owners[i] = -1
-		for _, p := range parents(e.name) {
-			owners[i] = max(owners[i], *last.of(p, &spare))
+		if owner, fits := f.take(m, int32(i)); fits {
+			owners[i] = owner
 		}
-		if e.name == obr {
-			*last.of(orc, &spare) = -1 // an ORC orders one OBR
-		}
-		*last.of(e.name, &spare) = int32(i)
-		commented = int32(i)
 	}
 	return owners
+}
+
+// generic are the rules for a message, or a segment, that no grammar covers.
+type generic struct {
+	last      latest
+	commented int32 // the latest segment a NTE can belong to
+}
+
+func (g *generic) take(n name, i int32) int32 {
+	var spare int32
+	switch n {
+	case nte:
+		return g.commented
+	case pid:
+		g.last.clear() // the next patient
+	case orc:
+		*g.last.of(obr, &spare) = -1 // a new order
+	case obr:
+		*g.last.of(spm, &spare) = -1
+	}
+	owner := int32(-1)
+	for _, p := range parents(n) {
+		owner = max(owner, *g.last.of(p, &spare))
+	}
+	if n == obr {
+		*g.last.of(orc, &spare) = -1 // an ORC orders one OBR
+	}
+	*g.last.of(n, &spare) = i
+	g.commented = i
+	return owner
 }

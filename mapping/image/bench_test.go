@@ -3,6 +3,7 @@ package image
 import (
 	"bytes"
 	"image/jpeg"
+	"io"
 	"testing"
 
 	"github.com/dermgate/dermgate/fixtures/photos"
@@ -16,8 +17,12 @@ func BenchmarkStrip(b *testing.B) {
 		b.SetBytes(int64(len(photo)))
 		b.ReportAllocs()
 		for b.Loop() {
-			if _, _, err := Strip(photo); err != nil {
+			s, err := Strip(bytes.NewReader(photo))
+			if err != nil {
 				b.Fatal(err)
+			}
+			if n, err := io.Copy(io.Discard, s.NewReader()); n != s.Size() || err != nil {
+				b.Fatal(n, err)
 			}
 		}
 	})
@@ -25,7 +30,7 @@ func BenchmarkStrip(b *testing.B) {
 		b.SetBytes(int64(len(photo)))
 		b.ReportAllocs()
 		for b.Loop() {
-			if _, err := Inspect(photo, Limits{}); err != nil {
+			if _, err := inspect(photo, Limits{}); err != nil {
 				b.Fatal(err)
 			}
 		}

@@ -5,7 +5,11 @@ import "encoding/binary"
 const bmpHeader = 34 // bytes that are read: the file header and the beginning of the bitmap header
 
 // bmp reads the header. A BMP has no place for metadata but behind its end.
-func (a *anatomy) bmp(b []byte) error {
+func (a *anatomy) bmp(f section) error {
+	b := f.bytes(0, bmpHeader)
+	if b == nil {
+		return cutOff()
+	}
 	le := binary.LittleEndian
 	a.Width, a.Height = int(int32(le.Uint32(b[18:]))), int(int32(le.Uint32(b[22:])))
 	if a.Height < 0 { // rows from the top
@@ -17,16 +21,16 @@ func (a *anatomy) bmp(b []byte) error {
 	if compression := le.Uint32(b[30:]); (compression == 0 || compression == 3) && a.Width > 0 {
 		row := (int64(a.Width)*bits + 31) / 32 * 4
 		from := int64(le.Uint32(b[10:]))
-		if int64(a.Height) > (int64(len(b))-from)/max(row, 1) { // divided, since the product may overflow
+		if int64(a.Height) > (f.n-from)/max(row, 1) { // divided, since the product may overflow
 			return cutOff()
 		}
 		end = max(end, from+row*int64(a.Height))
 	}
-	if end < bmpHeader || end >= int64(len(b)) {
-		a.keep = append(a.keep, b)
+	if end < bmpHeader || end >= f.n {
+		a.keep(f)
 		return nil
 	}
 	a.private("trailing")
-	a.keep = append(a.keep, b[:end])
+	a.keep(f.part(0, end))
 	return nil
 }

@@ -3,16 +3,20 @@ package image
 import (
 	"bytes"
 	"encoding/binary"
+	"fmt"
 	stdimage "image"
 	"image/color"
 	"image/color/palette"
 	"image/gif"
 	"image/jpeg"
 	"image/png"
+	"io"
 	"math/rand"
 	"os"
 	"path/filepath"
 	"testing"
+
+	"github.com/dermgate/dermgate/mapping/issue"
 )
 
 // textured is a picture that compresses like a photo: slow shades with grain over them.
@@ -149,13 +153,45 @@ func withExif(photo, tiff []byte) []byte {
 // scans gives the entropy-coded data of a JPEG with its scan headers.
 func scans(t testing.TB, b []byte) (out []byte) {
 	t.Helper()
-	if _, _, err := walkJPEG(b, func(s segment) error {
+	if _, _, err := walkJPEG(inMemory(b), func(s segment) error {
 		if s.marker == mSOS {
-			out = append(out, s.whole...)
+			out = append(out, b[s.whole.at:s.whole.at+s.whole.n]...)
 		}
 		return nil
 	}); err != nil {
 		t.Fatal(err)
 	}
 	return out
+}
+
+// inMemory is the section of a file that is held.
+func inMemory(b []byte) section { return newWindow(bytes.NewReader(b)).whole() }
+
+func inspect(b []byte, lim Limits) (Facts, error) { return Inspect(bytes.NewReader(b), lim) }
+
+func check(t *testing.T, b []byte, declared string) (Facts, issue.List) {
+	t.Helper()
+	f, l, err := Check(bytes.NewReader(b), declared, Limits{})
+	if err != nil {
+		t.Errorf("not read: %v", err)
+	}
+	return f, l
+}
+
+// strip gives the stripped bytes as a slice, b itself when they are those of b.
+func strip(b []byte) (out []byte, removed []string, err error) {
+	s, err := Strip(bytes.NewReader(b))
+	if err != nil {
+		return nil, nil, err
+	}
+	out, err = io.ReadAll(s.NewReader())
+	switch {
+	case err != nil:
+		return nil, nil, err
+	case int64(len(out)) != s.Size() || s.Changed() == bytes.Equal(out, b):
+		return nil, nil, fmt.Errorf("%d bytes of %d, changed: %t", len(out), s.Size(), s.Changed())
+	case !s.Changed():
+		out = b
+	}
+	return out, s.Removed, nil
 }

@@ -5,6 +5,8 @@
 // what does not (see anatomy). Inspect reports what that found, Strip joins what belongs. What is not known
 // to belong to the picture is taken out: a list of what is private would always lack something.
 //
-// Everything is pure and bounded: no decoder runs, memory is in proportion to the number of segments, which
-// is limited, and time to the number of bytes. Errors are *issue.Issue and hold no value of the file.
+// A file is never held: it is read through a window of 64 KiB, and what Strip gives is a list of its
+// stretches. No decoder runs. Memory beside the window is in proportion to the number of stretches, which is
+// limited, and time to the number of bytes. Errors of the photo are *issue.Issue and hold no value of it;
+// those of the place where it lies are *ReadError.
 package image

@@ -47,14 +47,20 @@ const mostDirectories = 64
 
 // exifReader reads a TIFF structure.
 type exifReader struct {
-	b     []byte
+	b     section
 	order binary.ByteOrder
 	exif
-	todo []pointer
+	todo   []pointer // each directory once; in the order of reading, what is read included
+	tables int       // of pointers, read
+	late   struct{ captured, zone, depth, xResolution, yResolution entry }
 }
 
+// entry is a field of a directory. Those whose value stands elsewhere are read when the directories are done
+// and the last one of a tag is known: reading goes back and forth a few times, however many entries there are.
+type entry [12]byte
+
 // readBlock reads an EXIF block of another format, in which a second directory describes a thumbnail.
-func readBlock(b []byte) exif {
+func readBlock(b section) exif {
 	x, err := readExif(b)
 	if err != nil {
 		x.add("exif")
@@ -67,34 +73,40 @@ func readBlock(b []byte) exif {
 
 // readExif reads a TIFF structure, following each directory once. What points outside, repeats or goes on
 // too long is not an error: it is noted as the private thing "exif", so that Strip removes it.
-func readExif(b []byte) (exif, error) {
+func readExif(b section) (exif, error) {
 	r := exifReader{b: b}
+	head := b.bytes(0, 8)
 	switch {
-	case len(b) < 8:
+	case head == nil:
 		return r.exif, issue.New(issue.Structure, "", "a TIFF structure that is cut off")
-	case string(b[:4]) == "II*\x00":
+	case string(head[:4]) == "II*\x00":
 		r.order = binary.LittleEndian
-	case string(b[:4]) == "MM\x00*":
+	case string(head[:4]) == "MM\x00*":
 		r.order = binary.BigEndian
 	default:
 		return r.exif, issue.New(issue.Structure, "", "no TIFF structure")
 	}
-	var seen []uint32
-	r.todo = []pointer{{at: r.order.Uint32(b[4:])}}
-	for len(r.todo) > 0 {
-		p := r.todo[0]
-		r.todo = r.todo[1:]
-		if slices.Contains(seen, p.at) || len(seen) == mostDirectories {
-			r.add("exif")
-			continue
-		}
-		seen = append(seen, p.at)
-		if p.role == pageRole {
+	r.follow(r.order.Uint32(head[4:]), mainRole)
+	for i := 0; i < len(r.todo); i++ {
+		if r.todo[i].role == pageRole {
 			r.pages++
 		}
-		r.directory(p)
+		r.directory(r.todo[i])
 	}
+	r.captured = r.text(r.late.captured[:], "0000:00:00 00:00:00")
+	r.zone = r.text(r.late.zone[:], "+00:00")
+	r.depth = int(r.first16(r.late.depth[:]))
+	r.density = [2]rational{r.rational(r.late.xResolution[:]), r.rational(r.late.yResolution[:])}
 	return r.exif, nil
+}
+
+// follow notes a directory to be read, unless it was noted before or there are too many.
+func (r *exifReader) follow(at uint32, as role) {
+	if len(r.todo) == mostDirectories || slices.ContainsFunc(r.todo, func(p pointer) bool { return p.at == at }) {
+		r.add("exif")
+		return
+	}
+	r.todo = append(r.todo, pointer{at, as})
 }
 
 func (x *exif) add(name string) {
@@ -105,24 +117,29 @@ func (x *exif) add(name string) {
 
 // directory reads one directory and notes those it points at.
 func (r *exifReader) directory(p pointer) {
-	if int64(p.at)+2 > int64(len(r.b)) {
+	count := r.b.bytes(int64(p.at), 2)
+	if count == nil {
 		r.add("exif")
 		return
 	}
-	n := int(r.order.Uint16(r.b[p.at:]))
-	at := int(p.at) + 2
-	if at+12*n > len(r.b) {
+	n, at := int64(r.order.Uint16(count)), int64(p.at)+2
+	if at+12*n > r.b.n {
 		r.add("exif")
-		n = (len(r.b) - at) / 12
+		n = (r.b.n - at) / 12
 	}
 	for end := at + 12*n; at < end; at += 12 {
-		r.entry(r.b[at:at+12], p.role)
+		e := r.b.bytes(at, 12)
+		if e == nil {
+			return
+		}
+		r.entry(e, p.role)
 	}
-	if at+4 > len(r.b) || p.role != mainRole && p.role != pageRole {
+	next := r.b.bytes(at, 4)
+	if next == nil || p.role != mainRole && p.role != pageRole {
 		return
 	}
-	if next := r.order.Uint32(r.b[at:]); next != 0 {
-		r.todo = append(r.todo, pointer{next, pageRole})
+	if next := r.order.Uint32(next); next != 0 {
+		r.follow(next, pageRole)
 	}
 }
 
@@ -135,15 +152,13 @@ func (r *exifReader) entry(e []byte, in role) {
 	r.classify(tag)
 	switch tag {
 	case tagExif:
-		r.todo = append(r.todo, pointer{r.number(e), subRole})
+		r.follow(r.number(e), subRole)
 	case tagInterop:
-		r.todo = append(r.todo, pointer{r.number(e), interopRole})
-	case tagSubIFDs:
-		r.subdirectories(e)
+		r.follow(r.number(e), interopRole)
 	case tagCaptured:
-		r.captured = r.text(e, "0000:00:00 00:00:00")
+		r.late.captured = entry(e)
 	case tagZone:
-		r.zone = r.text(e, "+00:00")
+		r.late.zone = entry(e)
 	case tagColourSpace:
 		r.colourSpace = uint16(r.number(e))
 	case tagICC:
@@ -151,6 +166,9 @@ func (r *exifReader) entry(e []byte, in role) {
 	}
 	if in == mainRole {
 		r.mainEntry(tag, e)
+	}
+	if tag == tagSubIFDs {
+		r.subdirectories(e) // last, since e does not outlive it
 	}
 }
 
@@ -166,9 +184,11 @@ func (r *exifReader) mainEntry(tag uint16, e []byte) {
 	case tagHeight:
 		r.height = int(r.number(e))
 	case tagDepth:
-		r.depth = int(r.first16(e))
-	case tagXResolution, tagYResolution:
-		r.density[tag-tagXResolution] = r.rational(e)
+		r.late.depth = entry(e)
+	case tagXResolution:
+		r.late.xResolution = entry(e)
+	case tagYResolution:
+		r.late.yResolution = entry(e)
 	case tagUnit:
 		r.unit = uint16(r.number(e))
 	}
@@ -186,18 +206,19 @@ func (r *exifReader) classify(tag uint16) {
 	}
 }
 
-// value gives the bytes of an entry's value, nil when they lie outside. unit is the size of one item of the
-// type wanted, in bytes.
-func (r *exifReader) value(e []byte, unit int64) []byte {
-	n := int64(r.order.Uint32(e[4:])) * unit
-	if n <= 4 {
-		return e[8 : 8+n]
-	}
-	at := int64(r.order.Uint32(e[8:]))
-	if at+n > int64(len(r.b)) {
+// value gives the first bytes of an entry's value, as many as wanted; nil when there are fewer or the value
+// lies outside. unit is the size of one item of the type wanted, in bytes.
+func (r *exifReader) value(e []byte, unit, want int64) []byte {
+	n, at := int64(r.order.Uint32(e[4:]))*unit, int64(r.order.Uint32(e[8:]))
+	switch {
+	case n < want:
+		return nil
+	case n <= 4:
+		return e[8 : 8+want]
+	case at+n > r.b.n:
 		return nil
 	}
-	return r.b[at : at+n]
+	return r.b.bytes(at, want)
 }
 
 // number reads a SHORT (type 3) or LONG.
@@ -210,39 +231,45 @@ func (r *exifReader) number(e []byte) uint32 {
 
 // first16 reads the first of several SHORTs.
 func (r *exifReader) first16(e []byte) uint16 {
-	if v := r.value(e, 2); len(v) >= 2 {
+	if v := r.value(e, 2, 2); v != nil {
 		return r.order.Uint16(v)
 	}
 	return 0
 }
 
 func (r *exifReader) rational(e []byte) rational {
-	if v := r.value(e, 8); len(v) >= 8 {
+	if v := r.value(e, 8, 8); v != nil {
 		return rational{r.order.Uint32(v), r.order.Uint32(v[4:])}
 	}
 	return rational{}
 }
 
+// subdirectories follows one pointer, or a table of them. A table needs another look into the file, so their
+// number is limited as that of directories is.
 func (r *exifReader) subdirectories(e []byte) {
-	if r.order.Uint32(e[4:]) == 1 {
-		r.todo = append(r.todo, pointer{r.order.Uint32(e[8:]), subRole})
+	n := r.order.Uint32(e[4:])
+	if n == 1 {
+		r.follow(r.order.Uint32(e[8:]), subRole)
 		return
 	}
-	v := r.value(e, 4)
-	if len(v) < 4 || len(v) > 4*mostDirectories {
+	if r.tables++; n == 0 || n > mostDirectories || r.tables > mostDirectories {
 		r.add("exif")
 		return
 	}
+	v := r.value(e, 4, 4*int64(n))
+	if v == nil {
+		r.add("exif")
+	}
 	for ; len(v) >= 4; v = v[4:] {
-		r.todo = append(r.todo, pointer{r.order.Uint32(v), subRole})
+		r.follow(r.order.Uint32(v), subRole)
 	}
 }
 
 // text reads a text of the shape of form, where 0 stands for a digit and + for a sign; "" for any other.
 // It is written again into what travels on, so nothing else may pass as a date.
 func (r *exifReader) text(e []byte, form string) string {
-	v := r.value(e, 1)
-	if len(v) < len(form) {
+	v := r.value(e, 1, int64(len(form)))
+	if v == nil {
 		return ""
 	}
 	for i, want := range []byte(form) {
@@ -252,5 +279,5 @@ func (r *exifReader) text(e []byte, form string) string {
 			return ""
 		}
 	}
-	return string(v[:len(form)])
+	return string(v)
 }

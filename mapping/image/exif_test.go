@@ -8,8 +8,8 @@ import (
 
 func TestExifInBothByteOrders(t *testing.T) {
 	for _, order := range []binary.AppendByteOrder{binary.LittleEndian, binary.BigEndian} {
-		x, err := readExif(exifBlock(order, []tag{{id: tagOrientation, number: 5}}, []tag{
-			{id: tagCaptured, bytes: []byte("2026:11:24 10:05:00\x00")}, {id: tagZone, bytes: []byte("-03:30\x00")}, {id: tagColourSpace, number: 1}}, false))
+		x, err := readExif(inMemory(exifBlock(order, []tag{{id: tagOrientation, number: 5}}, []tag{
+			{id: tagCaptured, bytes: []byte("2026:11:24 10:05:00\x00")}, {id: tagZone, bytes: []byte("-03:30\x00")}, {id: tagColourSpace, number: 1}}, false)))
 		if err != nil || x.orientation != 5 || x.captured != "2026:11:24 10:05:00" || x.zone != "-03:30" || x.colourSpace != 1 || len(x.private) > 0 {
 			t.Errorf("%v: %+v %v", order, x, err)
 		}
@@ -26,7 +26,7 @@ func TestTheMinimalBlockSaysTheSame(t *testing.T) {
 		{orientation: 2, density: [2]rational{{72, 1}, {72, 1}}, unit: 3, captured: "2026:11:24 10:05:00", zone: "+01:00", colourSpace: 0xffff, adobeRGB: true},
 	} {
 		b := want.minimal()
-		got, err := readExif(b)
+		got, err := readExif(inMemory(b))
 		if err != nil || len(got.private) > 0 || got.settings {
 			t.Errorf("%+v: %v, private %v", want, err, got.private)
 		}
@@ -65,7 +65,7 @@ func TestBrokenExifIsPrivate(t *testing.T) {
 		"cut in a directory":            good[:20],
 		"more directories than cameras": many,
 	} {
-		if x := readBlock(b); !slices.Contains(x.private, "exif") {
+		if x := readBlock(inMemory(b)); !slices.Contains(x.private, "exif") {
 			t.Errorf("%s: %v", name, x.private)
 		}
 	}
@@ -74,7 +74,7 @@ func TestBrokenExifIsPrivate(t *testing.T) {
 // Text from EXIF is written into what travels on, so a date field may hold a date only.
 func TestADateThatIsNoDateIsDropped(t *testing.T) {
 	for _, text := range []string{"Rosalind Testcase !!\x00", "2026-11-24 10:05:00\x00", "    :  :     :  :  \x00", "2026\x00"} {
-		x, err := readExif(exifBlock(binary.LittleEndian, nil, []tag{{id: tagCaptured, bytes: []byte(text)}}, false))
+		x, err := readExif(inMemory(exifBlock(binary.LittleEndian, nil, []tag{{id: tagCaptured, bytes: []byte(text)}}, false)))
 		if err != nil || x.captured != "" {
 			t.Errorf("%q is a date: %q %v", text, x.captured, err)
 		}

@@ -41,7 +41,7 @@ func FuzzSniff(f *testing.F) {
 func FuzzInspect(f *testing.F) {
 	seed(f)
 	f.Fuzz(func(t *testing.T, b []byte) {
-		facts, err := Inspect(b, Limits{})
+		facts, err := inspect(b, Limits{})
 		if err == nil && facts.Type.Photo() && facts.measured() && int64(facts.Width)*int64(facts.Height) > 64e6 {
 			t.Errorf("%d by %d passed", facts.Width, facts.Height)
 		}
@@ -59,7 +59,7 @@ func FuzzStrip(f *testing.F) {
 	seed(f)
 	f.Fuzz(func(t *testing.T, b []byte) {
 		before := bytes.Clone(b)
-		out, removed, err := Strip(b)
+		out, removed, err := strip(b)
 		if !bytes.Equal(b, before) {
 			t.Fatal("the original was changed")
 		}
@@ -69,7 +69,7 @@ func FuzzStrip(f *testing.F) {
 		if len(out) > len(b)+64 { // a minimal EXIF block may be longer than the broken one it replaces
 			t.Errorf("%d bytes became %d", len(b), len(out))
 		}
-		facts, err := Inspect(out, Limits{Bytes: 1 << 40, Pixels: 1 << 62})
+		facts, err := inspect(out, Limits{Bytes: 1 << 40, Pixels: 1 << 62})
 		if err != nil || len(facts.Private) > 0 {
 			t.Errorf("left %v, %v", facts.Private, err)
 		}

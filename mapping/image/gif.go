@@ -1,9 +1,7 @@
 package image
 
 import (
-	"bytes"
 	"encoding/binary"
-	"strings"
 
 	"github.com/dermgate/dermgate/mapping/issue"
 )
@@ -15,23 +13,28 @@ const (
 )
 
 // gif takes a GIF apart: comments and applications' data go, the frames and their timing stay.
-func (a *anatomy) gif(b []byte) error {
-	if len(b) < 13 {
+func (a *anatomy) gif(b section) error {
+	head := b.bytes(0, 13)
+	if head == nil {
 		return cutOff()
 	}
-	a.Width, a.Height = int(binary.LittleEndian.Uint16(b[6:])), int(binary.LittleEndian.Uint16(b[8:]))
+	a.Width, a.Height = int(binary.LittleEndian.Uint16(head[6:])), int(binary.LittleEndian.Uint16(head[8:]))
 	a.Depth = 8
-	i := 13 + colourTable(b[10])
-	if i > len(b) {
+	i := 13 + colourTable(head[10])
+	if i > b.n {
 		return cutOff()
 	}
-	a.keep = append(a.keep, b[:i])
-	for frames := 0; i < len(b); {
+	a.keep(b.part(0, i))
+	for frames := 0; ; {
+		kind, ok := b.byteAt(i)
+		if !ok {
+			return cutOff()
+		}
 		if err := a.part(); err != nil {
 			return err
 		}
-		var end int
-		switch b[i] {
+		var end int64
+		switch kind {
 		case gifTrailer:
 			return a.gifEnd(b, i+1, frames)
 		case gifExtension:
@@ -47,51 +50,54 @@ func (a *anatomy) gif(b []byte) error {
 		if end < 0 {
 			return cutOff()
 		}
-		if name := a.gifPrivate(b[i:end]); name != "" {
+		block := b.part(i, end-i)
+		if name := a.gifPrivate(kind, block); name != "" {
 			a.private(name)
 		} else {
-			a.keep = append(a.keep, b[i:end])
+			a.keep(block)
 		}
 		i = end
 	}
-	return cutOff()
 }
 
-func (a *anatomy) gifEnd(b []byte, end, frames int) error {
+func (a *anatomy) gifEnd(b section, end int64, frames int) error {
 	if frames == 0 {
 		return issue.New(issue.Structure, "", "a GIF without a picture")
 	}
-	a.keep = append(a.keep, b[end-1:end])
-	if end < len(b) {
+	a.keep(b.part(end-1, 1))
+	if end < b.n {
 		a.private("trailing")
 	}
 	return nil
 }
 
 // gifFrame gives the end of an image block; a frame larger than the canvas counts for the size.
-func (a *anatomy) gifFrame(b []byte, i int) int {
-	if i+11 > len(b) {
+func (a *anatomy) gifFrame(b section, i int64) int64 {
+	frame := b.bytes(i, 11)
+	if frame == nil {
 		return -1
 	}
 	le := binary.LittleEndian
-	a.Width = max(a.Width, int(le.Uint16(b[i+1:]))+int(le.Uint16(b[i+5:])))
-	a.Height = max(a.Height, int(le.Uint16(b[i+3:]))+int(le.Uint16(b[i+7:])))
-	return gifBlocks(b, i+10+colourTable(b[i+9])+1) // one byte of LZW code size
+	a.Width = max(a.Width, int(le.Uint16(frame[1:]))+int(le.Uint16(frame[5:])))
+	a.Height = max(a.Height, int(le.Uint16(frame[3:]))+int(le.Uint16(frame[7:])))
+	return gifBlocks(b, i+10+colourTable(frame[9])+1) // one byte of LZW code size
 }
 
 // gifBlocks gives the end of a chain of data sub-blocks (§15), -1 when it is cut off.
-func gifBlocks(b []byte, i int) int {
-	for i < len(b) {
-		n := int(b[i])
-		if i += 1 + n; n == 0 {
+func gifBlocks(b section, i int64) int64 {
+	for {
+		n, ok := b.byteAt(i)
+		if !ok {
+			return -1
+		}
+		if i += 1 + int64(n); n == 0 {
 			return i
 		}
 	}
-	return -1
 }
 
 // colourTable gives the length in bytes of the colour table that a packed field announces.
-func colourTable(packed byte) int {
+func colourTable(packed byte) int64 {
 	if packed&0x80 == 0 {
 		return 0
 	}
@@ -99,21 +105,22 @@ func colourTable(packed byte) int {
 }
 
 // gifPrivate names a block that is no part of the picture. The loop count and the colour profile are.
-func (a *anatomy) gifPrivate(block []byte) string {
-	if block[0] != gifExtension {
+func (a *anatomy) gifPrivate(kind byte, block section) string {
+	if kind != gifExtension {
 		return ""
 	}
-	switch label := block[1]; {
-	case label == gifControl && len(block) == 8:
+	label, _ := block.byteAt(1)
+	switch data := block.rest(2); {
+	case label == gifControl && block.n == 8:
 		return ""
 	case label == gifComment, label == gifText:
 		return "comment"
-	case label == gifApplied && bytes.HasPrefix(block[2:], []byte("\x0bICCRGBG1012")):
+	case label == gifApplied && data.begins("\x0bICCRGBG1012"):
 		a.ICC = true
 		return ""
-	case label == gifApplied && bytes.HasPrefix(block[2:], []byte("\x0bXMP Data")):
+	case label == gifApplied && data.begins("\x0bXMP Data"):
 		return "xmp"
-	case label == gifApplied && (strings.HasPrefix(string(block[2:]), "\x0bNETSCAPE2.0\x03\x01") || strings.HasPrefix(string(block[2:]), "\x0bANIMEXTS1.0\x03\x01")) && len(block) == 19:
+	case label == gifApplied && block.n == 19 && (data.begins("\x0bNETSCAPE2.0\x03\x01") || data.begins("\x0bANIMEXTS1.0\x03\x01")):
 		return ""
 	}
 	return "application-data"

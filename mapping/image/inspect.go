@@ -53,8 +53,8 @@ type Facts struct {
 // anatomy is a file taken apart.
 type anatomy struct {
 	Facts
-	keep   [][]byte // the stretches that belong to the picture, in order, rewritten where they had to be
-	meta   exif     // of the first EXIF block
+	pieces      // what belongs to the picture, in order, rewritten where it had to be
+	meta   exif // of the first EXIF block
 	parts  int
 	blocks int // of EXIF
 }
@@ -86,7 +86,7 @@ func (a *anatomy) exif(x exif) {
 
 // block decides on an EXIF block: it stays as it is, or something else stands in its place (nil: nothing).
 // Only the first one counts, since readers differ on which they believe.
-func (a *anatomy) block(b []byte) (stays bool, instead []byte) {
+func (a *anatomy) block(b section) (stays bool, instead []byte) {
 	if a.blocks++; a.blocks > 1 {
 		a.private("exif")
 		return false, nil
@@ -98,9 +98,11 @@ func (a *anatomy) block(b []byte) (stays bool, instead []byte) {
 	return false, a.meta.minimal()
 }
 
-// dissect takes a file apart; for a document there is nothing to do.
-func dissect(b []byte, t Type) (*anatomy, error) {
-	a := &anatomy{Facts: Facts{Type: t, Bytes: int64(len(b)), Orientation: 1}}
+// dissect takes a file apart; for a document there is nothing to do. A ReadError goes before whatever the
+// readers said: to them, bytes that did not come looked like a photo that is cut off.
+func dissect(w *window, t Type) (*anatomy, error) {
+	a := &anatomy{Facts: Facts{Type: t, Bytes: w.size, Orientation: 1}}
+	b := w.whole()
 	var err error
 	switch t {
 	case JPEG:
@@ -121,28 +123,34 @@ func dissect(b []byte, t Type) (*anatomy, error) {
 		a.private("patient") // its dataset names the patient and the device
 	}
 	slices.Sort(a.Private)
+	if w.err != nil {
+		return a, w.err
+	}
 	if err == nil && a.measured() && (a.Width <= 0 || a.Height <= 0) {
 		err = issue.New(issue.Structure, "", "a photo without width or height")
 	}
 	return a, err
 }
 
-// Inspect reads the facts of a file within limits; nothing is decoded. The error is an *issue.Issue:
-// Required (empty), TooLong (bytes, pixels, segments, frames), UnsupportedType (of no known type, or a form
-// of its type that no reader opens), Structure (cut off, or not what its first bytes promise).
-func Inspect(b []byte, lim Limits) (Facts, error) {
-	f := Facts{Bytes: int64(len(b)), Orientation: 1}
+// Inspect reads the facts of a file within limits; nothing is decoded. The error is a *ReadError, and then
+// the facts are of no use, or an *issue.Issue: Required (empty), TooLong (bytes, pixels, segments, frames),
+// UnsupportedType (of no known type, or a form of its type that no reader opens), Structure (cut off, or not
+// what its first bytes promise).
+func Inspect(file File, lim Limits) (Facts, error) {
+	w := newWindow(file)
+	f := Facts{Bytes: w.size, Orientation: 1}
 	switch {
-	case len(b) == 0:
+	case w.size == 0:
 		return f, issue.New(issue.Required, "", "an empty file")
-	case f.Bytes > lim.bytes():
+	case w.size > lim.bytes():
 		return f, issue.New(issue.TooLong, "", "a file larger than the limit")
 	}
-	if f.Type = Sniff(b); f.Type == Unknown {
+	f.Type = w.whole().sniff()
+	if f.Type == Unknown && w.err == nil {
 		return f, issue.New(issue.UnsupportedType, "", types[Unknown].refused)
 	}
-	a, err := dissect(b, f.Type)
-	if tooMany(a.Width, a.Height, lim.pixels()) { // before err: a bomb need not be whole
+	a, err := dissect(w, f.Type)
+	if w.err == nil && tooMany(a.Width, a.Height, lim.pixels()) { // before err: a bomb need not be whole
 		err = issue.New(issue.TooLong, "", "a photo with more pixels than the limit")
 	}
 	return a.Facts, err

@@ -34,7 +34,7 @@ func TestRealFiles(t *testing.T) {
 		"SC_rgb_small_odd_jpeg.dcm": {Type: DICOM, Orientation: 1, Private: []string{"patient"}},
 	} {
 		b := sample(t, name)
-		got, err := Inspect(b, Limits{})
+		got, err := inspect(b, Limits{})
 		want.Bytes = int64(len(b))
 		if err != nil || !slices.Equal(got.Private, want.Private) {
 			t.Errorf("%s: private %v, %v", name, got.Private, err)
@@ -43,7 +43,7 @@ func TestRealFiles(t *testing.T) {
 			t.Errorf("%s: %+v,\nwant %+v", name, got, want)
 		}
 	}
-	if _, err := Inspect(sample(t, "testimgari.jpg"), Limits{}); kindOf(err) != issue.UnsupportedType {
+	if _, err := inspect(sample(t, "testimgari.jpg"), Limits{}); kindOf(err) != issue.UnsupportedType {
 		t.Errorf("an arithmetic JPEG: %v", err)
 	}
 }
@@ -122,6 +122,7 @@ func TestWhatIsRefusedAndWhy(t *testing.T) {
 		"a PNG with a wrong checksum":     {patched(picture, 30, 9), Limits{}, issue.Structure},
 		"a PNG without its header":        {slices.Concat(picture[:8], picture[33:]), Limits{}, issue.Structure},
 		"a PNG with an unknown need":      {slices.Concat(picture[:33], appendChunk(nil, "ROSA", nil), picture[33:]), Limits{}, issue.UnsupportedType},
+		"a WebP shorter than its header":  {[]byte("RIFF\x00\x00\x00\x00WEBPVP8 "), Limits{}, issue.Structure},
 		"a WebP cut":                      {sample(t, "hopper.webp")[:2000], Limits{}, issue.Structure},
 		"a TIFF of no size":               {[]byte("II*\x00\x08\x00\x00\x00\x00\x00\x00\x00\x00\x00"), Limits{}, issue.Structure},
 		"a HEIC cut":                      {sample(t, "cheers_1440x960.heic")[:300], Limits{}, issue.Structure},
@@ -129,13 +130,13 @@ func TestWhatIsRefusedAndWhy(t *testing.T) {
 		"random bytes":                    {[]byte("\x00\x01\x02\x03\x04\x05"), Limits{}, issue.UnsupportedType},
 	} {
 		begin := time.Now()
-		if _, err := Inspect(c.b, c.lim); kindOf(err) != c.kind {
+		if _, err := inspect(c.b, c.lim); kindOf(err) != c.kind {
 			t.Errorf("%s: %v, want %s", name, err, c.kind)
 		}
 		if took := time.Since(begin); took > time.Second {
 			t.Errorf("%s took %v", name, took)
 		}
-		if _, _, err := Strip(c.b); err == nil && c.kind == issue.Structure {
+		if _, _, err := strip(c.b); err == nil && c.kind == issue.Structure {
 			t.Errorf("%s: was stripped", name)
 		}
 	}
@@ -145,13 +146,13 @@ func TestWhatIsRefusedAndWhy(t *testing.T) {
 func TestWhatDecodersForgive(t *testing.T) {
 	photo := aJPEG(t, 64, 48)
 	stray := slices.Concat(photo[:frameAt(photo)], []byte("Rosalind\xff\xd0"), photo[frameAt(photo):])
-	out, removed, err := Strip(stray)
+	out, removed, err := strip(stray)
 	if err != nil || !slices.Equal(removed, []string{"stray-bytes"}) || !bytes.Equal(out, photo) {
 		t.Errorf("%v %v", removed, err)
 	}
 	scan := bytes.Index(photo, []byte{0xff, mSOS})
 	restarts := slices.Concat(photo[:scan+20], bytes.Repeat([]byte{0xff, mRST0}, 1000), photo[scan+20:])
-	if f, err := Inspect(restarts, Limits{}); err != nil || len(f.Private) > 0 {
+	if f, err := inspect(restarts, Limits{}); err != nil || len(f.Private) > 0 {
 		t.Errorf("%v %v", f.Private, err)
 	}
 }

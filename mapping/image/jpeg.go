@@ -10,8 +10,8 @@ import (
 // segment is one marker segment of a JPEG (ITU-T T.81 Annex B). An SOS has its entropy-coded data with it.
 type segment struct {
 	marker byte
-	whole  []byte // from the marker's 0xFF on
-	data   []byte // what follows the length
+	whole  section // from the marker's 0xFF on
+	data   section // what follows the length
 }
 
 // Markers (T.81 table B.1).
@@ -27,44 +27,47 @@ const (
 
 // walkJPEG visits the marker segments from behind SOI up to and with EOI, and gives where the photo ends and
 // how many bytes stood between segments. Readers skip such bytes, so they are no part of the picture.
-func walkJPEG(b []byte, visit func(segment) error) (end, stray int, err error) {
-	for i := 2; ; {
-		k := bytes.IndexByte(b[min(i, len(b)):], 0xff)
+func walkJPEG(b section, visit func(segment) error) (end, stray int64, err error) {
+	for i := int64(2); ; {
+		k := b.index(i, 0xff)
 		if k < 0 {
 			return 0, 0, cutOff()
 		}
-		stray += k
-		for i += k; i < len(b) && b[i] == 0xff; i++ { // any number of fill bytes (B.1.1.2)
+		stray += k - i
+		m, ok := b.byteAt(k)
+		for i = k; ok && m == 0xff; m, ok = b.byteAt(i) { // any number of fill bytes (B.1.1.2)
+			i++
 		}
-		if i == len(b) {
+		if !ok {
 			return 0, 0, cutOff()
 		}
-		s := segment{marker: b[i]}
+		s := segment{marker: m}
 		start := i - 1
 		i++
-		switch m := s.marker; {
+		switch {
 		case m == 0 || m == mTEM || m >= mRST0 && m <= mRST7:
 			stray += 2 // outside entropy-coded data these mean nothing
 			continue
 		case m == mSOI:
 			return 0, 0, issue.New(issue.Structure, "", "a JPEG that begins anew inside itself")
 		case m == mEOI:
-			s.whole = b[start:i]
+			s.whole = b.part(start, 2)
 			return i, stray, visit(s)
 		}
-		if i+2 > len(b) {
+		size := b.bytes(i, 2)
+		if size == nil {
 			return 0, 0, cutOff()
 		}
-		length := int(binary.BigEndian.Uint16(b[i:]))
-		if length < 2 || i+length > len(b) {
+		length := int64(binary.BigEndian.Uint16(size))
+		if length < 2 || i+length > b.n {
 			return 0, 0, cutOff()
 		}
-		s.data = b[i+2 : i+length]
+		s.data = b.part(i+2, length-2)
 		i += length
-		if s.marker == mSOS {
+		if m == mSOS {
 			i = scanEnd(b, i)
 		}
-		s.whole = b[start:i]
+		s.whole = b.part(start, i-start)
 		if err := visit(s); err != nil {
 			return 0, 0, err
 		}
@@ -72,14 +75,14 @@ func walkJPEG(b []byte, visit func(segment) error) (end, stray int, err error) {
 }
 
 // scanEnd gives the end of entropy-coded data: the next marker that is no restart and no stuffed zero.
-func scanEnd(b []byte, i int) int {
+func scanEnd(b section, i int64) int64 {
 	for {
-		k := bytes.IndexByte(b[i:], 0xff)
-		if k < 0 || i+k+1 >= len(b) {
-			return len(b)
+		if i = b.index(i, 0xff); i < 0 {
+			return b.n
 		}
-		i += k
-		switch next := b[i+1]; {
+		switch next, ok := b.byteAt(i + 1); {
+		case !ok:
+			return b.n
 		case next == 0xff:
 			i++ // a fill byte
 		case next == 0 || next >= mRST0 && next <= mRST7:
@@ -100,12 +103,12 @@ func isTable(m byte) bool { return m >= mSOF0 && m <= mEXP && m != mJPG }
 type jpegReader struct {
 	*anatomy
 	frames, scans int
-	profile       int // bytes of ICC
+	profile       int64 // bytes of ICC
 }
 
-func (a *anatomy) jpeg(b []byte) error {
+func (a *anatomy) jpeg(b section) error {
 	r := jpegReader{anatomy: a}
-	a.keep = append(a.keep, b[:2])
+	a.keep(b.part(0, 2))
 	end, stray, err := walkJPEG(b, r.segment)
 	switch {
 	case err != nil:
@@ -116,7 +119,7 @@ func (a *anatomy) jpeg(b []byte) error {
 	if stray > 0 {
 		a.private("stray-bytes")
 	}
-	if end < len(b) {
+	if end < b.n {
 		a.private("trailing")
 	}
 	return nil
@@ -135,18 +138,18 @@ func (r *jpegReader) segment(s segment) error {
 		if r.scans++; r.scans > mostScans {
 			return issue.New(issue.TooLong, "", "a JPEG in more scans than any camera writes")
 		}
-	case m == mAPP1 && bytes.HasPrefix(s.data, []byte(exifName)):
-		stays, instead := r.block(s.data[len(exifName):])
-		if !stays {
-			s.whole = nil
-		}
+	case m == mAPP1 && s.data.begins(exifName):
+		stays, instead := r.block(s.data.rest(int64(len(exifName))))
 		if instead != nil {
-			s.whole = appSegment(mAPP1, exifName, instead)
+			r.write(appSegment(mAPP1, exifName, instead))
+		}
+		if !stays {
+			return nil
 		}
 	case !isTable(m):
 		return r.application(s)
 	}
-	r.keep = append(r.keep, s.whole)
+	r.keep(s.whole)
 	return nil
 }
 
@@ -154,11 +157,12 @@ func (r *jpegReader) frame(s segment) error {
 	if r.frames++; r.frames > 1 {
 		return issue.New(issue.Structure, "", "a JPEG of two frames")
 	}
-	if len(s.data) < 6 {
+	b := s.data.bytes(0, 6)
+	if b == nil {
 		return cutOff()
 	}
-	r.Depth = int(s.data[0])
-	r.Height, r.Width = int(binary.BigEndian.Uint16(s.data[1:])), int(binary.BigEndian.Uint16(s.data[3:]))
+	r.Depth = int(b[0])
+	r.Height, r.Width = int(binary.BigEndian.Uint16(b[1:])), int(binary.BigEndian.Uint16(b[3:]))
 	switch {
 	case s.marker > mSOF0+2:
 		return issue.New(issue.UnsupportedType, "", "a lossless, hierarchical or arithmetic JPEG, which viewers do not open")
@@ -172,27 +176,26 @@ func (r *jpegReader) frame(s segment) error {
 // transform stay, cut to what their definitions hold.
 func (r *jpegReader) application(s segment) error {
 	switch m := s.marker; {
-	case m == mAPP0 && bytes.HasPrefix(s.data, []byte(jfifName)) && len(s.data) >= jfifLength:
-		if len(s.data) > jfifLength {
-			r.private("thumbnail")
-			fixed := append([]byte{}, s.data[len(jfifName):jfifLength-2]...)
-			s.whole = appSegment(mAPP0, jfifName, append(fixed, 0, 0))
-		}
-	case m == mAPP2 && bytes.HasPrefix(s.data, []byte("ICC_PROFILE\x00")):
+	case m == mAPP0 && s.data.n > jfifLength && s.data.begins(jfifName):
+		r.private("thumbnail")
+		r.write(appSegment(mAPP0, "", append(bytes.Clone(s.data.bytes(0, jfifLength-2)), 0, 0)))
+		return nil
+	case m == mAPP0 && s.data.n == jfifLength && s.data.begins(jfifName):
+	case m == mAPP2 && s.data.begins("ICC_PROFILE\x00"):
 		r.ICC = true
-		if r.profile += len(s.data); r.profile > mostProfile {
+		if r.profile += s.data.n; r.profile > mostProfile {
 			return issue.New(issue.TooLong, "", "a colour profile larger than any device has")
 		}
-	case m == mAPP14 && bytes.HasPrefix(s.data, []byte("Adobe")) && len(s.data) >= adobeLength:
-		if len(s.data) > adobeLength {
-			r.private("application-data")
-			s.whole = appSegment(mAPP14, "", s.data[:adobeLength])
-		}
+	case m == mAPP14 && s.data.n > adobeLength && s.data.begins("Adobe"):
+		r.private("application-data")
+		r.write(appSegment(mAPP14, "", s.data.bytes(0, adobeLength)))
+		return nil
+	case m == mAPP14 && s.data.n == adobeLength && s.data.begins("Adobe"):
 	default:
 		r.private(applicationName(s))
 		return nil
 	}
-	r.keep = append(r.keep, s.whole)
+	r.keep(s.whole)
 	return nil
 }
 
@@ -209,11 +212,11 @@ func applicationName(s segment) string {
 	switch {
 	case s.marker == mCOM:
 		return "comment"
-	case s.marker == mAPP0 && bytes.HasPrefix(s.data, []byte("JFXX")):
+	case s.marker == mAPP0 && s.data.begins("JFXX"):
 		return "thumbnail"
-	case s.marker == mAPP1 && bytes.HasPrefix(s.data, []byte("http://ns.adobe.com/x")):
+	case s.marker == mAPP1 && s.data.begins("http://ns.adobe.com/x"):
 		return "xmp" // xap/1.0/ and xmp/extension/
-	case s.marker == mAPP2 && bytes.HasPrefix(s.data, []byte("MPF\x00")):
+	case s.marker == mAPP2 && s.data.begins("MPF\x00"):
 		return "mpf"
 	case s.marker == mAPP13:
 		return "iptc"

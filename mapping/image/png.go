@@ -11,37 +11,54 @@ const pngSignature = 8 // bytes
 
 // chunk is one chunk of a PNG (ISO/IEC 15948 §5.3).
 type chunk struct {
-	kind  string
-	whole []byte
-	data  []byte
+	kind  [4]byte
+	whole section
+	data  section
 }
 
 // walkPNG visits the chunks up to and with IEND and gives where the photo ends.
-func walkPNG(b []byte, visit func(chunk) error) (end int, err error) {
-	for i := pngSignature; i+12 <= len(b); {
-		n := int64(binary.BigEndian.Uint32(b[i:]))
-		if n > int64(len(b)-i-12) {
+func walkPNG(b section, visit func(chunk) error) (end int64, err error) {
+	for i := int64(pngSignature); i+12 <= b.n; {
+		head := b.bytes(i, 8)
+		if head == nil {
 			return 0, cutOff()
 		}
-		c := chunk{whole: b[i : i+12+int(n)]}
-		c.kind, c.data = string(c.whole[4:8]), c.whole[8:8+n]
-		if crc32.ChecksumIEEE(c.whole[4:8+n]) != binary.BigEndian.Uint32(c.whole[8+n:]) {
+		n := int64(binary.BigEndian.Uint32(head))
+		if n > b.n-i-12 {
+			return 0, cutOff()
+		}
+		c := chunk{kind: [4]byte(head[4:]), whole: b.part(i, 12+n), data: b.part(i+8, n)}
+		sum := checksum(b.part(i+4, 4+n))
+		if want := b.bytes(i+8+n, 4); want == nil || sum != binary.BigEndian.Uint32(want) {
 			return 0, issue.New(issue.Structure, "", "a PNG chunk with a wrong checksum")
 		}
 		if err := visit(c); err != nil {
 			return 0, err
 		}
-		if i += len(c.whole); c.kind == "IEND" {
+		if i += c.whole.n; string(c.kind[:]) == "IEND" {
 			return i, nil
 		}
 	}
 	return 0, cutOff()
 }
 
-func (a *anatomy) png(b []byte) error {
-	a.keep = append(a.keep, b[:pngSignature])
+// checksum of a section, block by block (§5.5).
+func checksum(s section) (sum uint32) {
+	for at := int64(0); at < s.n; {
+		b := s.some(at, 1)
+		if b == nil {
+			return 0
+		}
+		sum = crc32.Update(sum, crc32.IEEETable, b)
+		at += int64(len(b))
+	}
+	return sum
+}
+
+func (a *anatomy) png(b section) error {
+	a.keep(b.part(0, pngSignature))
 	end, err := walkPNG(b, a.chunk)
-	if err == nil && end < len(b) {
+	if err == nil && end < b.n {
 		a.private("trailing")
 	}
 	return err
@@ -51,51 +68,46 @@ func (a *anatomy) chunk(c chunk) error {
 	if err := a.part(); err != nil {
 		return err
 	}
-	if (c.kind == "IHDR") != (a.parts == 1) {
+	if (string(c.kind[:]) == "IHDR") != (a.parts == 1) {
 		return issue.New(issue.Structure, "", "a PNG whose first chunk is not its header")
 	}
-	switch c.kind {
+	switch string(c.kind[:]) {
 	case "IHDR":
-		if len(c.data) != 13 {
+		b := c.data.bytes(0, 13)
+		if b == nil || c.data.n != 13 {
 			return cutOff()
 		}
-		a.Width, a.Height = int(binary.BigEndian.Uint32(c.data)), int(binary.BigEndian.Uint32(c.data[4:]))
-		a.Depth = int(c.data[8])
+		a.Width, a.Height = int(binary.BigEndian.Uint32(b)), int(binary.BigEndian.Uint32(b[4:]))
+		a.Depth = int(b[8])
 	case "iCCP":
 		a.ICC = true
-		if len(c.data) > mostProfile {
+		if c.data.n > mostProfile {
 			return issue.New(issue.TooLong, "", "a colour profile larger than any device has")
 		}
 	case "PLTE", "IDAT", "IEND", "tRNS", "gAMA", "cHRM", "sRGB", "cICP", "mDCV", "cLLI", "sBIT", "bKGD", "pHYs", "sPLT", "hIST":
 	case "eXIf":
-		c.whole = a.pngExif(c)
+		stays, instead := a.block(c.data)
+		if instead != nil {
+			a.write(appendChunk(nil, "eXIf", instead))
+		}
+		if !stays {
+			return nil
+		}
 	default:
 		return a.otherChunk(c)
 	}
-	a.keep = append(a.keep, c.whole)
-	return nil
-}
-
-// pngExif gives the chunk as it may stay: itself, a minimal one, or nothing.
-func (a *anatomy) pngExif(c chunk) []byte {
-	stays, instead := a.block(c.data)
-	switch {
-	case stays:
-		return c.whole
-	case instead != nil:
-		return appendChunk(nil, "eXIf", instead)
-	}
+	a.keep(c.whole)
 	return nil
 }
 
 // otherChunk names what is no part of the picture. A chunk that decoders must know (a capital first letter,
 // §5.4) and we do not cannot be left out.
 func (a *anatomy) otherChunk(c chunk) error {
-	switch c.kind {
+	switch string(c.kind[:]) {
 	case "tEXt", "zTXt":
 		a.private("comment")
 	case "iTXt":
-		if len(c.data) >= len(pngXMP) && string(c.data[:len(pngXMP)]) == pngXMP {
+		if c.data.begins(pngXMP) {
 			a.private("xmp")
 		} else {
 			a.private("comment")

@@ -99,9 +99,26 @@ var magic = [...]struct {
 	{0, "{\\rtf", RTF},
 }
 
+// sniffed is how many of the first bytes tell the type of all files but archives and compound documents.
+const sniffed = 8 << 10
+
 // Sniff tells the type by content alone: names and declared types lie, bytes do not. Of a file that is two
-// at once it tells the one that a reader of photos or documents would open.
+// at once it tells the one that a reader of photos or documents would open. The beginning of a file is enough,
+// save that a Word document is told from an archive or another compound document by what stands further on.
 func Sniff(b []byte) Type {
+	return sniff(b, func(word string) bool { return bytes.Contains(b, []byte(word)) })
+}
+
+// SniffFile is Sniff of a whole file. The error is a *ReadError.
+func SniffFile(f File) (Type, error) {
+	w := newWindow(f)
+	return w.whole().sniff(), w.err
+}
+
+func (s section) sniff() Type { return sniff(s.bytes(0, min(s.n, sniffed)), s.contains) }
+
+// sniff tells the type by the beginning of a file and what it contains as a whole.
+func sniff(b []byte, contains func(word string) bool) Type {
 	for _, m := range magic {
 		if len(b) >= m.at+len(m.bytes) && string(b[m.at:m.at+len(m.bytes)]) == m.bytes {
 			return m.t
@@ -115,9 +132,9 @@ func Sniff(b []byte) Type {
 	case len(b) >= 12 && string(b[4:8]) == "ftyp":
 		return brand(b)
 	case bytes.HasPrefix(b, []byte("PK\x03\x04")):
-		return sniffZIP(b)
+		return sniffZIP(b, contains)
 	case bytes.HasPrefix(b, []byte("\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1")):
-		return sniffCompound(b)
+		return sniffCompound(contains)
 	}
 	return sniffText(b)
 }
@@ -153,9 +170,8 @@ func brand(b []byte) Type {
 }
 
 // sniffZIP tells a Word document, which names its parts in the first local headers, from any other archive.
-func sniffZIP(b []byte) Type {
-	head := b[:min(len(b), 8<<10)]
-	if bytes.Contains(head, []byte("[Content_Types].xml")) && bytes.Contains(b, []byte("word/document.xml")) {
+func sniffZIP(b []byte, contains func(string) bool) Type {
+	if bytes.Contains(b[:min(len(b), sniffed)], []byte("[Content_Types].xml")) && contains("word/document.xml") {
 		return DOCX
 	}
 	return ZIP
@@ -163,8 +179,8 @@ func sniffZIP(b []byte) Type {
 
 // sniffCompound tells a Word document from the other users of OLE compound files: spreadsheets, mails,
 // installers. A directory entry has its name in UTF-16LE (MS-CFB §2.6.1).
-func sniffCompound(b []byte) Type {
-	if bytes.Contains(b, []byte("W\x00o\x00r\x00d\x00D\x00o\x00c\x00u\x00m\x00e\x00n\x00t\x00")) {
+func sniffCompound(contains func(string) bool) Type {
+	if contains("W\x00o\x00r\x00d\x00D\x00o\x00c\x00u\x00m\x00e\x00n\x00t\x00") {
 		return Word
 	}
 	return Unknown

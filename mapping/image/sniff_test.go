@@ -29,6 +29,9 @@ func TestWhatAFileIsByItsBytes(t *testing.T) {
 		if got := Sniff([]byte(c.b)); got != c.want {
 			t.Errorf("%.40q: %s, want %s", c.b, got, c.want)
 		}
+		if got, err := SniffFile(strings.NewReader(c.b)); got != c.want || err != nil {
+			t.Errorf("%.40q as a file: %s, %v, want %s", c.b, got, err, c.want)
+		}
 	}
 }
 
@@ -67,7 +70,7 @@ func TestCheckHoldsTheBytesAgainstTheDeclaredType(t *testing.T) {
 		{"a CDA document", "<ClinicalDocument/>", "application/hl7-sda+xml", "", 0},
 		{"RTF by its other name", `{\rtf1}`, "application/rtf", "", 0},
 	} {
-		_, l := Check([]byte(c.b), c.declared, Limits{})
+		_, l := check(t, []byte(c.b), c.declared)
 		switch {
 		case c.kind == "" && len(l) > 0, c.kind != "" && (len(l) != 1 || l[0].Kind != c.kind || l[0].Severity != c.severity):
 			t.Errorf("%s: %v", c.name, l)

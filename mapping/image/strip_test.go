@@ -34,7 +34,7 @@ func TestStripJPEGTakesThePrivateAndLeavesThePicture(t *testing.T) {
 	} {
 		dirty = with(dirty, s.marker, s.data)
 	}
-	out, removed, err := Strip(dirty)
+	out, removed, err := strip(dirty)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,7 +47,7 @@ func TestStripJPEGTakesThePrivateAndLeavesThePicture(t *testing.T) {
 			t.Errorf("%q is still in the file", left)
 		}
 	}
-	f, err := Inspect(out, Limits{})
+	f, err := inspect(out, Limits{})
 	if err != nil || len(f.Private) > 0 {
 		t.Fatalf("left: %v (%v)", f.Private, err)
 	}
@@ -60,7 +60,7 @@ func TestStripJPEGTakesThePrivateAndLeavesThePicture(t *testing.T) {
 	if !bytes.Equal(scans(t, plain), scans(t, out)) {
 		t.Error("the compressed pixels changed")
 	}
-	if again, removed, err := Strip(out); err != nil || len(removed) != 0 || &again[0] != &out[0] {
+	if again, removed, err := strip(out); err != nil || len(removed) != 0 || &again[0] != &out[0] {
 		t.Errorf("a stripped photo is stripped again: %v %v", removed, err)
 	}
 }
@@ -68,7 +68,7 @@ func TestStripJPEGTakesThePrivateAndLeavesThePicture(t *testing.T) {
 func TestStripLeavesAPhotoWithoutPrivateMetadataAlone(t *testing.T) {
 	harmless := exifBlock(binary.LittleEndian, []tag{{id: 0x0110, bytes: []byte("Model\x00")}, {id: tagOrientation, number: 3}}, []tag{{id: 0x829a, number: 0}}, false)
 	photo := withExif(aJPEG(t, 64, 48), harmless)
-	out, removed, err := Strip(photo)
+	out, removed, err := strip(photo)
 	if err != nil || removed != nil || &out[0] != &photo[0] {
 		t.Errorf("%v %v", removed, err)
 	}
@@ -82,16 +82,16 @@ func TestStripRealPhotos(t *testing.T) {
 	}
 	for _, name := range append(names, "testdata/frame_size.mpo") {
 		b := sample(t, filepath.Base(name))
-		before, err := Inspect(b, Limits{})
+		before, err := inspect(b, Limits{})
 		if err != nil {
 			continue // TestRealFiles says which and why
 		}
-		out, removed, err := Strip(b)
+		out, removed, err := strip(b)
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 			continue
 		}
-		after, err := Inspect(out, Limits{})
+		after, err := inspect(out, Limits{})
 		if err != nil || len(after.Private) > 0 || (len(removed) == 0) != bytes.Equal(out, b) {
 			t.Errorf("%s: removed %v, left %v, %v", name, removed, after.Private, err)
 		}
@@ -109,11 +109,11 @@ func TestStripThePhotoOfTheFixtures(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	out, removed, err := Strip(b)
+	out, removed, err := strip(b)
 	if want := []string{"camera-settings", "comment", "gps", "owner", "serial"}; err != nil || !slices.Equal(removed, want) {
 		t.Fatalf("%v %v", removed, err)
 	}
-	f, err := Inspect(out, Limits{})
+	f, err := inspect(out, Limits{})
 	if err != nil || f.Orientation != 6 || f.Captured != "2026:11:24 10:05:00" || f.Zone != "+00:00" || len(f.Private) > 0 {
 		t.Errorf("%+v %v", f, err)
 	}
@@ -160,12 +160,12 @@ func TestStripPNG(t *testing.T) {
 	dirty = appendChunk(dirty, "iTXt", []byte("XML:com.adobe.xmp\x00\x00\x00\x00\x00<x:xmpmeta/>"))
 	dirty = appendChunk(dirty, "eXIf", phone(3))
 	dirty = append(append(dirty, plain[33:]...), "trailing"...)
-	out, removed, err := Strip(dirty)
+	out, removed, err := strip(dirty)
 	want := []string{"application-data", "camera-settings", "comment", "gps", "maker-note", "other", "owner", "serial", "thumbnail", "trailing", "xmp"}
 	if err != nil || !slices.Equal(removed, want) {
 		t.Fatalf("%v %v", removed, err)
 	}
-	f, err := Inspect(out, Limits{})
+	f, err := inspect(out, Limits{})
 	if err != nil || f.Orientation != 3 || f.Captured == "" || len(f.Private) > 0 || !bytes.Contains(out, []byte("pHYs")) || bytes.Contains(out, []byte("Rosalind")) {
 		t.Errorf("%+v %v", f, err)
 	}
@@ -182,7 +182,7 @@ func TestStripGIF(t *testing.T) {
 	dirty := append([]byte{}, plain[:body]...)
 	dirty = append(dirty, "\x21\xfe\x08Rosalind\x00\x21\xff\x0bXMP DataXMP\x04<x/>\x00\x21\xff\x0bROSALINDTES\x00"...)
 	dirty = append(append(dirty, plain[body:]...), "trailing"...)
-	out, removed, err := Strip(dirty)
+	out, removed, err := strip(dirty)
 	if err != nil || !slices.Equal(removed, []string{"application-data", "comment", "trailing", "xmp"}) || !bytes.Equal(out, plain) {
 		t.Fatalf("%v %v", removed, err)
 	}
@@ -198,11 +198,11 @@ func TestStripWebP(t *testing.T) {
 	body = append(append(body, riffChunk("XMP ", []byte("<x:xmpmeta/>"))...), riffChunk("ROSA", []byte("lind"))...)
 	dirty := binary.LittleEndian.AppendUint32([]byte("RIFF"), uint32(4+len(body)))
 	dirty = append(append(dirty, "WEBP"...), body...)
-	out, removed, err := Strip(append(dirty, "trailing"...))
+	out, removed, err := strip(append(dirty, "trailing"...))
 	if err != nil || !slices.Contains(removed, "gps") || !slices.Contains(removed, "trailing") || !slices.Contains(removed, "xmp") {
 		t.Fatalf("%v %v", removed, err)
 	}
-	f, err := Inspect(out, Limits{})
+	f, err := inspect(out, Limits{})
 	if err != nil || f.Orientation != 8 || len(f.Private) > 0 || f.Width != 128 || out[20]&webpXMP != 0 || bytes.Contains(out, []byte("Rosa")) {
 		t.Errorf("%+v %v", f, err)
 	}
@@ -218,7 +218,7 @@ func TestStripBMPCutsWhatIsBehindThePicture(t *testing.T) {
 	if err := bmp.Encode(&b, textured(31, 7)); err != nil {
 		t.Fatal(err)
 	}
-	out, removed, err := Strip(append(bytes.Clone(b.Bytes()), "Rosalind"...))
+	out, removed, err := strip(append(bytes.Clone(b.Bytes()), "Rosalind"...))
 	if err != nil || !slices.Equal(removed, []string{"trailing"}) || !bytes.Equal(out, b.Bytes()) {
 		t.Errorf("%v %v", removed, err)
 	}
@@ -226,14 +226,14 @@ func TestStripBMPCutsWhatIsBehindThePicture(t *testing.T) {
 
 func TestWhatCannotBeStrippedIsRefusedByName(t *testing.T) {
 	for _, name := range []string{"child_ifd.tiff", "xmp_tags_orientation.avif", "SC_rgb_small_odd_jpeg.dcm"} {
-		_, _, err := Strip(sample(t, name))
+		_, _, err := strip(sample(t, name))
 		if i := issue.From(err); err == nil || i.Kind != issue.UnsupportedType {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 	for _, name := range []string{"g4_orientation_6.tif", "rot1mir0.avif", "cheers_1440x960.heic"} {
 		b := sample(t, name)
-		if out, removed, err := Strip(b); err != nil || removed != nil || &out[0] != &b[0] {
+		if out, removed, err := strip(b); err != nil || removed != nil || &out[0] != &b[0] {
 			t.Errorf("%s has nothing private: %v %v", name, removed, err)
 		}
 	}
@@ -241,7 +241,7 @@ func TestWhatCannotBeStrippedIsRefusedByName(t *testing.T) {
 
 func TestStripLeavesDocumentsAlone(t *testing.T) {
 	letter := []byte("%PDF-1.7 /Author (Dr Test)")
-	if out, removed, err := Strip(letter); err != nil || removed != nil || !bytes.Equal(out, letter) {
+	if out, removed, err := strip(letter); err != nil || removed != nil || !bytes.Equal(out, letter) {
 		t.Errorf("%v %v", removed, err)
 	}
 }
@@ -250,11 +250,11 @@ func TestStripLeavesDocumentsAlone(t *testing.T) {
 func TestAPolyglotLosesItsOtherHalf(t *testing.T) {
 	page := []byte("<html><script>alert(1)</script>")
 	polyglot := append(with(aJPEG(t, 64, 48), mCOM, page), page...)
-	out, removed, err := Strip(polyglot)
+	out, removed, err := strip(polyglot)
 	if err != nil || !slices.Equal(removed, []string{"comment", "trailing"}) || bytes.Contains(out, []byte("script")) {
 		t.Errorf("%v %v", removed, err)
 	}
-	if l := second(Check(append(page, polyglot...), "image/jpeg", Limits{})); l.Worst() == nil {
+	if l := second(check(t, append(page, polyglot...), "image/jpeg")); l.Worst() == nil {
 		t.Error("a page in front of a photo was taken as a photo")
 	}
 }

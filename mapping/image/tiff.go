@@ -1,7 +1,7 @@
 package image
 
 // tiff reads the directories of a TIFF. What is private in them cannot be cut out: offsets would break.
-func (a *anatomy) tiff(b []byte) error {
+func (a *anatomy) tiff(b section) error {
 	x, err := readExif(b)
 	if err != nil {
 		return err

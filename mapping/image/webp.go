@@ -1,7 +1,6 @@
 package image
 
 import (
-	"bytes"
 	"encoding/binary"
 
 	"github.com/dermgate/dermgate/mapping/issue"
@@ -16,34 +15,41 @@ const (
 // webpReader takes a WebP apart.
 type webpReader struct {
 	*anatomy
-	frames   int
-	extended int // place of the VP8X chunk in keep; 0: none
-	picture  bool
+	frames  int
+	flags   int // place of the VP8X chunk's flags in written; 0: none
+	picture bool
 }
 
-func (a *anatomy) webp(b []byte) error {
-	end := 8 + int64(binary.LittleEndian.Uint32(b[4:]))
-	if end > int64(len(b)) {
+const riffHeader = 12 // bytes; the length in it counts from behind itself
+
+func (a *anatomy) webp(b section) error {
+	head := b.bytes(0, riffHeader)
+	if head == nil {
 		return cutOff()
 	}
-	if end < int64(len(b)) {
+	end := 8 + int64(binary.LittleEndian.Uint32(head[4:]))
+	if end < riffHeader || end > b.n {
+		return cutOff()
+	}
+	if end < b.n {
 		a.private("trailing")
 	}
 	r := webpReader{anatomy: a}
-	a.keep = append(a.keep, nil) // the RIFF header, which needs the length
-	for body := b[12:end]; len(body) > 0; {
-		if len(body) < 8 {
+	a.write(head) // its length is settled in the end
+	for body := b.part(riffHeader, end-riffHeader); body.n > 0; {
+		head := body.bytes(0, 8)
+		if head == nil {
 			return cutOff()
 		}
-		n := int64(binary.LittleEndian.Uint32(body[4:]))
+		n := int64(binary.LittleEndian.Uint32(head[4:]))
 		whole := 8 + n + n&1 // chunks have an even length
-		if whole > int64(len(body)) {
+		if whole > body.n {
 			return cutOff()
 		}
-		if err := r.chunk(string(body[:4]), body[:whole], body[8:8+n]); err != nil {
+		if err := r.chunk([4]byte(head), body.part(0, whole), body.part(8, n)); err != nil {
 			return err
 		}
-		body = body[whole:]
+		body = body.rest(whole)
 	}
 	if !r.picture {
 		return issue.New(issue.Structure, "", "a WebP without a picture")
@@ -52,20 +58,16 @@ func (a *anatomy) webp(b []byte) error {
 	return nil
 }
 
-func (r *webpReader) chunk(kind string, whole, data []byte) error {
+func (r *webpReader) chunk(kind [4]byte, whole, data section) error {
 	if err := r.part(); err != nil {
 		return err
 	}
-	switch kind {
+	switch string(kind[:]) {
 	case "VP8X":
-		if len(data) < 10 || r.extended > 0 {
-			return cutOff()
-		}
-		r.extended = len(r.keep)
-		r.Width, r.Height = 1+int(uint24(data[4:])), 1+int(uint24(data[7:]))
+		return r.extended(whole, data)
 	case "VP8 ", "VP8L":
 		r.picture = true
-		if err := r.stream(kind, data); err != nil {
+		if err := r.stream(string(kind[:]) == "VP8L", data); err != nil {
 			return err
 		}
 	case "ANMF":
@@ -75,12 +77,16 @@ func (r *webpReader) chunk(kind string, whole, data []byte) error {
 		}
 	case "ICCP":
 		r.ICC = true
-		if len(data) > mostProfile {
+		if data.n > mostProfile {
 			return issue.New(issue.TooLong, "", "a colour profile larger than any device has")
 		}
 	case "ALPH", "ANIM":
 	case "EXIF":
-		whole = r.webpExif(whole, data)
+		stays, instead := r.webpExif(data)
+		if !stays {
+			r.write(riffChunk("EXIF", instead))
+			return nil
+		}
 	case "XMP ":
 		r.private("xmp")
 		return nil
@@ -88,18 +94,33 @@ func (r *webpReader) chunk(kind string, whole, data []byte) error {
 		r.private("application-data")
 		return nil
 	}
-	r.keep = append(r.keep, whole)
+	r.keep(whole)
+	return nil
+}
+
+// extended reads the VP8X chunk, whose first byte says what else there is.
+func (r *webpReader) extended(whole, data section) error {
+	b := data.bytes(0, 10)
+	if b == nil || r.flags > 0 {
+		return cutOff()
+	}
+	r.Width, r.Height = 1+int(uint24(b[4:])), 1+int(uint24(b[7:]))
+	r.keep(whole.part(0, 8))
+	r.flags = len(r.written)
+	r.write(b[:1])
+	r.keep(whole.rest(9))
 	return nil
 }
 
 // stream reads the size from the first bytes of the pixels (RFC 6386 §9.1, RFC 9649 §3.4).
-func (r *webpReader) stream(kind string, data []byte) error {
-	if len(data) < 10 {
+func (r *webpReader) stream(lossless bool, data section) error {
+	b := data.bytes(0, 10)
+	if b == nil {
 		return cutOff()
 	}
-	w, h := int(binary.LittleEndian.Uint16(data[6:])&0x3fff), int(binary.LittleEndian.Uint16(data[8:])&0x3fff)
-	if kind == "VP8L" {
-		bits := binary.LittleEndian.Uint32(data[1:])
+	w, h := int(binary.LittleEndian.Uint16(b[6:])&0x3fff), int(binary.LittleEndian.Uint16(b[8:])&0x3fff)
+	if lossless {
+		bits := binary.LittleEndian.Uint32(b[1:])
 		w, h = int(bits&0x3fff)+1, int(bits>>14&0x3fff)+1
 	}
 	r.Width, r.Height, r.Depth = max(r.Width, w), max(r.Height, h), 8
@@ -108,32 +129,23 @@ func (r *webpReader) stream(kind string, data []byte) error {
 
 func uint24(b []byte) uint32 { return uint32(b[0]) | uint32(b[1])<<8 | uint32(b[2])<<16 }
 
-// webpExif gives the chunk as it may stay: itself, a minimal one, or nothing.
-func (r *webpReader) webpExif(whole, data []byte) []byte {
-	stays, instead := r.block(bytes.TrimPrefix(data, []byte(exifName))) // some writers keep the JPEG prefix
-	if stays {
-		return whole
+// webpExif decides on an EXIF chunk as block does; some writers keep the prefix of JPEG in it.
+func (r *webpReader) webpExif(data section) (stays bool, instead []byte) {
+	if data.begins(exifName) {
+		data = data.rest(int64(len(exifName)))
 	}
-	return riffChunk("EXIF", instead)
+	return r.block(data)
 }
 
-// settle writes the headers for what is kept.
+// settle corrects the headers for what is kept.
 func (r *webpReader) settle() {
-	if r.extended > 0 {
-		fixed := bytes.Clone(r.keep[r.extended])
-		fixed[8] &^= webpXMP
+	if r.flags > 0 {
+		r.written[r.flags] &^= webpXMP
 		if len(r.meta.private) > 0 && r.meta.minimal() == nil { // nothing of it was worth keeping
-			fixed[8] &^= webpEXIF
+			r.written[r.flags] &^= webpEXIF
 		}
-		r.keep[r.extended] = fixed
 	}
-	size := 4
-	for _, k := range r.keep {
-		size += len(k)
-	}
-	head := append([]byte("RIFF"), 0, 0, 0, 0)
-	binary.LittleEndian.PutUint32(head[4:], uint32(size))
-	r.keep[0] = append(head, "WEBP"...)
+	binary.LittleEndian.PutUint32(r.written[4:], uint32(r.size-8))
 }
 
 // riffChunk writes a chunk; nothing for no data.

@@ -1,0 +1,208 @@
+package blob
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sync"
+)
+
+// errDiscarded is returned for an object that was given up.
+var errDiscarded = errors.New("blob: the object was discarded")
+
+// errOpen is returned for an object that is still being written.
+var errOpen = errors.New("blob: the object was not closed")
+
+// Staged is an object on its way: sealed like any other, but nobody's until Keep; without its key, which only
+// memory holds, it is noise. One goroutine writes it and closes it; then it may be read, kept and discarded
+// from several. It holds a file open until Discard.
+type Staged struct {
+	f    *Folder
+	seal *sealer
+	sum  []byte // SHA-256 of the content, after Close
+
+	mu    sync.Mutex
+	file  *File  // to read it; nil before Close
+	owner string // who kept it first
+	named bool   // it lies in the owner's folder
+	kept  Object
+	gone  bool
+}
+
+// Stage begins an object whose owner is not known yet. The error wraps flow.ErrUnavailable. Discard is due
+// in any case, after Keep too.
+func (f *Folder) Stage() (*Staged, error) {
+	s, err := f.begin(f.desk.open)
+	if errors.Is(err, fs.ErrNotExist) { // somebody removed the folder
+		f.desk.leave()
+		s, err = f.begin(f.desk.open)
+	}
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	return s, nil
+}
+
+// begin makes a temporary file in a folder.
+func (f *Folder) begin(folder func() (string, error)) (*Staged, error) {
+	dir, err := folder()
+	if err != nil {
+		return nil, err
+	}
+	tmp, err := os.CreateTemp(dir, temporary+"*") // mode 0600
+	if err != nil {
+		return nil, err
+	}
+	s, err := newSealer(tmp)
+	if err != nil {
+		tmp.Close()
+		os.Remove(tmp.Name())
+		return nil, err
+	}
+	return &Staged{f: f, seal: s}, nil
+}
+
+// Write adds content. The error wraps flow.ErrUnavailable.
+func (s *Staged) Write(p []byte) (int, error) {
+	n, err := s.seal.Write(p)
+	if err != nil && err != errEnded {
+		err = unavailable(err)
+	}
+	return n, err
+}
+
+// Close ends the content, which can be read and kept from now on. It is not durable yet.
+func (s *Staged) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.gone:
+		return errDiscarded
+	case s.file != nil:
+		return nil
+	}
+	if err := s.seal.end(); err != nil {
+		return unavailable(err)
+	}
+	s.sum = s.seal.sum.Sum(nil)
+	s.file = newFile(s.seal.file, s.seal.g, s.seal.size)
+	return nil
+}
+
+// SHA256 gives the hash of the content, hex; "" before Close.
+func (s *Staged) SHA256() string { return hex.EncodeToString(s.sum) }
+
+// Size gives the bytes of content, after Close.
+func (s *Staged) Size() int64 { return s.seal.size }
+
+// ReadAt reads as File.ReadAt does, after Close and until Discard, before Keep and after.
+func (s *Staged) ReadAt(p []byte, off int64) (int, error) {
+	s.mu.Lock()
+	file := s.file
+	s.mu.Unlock()
+	if file == nil {
+		return 0, errOpen
+	}
+	return file.ReadAt(p, off)
+}
+
+// Keep gives the object its owner. When it returns, the object is as durable as after Put. Kept again, it is
+// the same object: the first owner stays, whether keeping it succeeded then or does now. Trouble with the
+// disk gives an error that wraps flow.ErrUnavailable; Keep may be tried again.
+func (s *Staged) Keep(ctx context.Context, owner string) (Object, error) {
+	if !ownerForm.MatchString(owner) {
+		return Object{}, errOwner
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch err := ctx.Err(); {
+	case s.kept.Name != "":
+		return s.kept, nil
+	case err != nil:
+		return Object{}, err
+	case s.gone:
+		return Object{}, errDiscarded
+	case s.file == nil:
+		return Object{}, errOpen
+	case s.owner == "":
+		s.owner = owner
+	}
+	o := Object{Name: s.f.keys.object(s.owner, s.sum), SHA256: hex.EncodeToString(s.sum), Size: s.seal.size}
+	if err := s.place(o.Name); err != nil {
+		return Object{}, unavailable(err)
+	}
+	s.kept = o
+	return o, nil
+}
+
+// place gives the file its name, durably: its bytes, with the header that is bound to the name, are on the
+// disk before the name is. The folder's own entry is synced even when it was there: whoever made it may not
+// have come to that yet. It is tried twice, since Sweep may remove an empty folder in between.
+func (s *Staged) place(name string) (err error) {
+	dir := filepath.Join(s.f.dir, s.owner)
+	if s.named { // all but the last step was done before
+		return s.f.disk.SyncDir(dir)
+	}
+	for range 2 {
+		if err = s.f.makeOwner(s.owner); err != nil {
+			return err
+		}
+		if err = s.rename(dir, name); !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return err
+}
+
+func (s *Staged) rename(dir, name string) error {
+	disk := s.f.disk
+	if err := disk.SyncDir(s.f.dir); err != nil {
+		return err
+	}
+	if _, err := s.seal.file.WriteAt(s.f.keys.seal(s.seal.key, name), 0); err != nil {
+		return err
+	}
+	if err := disk.Sync(s.seal.file); err != nil {
+		return err
+	}
+	unlock, err := lock(dir, shared)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if err := disk.Rename(s.seal.file.Name(), filepath.Join(s.f.dir, name)); err != nil {
+		return err
+	}
+	s.named = true
+	return disk.SyncDir(dir)
+}
+
+// makeOwner makes the folder of an owner, when needed.
+func (f *Folder) makeOwner(owner string) error {
+	if err := os.Mkdir(filepath.Join(f.dir, owner), 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return nil
+}
+
+// Discard gives file and memory back, and removes an object that was not kept. It may be called twice.
+func (s *Staged) Discard() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.gone {
+		return
+	}
+	s.gone = true
+	s.seal.release()
+	if s.file != nil {
+		s.file.Close()
+	} else {
+		s.seal.file.Close()
+	}
+	if !s.named {
+		os.Remove(s.seal.file.Name()) // if it stays, Sweep removes it
+	}
+}
