@@ -179,8 +179,8 @@ func TestAFaultyEnvelopeRefusesEveryMessageAndKeepsNone(t *testing.T) {
 		want []string
 	}{
 		"count":       {batchHead + request("1") + request("2") + "BTS|3\r", []string{"AE 1 100 BTS-1", "AE 2 100 BTS-1"}},
-		"nesting":     {request("1") + "BTS|1\r", []string{"AE 1 100 BTS"}},
-		"both":        {batchHead + request("1") + "BTS|2\rFTS|1\r", []string{"AE 1 100 BTS-1 100 FTS"}},
+		"nesting":     {request("1") + "BTS|1\rBTS|1\r", []string{"AE 1 100 BTS[2]"}},
+		"both":        {batchHead + request("1") + "BTS|2\rFTS|2\r", []string{"AE 1 100 BTS-1 100 FTS-1"}},
 		"no messages": {batchHead + "BTS|2\r", []string{"AE B1 100 BTS-1"}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -196,7 +196,7 @@ func TestAFaultyEnvelopeRefusesEveryMessageAndKeepsNone(t *testing.T) {
 					t.Errorf("not recorded: %v", err)
 				}
 			}
-			fixed := strings.NewReplacer("BTS|3", "BTS|2", "BTS|2\rFTS|1\r", "BTS|1\r").Replace(c.raw)
+			fixed := strings.NewReplacer("BTS|3", "BTS|2", "BTS|2\rFTS|2\r", "BTS|1\r").Replace(c.raw)
 			if name == "count" || name == "both" {
 				if r, err := i.take(fixed); err != nil || r.Refused || i.cases() != len(c.want) {
 					t.Errorf("the corrected batch: %+v, %v, %d cases", r, err, i.cases())

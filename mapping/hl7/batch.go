@@ -61,7 +61,8 @@ func (w wide) declaredAs(declared string) bool {
 
 // Split takes a batch apart and checks its envelope: what stands in no message, headers and trailers that do
 // not pair, a BTS-1 or FTS-1 that is stated and does not match are errors at their place. A header without
-// trailer, which the standard allows, is a warning: the end may be missing. Whether each message is one is
+// trailer, which the standard allows, is a warning: the end may be missing; so is a trailer without header,
+// as long as its count matches. Whether each message is one is
 // for ParseIn to tell. Of the declared sets only UTF-16 and UTF-32 matter here: in every other one a line
 // that starts with a header segment is one.
 func Split(b []byte, declared string) *Batch {
@@ -177,10 +178,12 @@ func (s *splitter) batch(l line) {
 }
 
 func (s *splitter) endBatch(l line) {
-	if s.open == nil || !s.open.headed {
+	switch {
+	case s.open == nil:
 		s.wrong(bts, "BTS without BHS")
-		s.open = nil
 		return
+	case !s.open.headed:
+		s.warn(s.where(bts, 0), "a batch without BHS: its beginning may be missing")
 	}
 	s.counted(l, s.open, "messages")
 	s.open = nil
@@ -188,11 +191,14 @@ func (s *splitter) endBatch(l line) {
 
 func (s *splitter) endFile(l line) {
 	switch {
-	case !s.file.headed:
-		s.wrong(fts, "FTS without FHS")
 	case s.ended:
 		s.wrong(fts, "the file ends twice")
+	case !s.file.headed && len(s.batches) == 0:
+		s.wrong(fts, "FTS without FHS")
 	default:
+		if !s.file.headed {
+			s.warn(s.where(fts, 0), "a file without FHS: its beginning may be missing")
+		}
 		s.file.count = s.seen[bhs]
 		if s.file.count == 0 && len(s.batches) > 0 && string(l.trailer(s.text)) != "0" {
 			s.file.count = 1 // messages without BHS are a batch (§2.10.3.1), or none
@@ -224,7 +230,11 @@ func (s *splitter) unclosed() {
 	if n := len(s.batches); n > 1 {
 		p.occ = uint32(n)
 	}
-	s.warnings = append(s.warnings, issue.Warn(issue.Structure, p.String(), "a batch without BTS: its end may be missing"))
+	s.warn(p.String(), "a batch without BTS: its end may be missing")
+}
+
+func (s *splitter) warn(where, text string) {
+	s.warnings = append(s.warnings, issue.Warn(issue.Structure, where, text))
 }
 
 func (s *splitter) finish() {
@@ -232,7 +242,7 @@ func (s *splitter) finish() {
 		s.unclosed()
 	}
 	if s.file.headed && !s.ended {
-		s.warnings = append(s.warnings, issue.Warn(issue.Structure, "FHS", "a file without FTS: its end may be missing"))
+		s.warn("FHS", "a file without FTS: its end may be missing")
 	}
 	s.Issues = append(s.Issues, s.warnings[:min(len(s.warnings), envelopeIssues)]...)
 }

@@ -108,9 +108,10 @@ func TestAFaultyEnvelopeIsToldWithItsPlace(t *testing.T) {
 		"too few batches":        {fileHead + batchHead + one + "BTS|1\rFTS|2\r", "FTS-1", "states 2 batches, here are 1"},
 		"count of no batch":      {fileHead + one + two + "FTS|2\r", "FTS-1", "states 2 batches, here are 1"},
 		"count is no number":     {batchHead + one + "BTS|one\r", "BTS-1", "no number"},
-		"BTS without BHS":        {one + "BTS|1\r", "BTS", "without BHS"},
+		"BTS without BHS":        {one + "BTS|2\r", "BTS-1", "states 2 messages, here are 1"},
+		"BTS alone":              {fileHead + "BTS|0\r", "BTS", "without BHS"},
 		"BTS twice":              {batchHead + one + "BTS|1\rBTS|1\r", "BTS[2]", "without BHS"},
-		"FTS without FHS":        {batchHead + one + "BTS|1\rFTS|1\r", "FTS", "without FHS"},
+		"FTS without FHS":        {batchHead + one + "BTS|1\rFTS|2\r", "FTS-1", "states 2 batches, here are 1"},
 		"FTS twice":              {fileHead + one + "FTS|1\rFTS|1\r", "FTS[2]", "twice"},
 		"FHS inside":             {batchHead + fileHead + one + "BTS|1\r", "FHS", "not the first"},
 		"FHS twice":              {fileHead + fileHead + one + "FTS|1\r", "FHS[2]", "not the first"},
@@ -141,6 +142,13 @@ func TestAMissingTrailerIsAWarning(t *testing.T) {
 		places = append(places, i.Where)
 	}
 	if b.Issues.Worst() != nil || strings.Join(places, " ") != "BHS BHS[2] FHS" {
+		t.Errorf("got %v", b.Issues)
+	}
+}
+
+func TestAMissingHeaderIsAWarning(t *testing.T) {
+	b := Split([]byte(numbered("1")+numbered("2")+"BTS|2\rFTS|1\r"), "")
+	if b.Issues.Worst() != nil || len(b.Issues) != 2 || b.Issues[0].Where != "BTS" || b.Issues[1].Where != "FTS" || len(b.Messages) != 2 {
 		t.Errorf("got %v", b.Issues)
 	}
 }
