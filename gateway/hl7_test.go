@@ -2,11 +2,14 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/dermgate/dermgate/adapters/mllp"
 )
 
 // verb runs a verb of the program on a file of that content.
@@ -117,5 +120,21 @@ func TestASourceIsAnsweredByBatchWhereItSaysSo(t *testing.T) {
 		if r, err := sourceRules(cfg, cfg.Sources[0]); err != nil || r.BatchAnswer != want || r.Charset != "SHIFT-JIS" {
 			t.Errorf("%q: %+v, %v", setting, r, err)
 		}
+	}
+}
+
+// A batch is answered message by message, and what is sent next on the connection has its own answer.
+func TestSendPrintsEachAcknowledgementOfABatch(t *testing.T) {
+	server := &mllp.Server{Name: "listen", Addr: "127.0.0.1:0"}
+	if err := server.Listen(); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- server.Serve(ctx, new(mllp.Receiver).Accept) }()
+	defer func() { cancel(); <-done }()
+	out, errs, code := verb(t, batchOfTwo, "send", "--repeat", "2", "--to", "mllp://"+server.Address())
+	if code != 0 || strings.Count(out, "AA 1") != 2 || strings.Count(out, "AA 2") != 2 || !strings.Contains(out, "AA 4  p50") {
+		t.Errorf("%d\n%s%s", code, out, errs)
 	}
 }

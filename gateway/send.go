@@ -105,14 +105,38 @@ func (s *sender) send(ctx context.Context, conn **mllp.Conn, file string) error 
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	ack, err := (*conn).Exchange(ctx, raw)
+	for left := holds(raw); err == nil; {
+		acks := [][]byte{ack}
+		if hl7.Several(ack, "") { // a batch acknowledgement
+			acks, left = hl7.Split(ack, "").Messages, 0
+		}
+		for _, a := range acks {
+			if err := s.answered(file, a, time.Since(start)); err != nil {
+				return err
+			}
+		}
+		if left--; left <= 0 {
+			return nil
+		}
+		ack, err = (*conn).More(ctx)
+	}
+	return err
+}
+
+// holds tells how many messages a file holds, of which each is answered.
+func holds(raw []byte) int {
+	if !hl7.Several(raw, "") {
+		return 1
+	}
+	return len(hl7.Split(raw, "").Messages)
+}
+
+func (s *sender) answered(file string, ack []byte, took time.Duration) error {
+	a, err := hl7.ParseAck(ack)
 	if err != nil {
 		return err
 	}
-	answer, err := hl7.ParseAck(ack)
-	if err != nil {
-		return err
-	}
-	s.note(answer.Code, time.Since(start), fmt.Sprintf("%s: %s %s%s", file, answer.Code, answer.ControlID, troubles(answer)))
+	s.note(a.Code, took, fmt.Sprintf("%s: %s %s%s", file, a.Code, a.ControlID, troubles(a)))
 	return nil
 }
 

@@ -84,6 +84,16 @@ func (c *Conn) Exchange(ctx context.Context, message []byte) ([]byte, error) {
 	return ack, err
 }
 
+// More gives one more acknowledgement of the message sent last: of a batch each message has its own.
+func (c *Conn) More(ctx context.Context) ([]byte, error) {
+	var ack []byte
+	err := c.within(ctx, func() (err error) {
+		ack, err = c.reader.ReadFrame()
+		return err
+	})
+	return ack, err
+}
+
 // within does an exchange until ctx ends. An error of ctx is given as such.
 func (c *Conn) within(ctx context.Context, exchange func() error) error {
 	at, _ := ctx.Deadline() // zero when there is none

@@ -11,7 +11,7 @@ import (
 	"github.com/dermgate/dermgate/mapping/issue"
 )
 
-// Receiver answers every message as told: the other side for `gateway listen`, the simulators and tests.
+// Receiver answers every message, and each one of a batch, as told: the other side for `gateway listen`, the simulators and tests.
 // It keeps nothing, so its AA promises nothing.
 type Receiver struct {
 	Code   string                                // MSA-1: AA, AE or AR; "none": no acknowledgement; empty: AA
@@ -37,18 +37,30 @@ func (r *Receiver) Accept(ctx context.Context, in flow.Received) (flow.Receipt, 
 	if r.Code == "none" {
 		return flow.Receipt{}, nil
 	}
+	if !hl7.Several(in.Raw, "") {
+		return r.answer(in.Raw, n), nil
+	}
+	var all flow.Receipt
+	for _, raw := range hl7.Split(in.Raw, "").Messages {
+		one := r.answer(raw, n)
+		all.Answers, all.Refused = append(all.Answers, one.Answer), all.Refused || one.Refused
+	}
+	return all, nil
+}
+
+func (r *Receiver) answer(raw []byte, n int64) flow.Receipt {
 	now := time.Now
 	if r.Now != nil {
 		now = r.Now
 	}
 	a := hl7.Ack{Code: r.Code, ControlID: "L" + strconv.FormatInt(n, 10), At: now(), Issues: r.Issues}
-	m, err := hl7.Parse(in.Raw)
+	m, err := hl7.Parse(raw)
 	if err != nil {
 		a.Code, a.Issues = "", []*issue.Issue{issue.From(err)}
-		return flow.Receipt{Answer: hl7.Refuse(in.Raw, a), Refused: true}, nil
+		return flow.Receipt{Answer: hl7.Refuse(raw, a), Refused: true}
 	}
-	return flow.Receipt{Answer: m.Acknowledge(a)}, nil
+	return flow.Receipt{Answer: m.Acknowledge(a)}
 }
 
-// Received counts the messages so far.
+// Received counts the frames so far.
 func (r *Receiver) Received() int64 { return r.count.Load() }
