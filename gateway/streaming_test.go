@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
+	"encoding/json"
 	"fmt"
 	"io"
 	"math/rand"
@@ -12,6 +13,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -21,6 +23,7 @@ import (
 	"github.com/dermgate/dermgate/adapters/mllp"
 	"github.com/dermgate/dermgate/fixtures"
 	"github.com/dermgate/dermgate/fixtures/photos"
+	"github.com/dermgate/dermgate/gateway/flow"
 	"github.com/dermgate/dermgate/mapping/hl7"
 	"github.com/dermgate/dermgate/mapping/image"
 )
@@ -28,11 +31,12 @@ import (
 // streams is a gateway in a process of its own, senders that send it photos all at once, and a hospital that
 // looks at what arrives.
 type streams struct {
-	t    testing.TB
-	p    *process
-	mllp string
-	http string
-	want [sha256.Size]byte // of the photo as it may travel
+	t     testing.TB
+	p     *process
+	mllp  string
+	http  string
+	admin string
+	want  [sha256.Size]byte // of the photo as it may travel
 
 	mu      sync.Mutex
 	arrived map[string]bool // by placer number
@@ -61,7 +65,7 @@ routes:
 
 func startStreams(t testing.TB, photo []byte) *streams {
 	t.Helper()
-	s := &streams{t: t, mllp: freePort(t), http: freePort(t), arrived: map[string]bool{}}
+	s := &streams{t: t, mllp: freePort(t), http: freePort(t), admin: freePort(t), arrived: map[string]bool{}}
 	stripped, err := image.Strip(bytes.NewReader(photo))
 	if err != nil || !stripped.Changed() {
 		t.Fatal("the photo has nothing private", err)
@@ -82,7 +86,7 @@ func startStreams(t testing.TB, photo []byte) *streams {
 	t.Cleanup(func() { cancel(); <-done })
 	dir := t.TempDir()
 	s.p = &process{t: t, config: filepath.Join(dir, "gateway.yaml"), log: filepath.Join(dir, "log")}
-	text := fmt.Sprintf(streamConfig, dir, s.http, freePort(t), s.mllp, s.server.Address())
+	text := fmt.Sprintf(streamConfig, dir, s.http, s.admin, s.mllp, s.server.Address())
 	if err := os.WriteFile(s.p.config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -195,7 +199,7 @@ func (s *streams) overMLLP(i int, encoded []byte) error {
 		return err
 	}
 	defer conn.Close()
-	whole := net.Buffers{{0x0b}, referral(i), []byte("OBX|2|ED|CLOSEUP^Close-up photo^L|L1|^image^jpeg^Base64^"), encoded, []byte("||||||F\r"), {0x1c, '\r'}}
+	whole := net.Buffers(slices.Concat([][]byte{{0x0b}}, mllpMessage(i, encoded), [][]byte{{0x1c, '\r'}}))
 	if _, err := whole.WriteTo(conn); err != nil {
 		return err
 	}
@@ -211,17 +215,71 @@ func (s *streams) overMLLP(i int, encoded []byte) error {
 	return err
 }
 
+func mllpMessage(i int, encoded []byte) [][]byte {
+	return [][]byte{referral(i), []byte("OBX|2|ED|CLOSEUP^Close-up photo^L|L1|^image^jpeg^Base64^"), encoded, []byte("||||||F\r")}
+}
+
+// original finds a message among those kept, by its hash, and holds what the operator's route gives against
+// what was sent.
+func (s *streams) original(parts [][]byte) {
+	s.t.Helper()
+	sent := bytes.Join(parts, nil)
+	want := fmt.Sprintf("%x", sha256.Sum256(sent))
+	var found struct {
+		Cases []struct{ ID string }
+	}
+	s.ask(http.MethodPost, "/api/v1/cases/search", "{}", &found)
+	for _, c := range found.Cases {
+		var shown struct {
+			Case struct{ Request struct{ Message string } }
+		}
+		s.ask(http.MethodGet, "/api/v1/cases/"+c.ID, "", &shown)
+		var m struct{ Whole flow.Whole }
+		s.ask(http.MethodGet, "/api/v1/messages/"+shown.Case.Request.Message, "", &m)
+		if m.Whole.SHA256 != want {
+			continue
+		}
+		resp, err := http.Get("http://" + s.admin + "/api/v1/messages/" + shown.Case.Request.Message + "/original")
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		got, err := io.ReadAll(resp.Body)
+		if err != nil || resp.StatusCode != http.StatusOK || !bytes.Equal(got, sent) {
+			s.t.Errorf("%s: %d bytes of %d, not those that were sent: %v", resp.Status, len(got), len(sent), err)
+		}
+		return
+	}
+	s.t.Errorf("no message of the hash %s among %d cases", want, len(found.Cases))
+}
+
+func (s *streams) ask(method, path, body string, into any) {
+	s.t.Helper()
+	req, err := http.NewRequest(method, "http://"+s.admin+path, strings.NewReader(body))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", "application/json")
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if err := json.NewDecoder(resp.Body).Decode(into); err != nil || resp.StatusCode != http.StatusOK {
+		s.t.Fatalf("%s: %s %v", path, resp.Status, err)
+	}
+}
+
 // overFHIR posts the fixture's referral with the photo as its close-up.
 func (s *streams) overFHIR(i int, bundle [2][]byte, encoded []byte) error {
-	id := fmt.Sprintf("FH-%04d", i)
-	head := bytes.ReplaceAll(bytes.ReplaceAll(bundle[0], []byte("RT-0001"), []byte(id)), []byte("RT-REF-0001"), []byte("R"+id))
-	body := io.MultiReader(bytes.NewReader(head), bytes.NewReader(encoded), bytes.NewReader(bundle[1]))
+	parts := fhirMessage(i, bundle, encoded)
+	body := io.MultiReader(bytes.NewReader(parts[0]), bytes.NewReader(parts[1]), bytes.NewReader(parts[2]))
 	req, err := http.NewRequest(http.MethodPost, "http://"+s.http+"/fhir/$process-message", body)
 	if err != nil {
 		return err
 	}
 	req.Header.Set("Content-Type", "application/fhir+json")
-	req.Header.Set("X-Request-ID", id)
+	req.Header.Set("X-Request-ID", fmt.Sprintf("FH-%04d", i))
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		return err
@@ -231,6 +289,12 @@ func (s *streams) overFHIR(i int, bundle [2][]byte, encoded []byte) error {
 		return fmt.Errorf("%s: %s", resp.Status, answer)
 	}
 	return nil
+}
+
+func fhirMessage(i int, bundle [2][]byte, encoded []byte) [][]byte {
+	id := fmt.Sprintf("FH-%04d", i)
+	head := bytes.ReplaceAll(bytes.ReplaceAll(bundle[0], []byte("RT-0001"), []byte(id)), []byte("RT-REF-0001"), []byte("R"+id))
+	return [][]byte{head, encoded, bundle[1]}
 }
 
 // fhirReferral gives the fixture's referral cut in two where the close-up's data goes.
@@ -255,6 +319,8 @@ func TestLargePhotosStreamThrough(t *testing.T) {
 	s := startStreams(t, photo)
 	s.all(8, func(i int) error { return s.overMLLP(i, encoded) })
 	s.all(4, func(i int) error { return s.overFHIR(i, bundle, encoded) })
+	s.original(mllpMessage(3, encoded))
+	s.original(fhirMessage(2, bundle, encoded))
 	t.Logf("peak resident %.0f MB", s.peak())
 	if s.peak() > 200 {
 		t.Errorf("peak resident %.0f MB, want below 200", s.peak())

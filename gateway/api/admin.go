@@ -5,6 +5,7 @@ import (
 	_ "embed"
 	"encoding/json"
 	"errors"
+	"io"
 	"log/slog"
 	"net/http"
 	"strconv"
@@ -33,6 +34,11 @@ type Messages interface {
 // of `gateway map --explain`.
 type Explainer interface {
 	Explain(ctx context.Context, m flow.Message) ([]byte, error)
+}
+
+// Originals gives a kept message as it came; flow.Pipeline does.
+type Originals interface {
+	Original(ctx context.Context, m flow.Message) (io.ReadCloser, error)
 }
 
 // Releaser lets a held request go; flow.Pipeline does.
@@ -66,6 +72,7 @@ type Admin struct {
 	Messages Messages
 	Acts     Acts
 	Explain  Explainer
+	Original Originals
 	Release  Releaser
 	Patient  func(nhsNumber string) string // the keyed hash that cases are found by
 	Ready    []Probe
@@ -97,6 +104,7 @@ func (a *Admin) engine() *gin.Engine {
 	v1.GET("/cases/:id", a.showCase)
 	v1.GET("/messages/:id", a.showMessage)
 	v1.GET("/messages/:id/explain", a.explainMessage)
+	v1.GET("/messages/:id/original", a.originalMessage)
 	v1.GET("/deliveries", a.listDeliveries)
 	v1.POST("/cases/:id/release", allow(Referrer, Operator), a.releaseCase)
 	v1.POST("/deliveries/:id/resolve", allow(Referrer, Operator), a.actOnDelivery("resolve"))
@@ -297,6 +305,25 @@ func (a *Admin) explainMessage(c *gin.Context) {
 		return
 	}
 	c.Data(http.StatusOK, "application/json", b)
+}
+
+func (a *Admin) originalMessage(c *gin.Context) {
+	m, ok := a.message(c, "read-original")
+	if !ok {
+		return
+	}
+	r, err := a.Original.Original(c.Request.Context(), m)
+	if err != nil {
+		refuse(c, missing(err, "message"))
+		return
+	}
+	defer r.Close()
+	size := m.Raw.Size
+	if m.Whole != nil {
+		size = m.Whole.Size
+	}
+	// The length is stated, so that a reader sees when the store gave out in the middle.
+	c.DataFromReader(http.StatusOK, size, m.Raw.Type, r, map[string]string{"Cache-Control": "no-store"})
 }
 
 // deliveryParams are what the list of deliveries can be narrowed by: none of it is patient data.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"reflect"
@@ -57,7 +58,7 @@ func (s *shop) Story(context.Context, flow.ID) ([]flow.Event, error) {
 }
 
 func (s *shop) Message(_ context.Context, id flow.ID) (flow.Message, error) {
-	return flow.Message{ID: id, Source: "gp", Raw: flow.BodyRef{Inline: []byte("MSH|")}}, s.err
+	return flow.Message{ID: id, Source: "gp", Raw: flow.BodyRef{Inline: []byte("MSH|"), Size: 4, Type: "application/hl7-v2"}, Whole: &flow.Whole{Size: 9}}, s.err
 }
 
 func (s *shop) Deliveries(_ context.Context, q flow.DeliveryQuery) ([]flow.Delivery, error) {
@@ -72,6 +73,10 @@ func (s *shop) Explain(context.Context, flow.Message) ([]byte, error) {
 	return []byte(`{"elements":[]}`), s.err
 }
 
+func (s *shop) Original(context.Context, flow.Message) (io.ReadCloser, error) {
+	return io.NopCloser(strings.NewReader("MSH|photo")), s.err
+}
+
 func (s *shop) Release(_ context.Context, id flow.ID, person, reason string) error {
 	s.released = append(s.released, id.String()+" "+person+" "+reason)
 	return s.err
@@ -80,7 +85,7 @@ func (s *shop) Release(_ context.Context, id flow.ID, person, reason string) err
 func admin(s *shop, l *ledger) *Admin {
 	return &Admin{
 		Security: Security{Local: Identity{flow.Subject{Name: "local:me"}, []string{Operator, Referrer, Viewer}}},
-		Cases:    s, Messages: s, Acts: s, Explain: s, Release: s, Audit: l.audit, Now: func() time.Time { return now },
+		Cases:    s, Messages: s, Acts: s, Explain: s, Original: s, Release: s, Audit: l.audit, Now: func() time.Time { return now },
 		Patient: func(n string) string { return "hash of " + n[:0] + fmt.Sprint(len(n)) },
 		Ready:   []Probe{{"store", func(context.Context) error { return s.err }}},
 		Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "dermgate_store_up 1\n") }),
@@ -111,6 +116,7 @@ func TestOperationsRead(t *testing.T) {
 		{"GET", "/api/v1/cases/9990548609", "", 400, "an id is a UUID", nil},
 		{"GET", "/api/v1/messages/" + id, "", 200, `"source":"gp"`, []Entry{{"local:me", "read", "message/" + id, ""}}},
 		{"GET", "/api/v1/messages/" + id + "/explain", "", 200, `{"elements":[]}`, []Entry{{"local:me", "explain", "message/" + id, ""}}},
+		{"GET", "/api/v1/messages/" + id + "/original", "", 200, `MSH|photo`, []Entry{{"local:me", "read-original", "message/" + id, ""}}},
 		{"GET", "/api/v1/deliveries?state=parked&to=epr&limit=7&case=" + id, "", 200, `"steps":["A011"]`, nil},
 		{"GET", "/api/v1/deliveries?patient=1", "", 400, "", nil},
 		{"GET", "/api/v1/deliveries?limit=x", "", 422, "", nil},

@@ -24,12 +24,25 @@ func (v Value) Text() string {
 
 // plain tells bytes that are their own text: ASCII without an escape.
 func plain(b []byte, escape byte) bool {
-	return ascii(b) && (escape == 0 || bytes.IndexByte(b, escape) < 0)
+	if escape == 0 {
+		return ascii(b)
+	}
+	for same := ones * uint64(escape); len(b) >= 8; b = b[8:] {
+		if x := binary.LittleEndian.Uint64(b); (x|zeros(x^same))&high != 0 {
+			return false
+		}
+	}
+	for _, c := range b {
+		if c >= utf8.RuneSelf || c == escape {
+			return false
+		}
+	}
+	return true
 }
 
 func ascii(b []byte) bool {
 	for ; len(b) >= 8; b = b[8:] {
-		if binary.LittleEndian.Uint64(b)&0x8080808080808080 != 0 {
+		if binary.LittleEndian.Uint64(b)&high != 0 {
 			return false
 		}
 	}

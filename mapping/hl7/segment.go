@@ -91,15 +91,11 @@ func (s Segment) Field(n int) Value {
 			lvl = levelLiteral
 		}
 	}
-	at := nth(s.m.raw, e.body(), e.end, s.m.del.Field, n)
-	if at < 0 {
+	start, end, ok := nthPart(s.m.raw, e.body(), e.end, s.m.del.Field, n)
+	if !ok {
 		return Value{}
 	}
-	v := Value{m: s.m, start: uint32(at) + 1, end: e.end, level: lvl}
-	if i := nth(s.m.raw, v.start, e.end, s.m.del.Field, 1); i >= 0 {
-		v.end = uint32(i)
-	}
-	return v
+	return Value{m: s.m, start: start, end: end, level: lvl}
 }
 
 // separator gives field 1 of a header segment.

@@ -161,11 +161,11 @@ func (v Value) part(l level, i int) Value {
 	if sep == 0 {
 		return Value{}
 	}
-	at := nth(v.m.raw, v.start, v.end, sep, i-1)
-	if at < 0 {
+	start, end, ok := nthPart(v.m.raw, v.start, v.end, sep, i-1)
+	if !ok {
 		return Value{}
 	}
-	return v.next(l, uint32(at)+1)
+	return Value{m: v.m, start: start, end: end, level: l}
 }
 
 func (v Value) parts(l level) int {
@@ -198,17 +198,59 @@ func (v Value) each(l level) iter.Seq2[int, Value] {
 	}
 }
 
+// nthPart gives the part that stands behind the n-th c from from on, up to the c after it or to; not ok when there
+// are fewer. It is nth twice in one pass where both are near, as they mostly are.
+func nthPart(b []byte, from, to uint32, c byte, n int) (start, end uint32, ok bool) {
+	i, same := from, ones*uint64(c)
+	for ; i < to && int(i)+8 <= len(b) && i < from+near; i += 8 {
+		hits := zeros(binary.LittleEndian.Uint64(b[i:]) ^ same)
+		if left := to - i; left < 8 {
+			hits &= 1<<(8*left) - 1 // not what lies beyond
+		}
+		k := bits.OnesCount64(hits)
+		if k < n {
+			n -= k
+			continue
+		}
+		for ; n > 1; n-- {
+			hits &= hits - 1
+		}
+		start = i + uint32(bits.TrailingZeros64(hits))/8 + 1
+		if hits &= hits - 1; hits != 0 {
+			return start, i + uint32(bits.TrailingZeros64(hits))/8, true
+		}
+		return start, until(b, min(i+8, to), to, c), true
+	}
+	at := nth(b, i, to, c, n)
+	if at < 0 {
+		return 0, 0, false
+	}
+	return uint32(at) + 1, until(b, uint32(at)+1, to, c), true
+}
+
+// until gives the index of the first c between from and to, to when there is none.
+func until(b []byte, from, to uint32, c byte) uint32 {
+	if at := nth(b, from, to, c, 1); at >= 0 {
+		return uint32(at)
+	}
+	return to
+}
+
+// In every byte of a word: 1, all bits but the highest, the highest.
+const ones, low, high = 0x0101010101010101, 0x7f7f7f7f7f7f7f7f, 0x8080808080808080
+
+// zeros sets the high bit of every byte that is zero, and no other.
+func zeros(x uint64) uint64 { return ^((x&low + low) | x | low) }
+
 // near is how many bytes nth counts word by word before it leaves the rest to bytes.IndexByte: most places
 // are near, and a call into the vector code for each of many short fields costs more than counting them.
 const near = 256
 
 // nth gives the index in b of the n-th c between from and to, -1 when there are fewer.
 func nth(b []byte, from, to uint32, c byte, n int) int {
-	const ones, low = 0x0101010101010101, 0x7f7f7f7f7f7f7f7f
 	i, end, same := int(from), int(to), ones*uint64(c)
 	for ; i < end && i+8 <= len(b) && i < int(from)+near; i += 8 {
-		x := binary.LittleEndian.Uint64(b[i:]) ^ same // c has become a zero byte
-		hits := ^((x&low + low) | x | low)            // the high bit of every zero byte
+		hits := zeros(binary.LittleEndian.Uint64(b[i:]) ^ same) // c has become a zero byte
 		if i+8 > end {
 			hits &= 1<<(8*(end-i)) - 1 // not what lies beyond
 		}
