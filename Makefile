@@ -32,8 +32,8 @@ lint: ## gofmt, go vet, staticcheck, the shipped maps and the example configurat
 	go run $(STATICCHECK) ./...
 	go run ./gateway lint -c gateway.example.yaml
 
-bench: ## figures: time and memory of parsing, translating, photos and stores
-	go test -run '^$$' -bench . -benchmem ./mapping/... ./adapters/... ./fixtures/...
+bench: ## figures: time and memory of parsing, translating, photos, stores and 64 large messages at once
+	go test -run '^$$' -bench . -benchmem ./mapping/... ./adapters/... ./fixtures/... ./gateway
 
 bench-peers: node ## parsing beside simple-hl7 and @medplum/core of npm, the best of five each: 20 times faster, else it fails
 	cd fixtures/peers && npm ci

@@ -246,7 +246,8 @@ func (a *app) lift(charset string) flow.Lift {
 }
 
 func (a *app) openMLLP(s config.Source) error {
-	server := &mllp.Server{Name: s.Name, Addr: s.Listen, Allow: s.Allow, AllowNames: s.AllowNames, MaxMessage: a.cfg.Limits.MessageBytes, Lift: a.lift(s.Charset),
+	server := &mllp.Server{Name: s.Name, Addr: s.Listen, Allow: s.Allow, AllowNames: s.AllowNames, MaxMessage: a.cfg.Limits.MessageBytes,
+		MaxConns: s.Connections, MaxConnsPerPeer: s.PerAddress, Lift: a.lift(s.Charset),
 		WhenDown: mllp.WhenDown(s.Acknowledge.WhenDown), Enhanced: s.Acknowledge.Mode == config.Enhanced, Log: a.log, Now: a.now}
 	if s.TLS != nil {
 		conf, err := a.keys(s.TLS).Server(s.TLS.ClientCAFile != "")

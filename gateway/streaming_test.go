@@ -33,6 +33,7 @@ import (
 type streams struct {
 	t     testing.TB
 	p     *process
+	stop  func()
 	mllp  string
 	http  string
 	admin string
@@ -91,7 +92,8 @@ func startStreams(t testing.TB, photo []byte) *streams {
 		t.Fatal(err)
 	}
 	s.p.start()
-	t.Cleanup(func() { s.p.kill() })
+	s.stop = sync.OnceFunc(s.p.kill)
+	t.Cleanup(s.stop)
 	s.await("the gateway to listen", func() bool {
 		conn, err := net.Dial("tcp", s.http)
 		if err == nil {
@@ -338,6 +340,6 @@ func BenchmarkStreaming(b *testing.B) {
 		b.ReportMetric(s.peak(), "mllp-peak-MB")
 		s.all(64, func(i int) error { return s.overFHIR(i, bundle, encoded) })
 		b.ReportMetric(s.peak(), "peak-MB")
-		s.p.kill()
+		s.stop()
 	}
 }

@@ -187,6 +187,9 @@ func (c *checker) source(path string, s *Source) {
 		if len(s.AllowNames) > 0 && (s.TLS == nil || s.TLS.ClientCAFile == "") {
 			c.fault(path+".allow_names", "allow_names are names of client certificates: tls.client_ca_file is missing")
 		}
+		if s.PerAddress > s.Connections {
+			c.fault(path+".connections_per_address", "more connections from one address than there may be: connections is %d", s.Connections)
+		}
 		if s.KindOfCase == nil && slices.Contains(s.Carries, Requests) {
 			c.fault(path, "%s needs kind_of_case (which codes mean A&G, which referral), or carries: [answers]", s.Name)
 		}

@@ -155,6 +155,8 @@ type Source struct {
 	TLS          *TLS
 	Allow        []netip.Prefix
 	AllowNames   []string // of client certificates: common name or DNS name; empty: any
+	Connections  int      // at once
+	PerAddress   int      // of Connections, from one address
 	Organisation string
 	Sender       Party  // what MSH-3/4 must be
 	Charset      string // what it sends in: docs/operations.md says how that and MSH-18 go together

@@ -58,6 +58,8 @@ func TestFullFileIsRead(t *testing.T) {
 		"silent":      {c.Alarms.SenderSilent["emis-mllp"], 2 * time.Hour},
 		"allow":       {fmt.Sprint(s.Allow), "[10.1.0.0/16 192.0.2.7/32]"},
 		"allow names": {fmt.Sprint(s.AllowNames), "[emis.example.org]"},
+		"connections": {s.Connections, 128},
+		"one address": {s.PerAddress, 100},
 		"kind":        {s.KindOfCase.From, "RF1-3.1"},
 		"ignore":      {fmt.Sprint(s.Repeat.Ignore), "[MSH-7]"},
 		"validate": {s.Validate, Validate{Structure: Warn, Datatype: Refuse, Table: Warn, Length: Warn, Required: Off,

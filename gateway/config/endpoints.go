@@ -15,7 +15,7 @@ import (
 var (
 	commonSource = []string{"name", "kind", "organisation"}
 	sourceKeys   = map[string][]string{
-		MLLP: {"listen", "tls", "allow", "allow_names", "sender", "charset", "processing", "carries", "kind_of_case", "urgency",
+		MLLP: {"listen", "tls", "allow", "allow_names", "connections", "connections_per_address", "sender", "charset", "processing", "carries", "kind_of_case", "urgency",
 			"acknowledge", "repeat", "checks", "validate"},
 		HL7HTTP: {"sender", "charset", "processing", "carries", "kind_of_case", "urgency", "acknowledge", "repeat", "checks", "validate"},
 		FHIR:    {"carries", "repeat", "checks"},
@@ -87,30 +87,32 @@ func (d *decoder) source(s *Source) func(node) {
 			soonest = 100 * time.Millisecond
 		}
 		k := keys{
-			"name":         d.name(&s.Name),
-			"kind":         oneOf(d, &s.Kind, kinds(sourceKeys)...),
-			"listen":       value(d, &s.Listen, readAddress),
-			"tls":          d.serverTLS(&s.TLS),
-			"allow":        list(d, &s.Allow, valueOf(d, readPrefix)),
-			"allow_names":  list(d, &s.AllowNames, d.text),
-			"organisation": d.ods(&s.Organisation),
-			"sender":       d.party(&s.Sender),
-			"charset":      d.charset(&s.Charset, true),
-			"processing":   oneOf(d, &s.Processing, "P", "T", "D"), // HL7 table 0103
-			"carries":      list(d, &s.Carries, func(c *string) func(node) { return oneOf(d, c, Requests, Answers) }),
-			"kind_of_case": func(n node) { d.kindOfCase(n, s) },
-			"urgency":      func(n node) { d.urgency(n, s) },
-			"acknowledge":  func(n node) { d.acknowledge(n, &s.Acknowledge) },
-			"repeat":       func(n node) { d.repeat(n, &s.Repeat) },
-			"checks":       func(n node) { d.checks(n, &s.Checks) },
-			"validate":     func(n node) { d.validate(n, &s.Validate) },
-			"path":         d.filePath(&s.Path),
-			"settle":       value(d, &s.Settle, within(0, 10*time.Minute, readDuration, "")),
-			"base_url":     value(d, &s.BaseURL, readBase),
-			"auth":         d.auth(&s.Auth),
-			"services":     list(d, &s.Services, d.text),
-			"mailbox":      d.text(&s.Mailbox),
-			"poll":         value(d, &s.Poll, within(soonest, day, readDuration, "")),
+			"name":                    d.name(&s.Name),
+			"kind":                    oneOf(d, &s.Kind, kinds(sourceKeys)...),
+			"listen":                  value(d, &s.Listen, readAddress),
+			"tls":                     d.serverTLS(&s.TLS),
+			"allow":                   list(d, &s.Allow, valueOf(d, readPrefix)),
+			"allow_names":             list(d, &s.AllowNames, d.text),
+			"connections":             value(d, &s.Connections, within(1, 10_000, readInt, "")),
+			"connections_per_address": value(d, &s.PerAddress, within(1, 10_000, readInt, "")),
+			"organisation":            d.ods(&s.Organisation),
+			"sender":                  d.party(&s.Sender),
+			"charset":                 d.charset(&s.Charset, true),
+			"processing":              oneOf(d, &s.Processing, "P", "T", "D"), // HL7 table 0103
+			"carries":                 list(d, &s.Carries, func(c *string) func(node) { return oneOf(d, c, Requests, Answers) }),
+			"kind_of_case":            func(n node) { d.kindOfCase(n, s) },
+			"urgency":                 func(n node) { d.urgency(n, s) },
+			"acknowledge":             func(n node) { d.acknowledge(n, &s.Acknowledge) },
+			"repeat":                  func(n node) { d.repeat(n, &s.Repeat) },
+			"checks":                  func(n node) { d.checks(n, &s.Checks) },
+			"validate":                func(n node) { d.validate(n, &s.Validate) },
+			"path":                    d.filePath(&s.Path),
+			"settle":                  value(d, &s.Settle, within(0, 10*time.Minute, readDuration, "")),
+			"base_url":                value(d, &s.BaseURL, readBase),
+			"auth":                    d.auth(&s.Auth),
+			"services":                list(d, &s.Services, d.text),
+			"mailbox":                 d.text(&s.Mailbox),
+			"poll":                    value(d, &s.Poll, within(soonest, day, readDuration, "")),
 		}
 		if kind == ERSWorklist || kind == MESH {
 			k["tls"] = d.clientTLS(&s.Client)

@@ -69,6 +69,8 @@ func TestFaults(t *testing.T) {
 			"5:13: off loopback gp needs tls with client_ca_file: MLLP has no other way to know who speaks"}},
 		{"names without an authority", mllp(rule + "    allow_names: [emis]\n"), []string{
 			"7:18: allow_names are names of client certificates: tls.client_ca_file is missing"}},
+		{"more from one address than in all", mllp(rule + "    connections: 8\n    connections_per_address: 9\n"), []string{
+			"8:30: more connections from one address than there may be: connections is 8"}},
 		{"mllp without a rule", mllp(""), []string{
 			"3:5: gp needs kind_of_case (which codes mean A&G, which referral), or carries: [answers]"}},
 		{"mllp for answers", mllp("    carries: [answers]\n"), nil},
