@@ -84,9 +84,10 @@ func (c *compiler) compile(s *source) *program {
 	for _, src := range s.rules {
 		if r := c.rule(src, s, sh, lex); r != nil {
 			if from := r.from; from != nil && from.segment == "" {
-				r.part = from.comp
+				r.part = int32(from.comp)
 			} else if from != nil && p.segment && from.segment == s.from && !from.everywhere && s.from != "NTE" {
-				r.field = from.field
+				r.field = int32(from.field)
+				r.first = r.simple && from.rep <= 1 && !from.every && !(r.to.def.Repeats() && r.to.slot < 0) && !r.when.reading("file")
 			}
 			p.rules = append(p.rules, *r)
 		}
@@ -97,8 +98,11 @@ func (c *compiler) compile(s *source) *program {
 		}
 	}
 	p.slots = len(sh.slots)
+	if typ.Kind == fhir.Complex { // its element is new whenever the map is run
+		p.soles()
+	}
 	for _, slot := range slices.Backward(slices.Sorted(maps.Keys(sh.guards))) { // inner elements first
-		p.guards = append(p.guards, guard{slot, sh.guards[slot]})
+		p.guards = append(p.guards, guard(slot))
 	}
 	c.shadows(s)
 	if typ.Kind == fhir.Complex {
@@ -106,6 +110,23 @@ func (c *compiler) compile(s *source) *program {
 	}
 	return p
 }
+
+// soles finds the targets that only their own rules write: no constant set beside a value, no other form of
+// the same choice, no element that is selected by what it holds.
+func (p *program) soles() {
+	for i := range p.rules {
+		to := &p.rules[i].to
+		to.sole = !slices.ContainsFunc(p.rules, func(r rule) bool {
+			return r.to.def != to.def && rivals(r.to.def, to.def) || slices.ContainsFunc(r.to.way, selects) ||
+				slices.ContainsFunc(r.set, func(k constant) bool { return rivals(k.to.def, to.def) })
+		})
+	}
+}
+
+func selects(st step) bool { return st.system != "" }
+
+// rivals tells whether where one element stands another does not: they are the same, or forms of a choice.
+func rivals(a, b *fhir.ElementDef) bool { return a == b || a.Choice != "" && a.Choice == b.Choice }
 
 // lexicon gives what expressions of a map may name.
 func (c *compiler) lexicon(s *source) lexicon {
@@ -256,12 +277,13 @@ func (c *compiler) constants(r *rule, src srcRule, sh *shape) {
 			continue
 		}
 		c.allowed(value, to.def)
-		r.set = append(r.set, constant{*to, value.s})
+		fixed, _ := fhir.NewConstant(to.def, value.s) // cannot fail: a primitive
+		r.set = append(r.set, constant{*to, fixed})
 		if base == sh.typ {
 			sh.filled[to.top] = true
 		}
 	}
-	r.slots = len(inner.slots)
+	r.slots = int32(len(inner.slots))
 }
 
 // allowed checks a code of a map against its element's required binding.

@@ -32,8 +32,10 @@ func (c *compiler) how(r *rule, src srcRule) bool {
 		return c.typed(src.how, r.to.def, "positiveInt", "unsignedInt", "integer")
 	case "system":
 		t, ok := c.table(text{"CodingSystem", src.how.at})
-		r.write = primitive(codingSystem(t), false)
-		return ok && c.typed(src.how, r.to.def, "uri")
+		if ok = ok && c.typed(src.how, r.to.def, "uri"); ok {
+			r.write, r.simple = codingSystem(t, r.to.def), true
+		}
+		return ok
 	}
 	convert, ok := conversions[how]
 	if !ok {
@@ -52,8 +54,25 @@ func (c *compiler) how(r *rule, src srcRule) bool {
 		c.faults.add(src.from.at, "%s is a %s, not a single value: name a component, or a map such as %s[%s]", src.from.s, r.from.datatype, r.from.datatype, typ.Name)
 		return false
 	}
+	if r.value != nil && r.value.constant && literalHow(how) {
+		if out, why := convert(nil, r.value.str(nil)); why == "" && out != "" {
+			k, _ := fhir.NewConstant(r.to.def, out) // cannot fail: typed
+			r.write, r.simple = fixed(k), true
+			return true
+		}
+	}
+	r.simple = true
 	r.write = primitive(convert, (leads(how) || how == "code") && r.from != nil && r.from.comp == 0)
 	return true
+}
+
+// literalHow tells the conversions that need nothing but the text.
+func literalHow(how string) bool {
+	switch how {
+	case "string", "markdown", "code", "id", "uri", "url", "canonical", "boolean":
+		return true
+	}
+	return false
 }
 
 // composite tells a data type of several components.
@@ -101,9 +120,9 @@ func (c *compiler) tableHow(r *rule, src srcRule, name string) bool {
 			c.faults.add(src.how.at, "table %s needs system: to give a %s", name, typ.Name)
 			return false
 		}
-		r.write = tabled(t, typ)
+		r.write, r.simple = tabled(t, r.to.def), true
 	case typ.Kind == fhir.Primitive:
-		r.write = tabled(t, typ)
+		r.write, r.simple = tabled(t, r.to.def), true
 		for _, code := range t.list {
 			c.allowed(code.to, r.to.def)
 		}

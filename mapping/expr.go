@@ -2,6 +2,7 @@ package mapping
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 
 	"cel.dev/cel-go/cel"
@@ -21,11 +22,21 @@ type expr struct {
 	constant bool                // the same for every message
 }
 
+// reading tells whether an expression looks at a name.
+func (e *expr) reading(name string) bool {
+	return e != nil && slices.ContainsFunc(e.reads, func(v variable) bool { return v.name == name })
+}
+
 // carried counts the single places an expression looked at as carried over: what it gave, or what it let a
 // rule write, stands for them. Lists over a whole message are not: most of it decided nothing.
 func (e *expr) carried(s *scope) {
-	for _, v := range e.reads {
-		if v.mark != nil && !v.list {
+	for i := range e.reads {
+		v := &e.reads[i]
+		switch {
+		case v.list:
+		case v.place != nil:
+			v.place.mark(s)
+		case v.mark != nil:
 			v.mark(s)
 		}
 	}
@@ -53,10 +64,10 @@ type variable struct {
 	name  string
 	list  bool
 	text  func(*scope) string
-	value func(*scope) hl7.Value // of a single place: compared without making a text
+	place *place // a single place: compared without making a text
 	texts func(*scope) []string
 	any   func(*scope, string) bool // of a list: whether one of its texts is this
-	mark  func(*scope)              // notes the places read as carried over; nil when there is no place
+	mark  func(*scope)              // notes what is read as carried over; nil when it is a place, or nothing
 	at    func(*scope) hl7.Path     // where it stands; nil when there is no place
 }
 

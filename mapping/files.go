@@ -62,12 +62,12 @@ func (p *payload) find(r *run) {
 		return
 	}
 	switch n := v.Components(); {
-	case n >= 5 && encodingWord(v.Component(4)) && v.Component(5).Valued():
+	case n >= 5 && encodingWord(r.verbatim(v.Component(4))) && v.Component(5).Valued():
 		p.where = p.where.Part(5, 0)
-		p.decode(r, v.Component(5), v.Component(4), declared(v.Component(2), v.Component(3)))
+		p.decode(r, v.Component(5), v.Component(4), declared(r.verbatim(v.Component(2)), r.verbatim(v.Component(3))))
 	case v.Component(1).Valued() && string(r.field(p.seg, 2).Component(1).Raw()) == "RP",
-		bytes.Contains(v.Component(1).Raw(), []byte("://")) && declared(v.Component(3), v.Component(4)) != "":
-		p.pointer(v)
+		bytes.Contains(v.Component(1).Raw(), []byte("://")) && declared(r.verbatim(v.Component(3)), r.verbatim(v.Component(4))) != "":
+		p.pointer(r, v)
 	case n <= 5 && len(v.Raw()) >= bareLength:
 		p.bare(r, v)
 	}
@@ -78,8 +78,8 @@ func (p *payload) find(r *run) {
 const bareLength = 64
 
 // encodingWord tells a value of ED.4 (table 0299) as senders write it; an empty one is sniffed.
-func encodingWord(v hl7.Value) bool {
-	switch strings.ToUpper(v.Text()) {
+func encodingWord(text string) bool {
+	switch strings.ToUpper(text) {
 	case "BASE64", "A", "HEX", "":
 		return true
 	}
@@ -88,8 +88,8 @@ func encodingWord(v hl7.Value) bool {
 
 // declared gives the media type that ED.2 and ED.3 say, in any of the spellings seen; "" when they say none.
 // "image/" alone stands for a photo of unstated type.
-func declared(typ, subtype hl7.Value) string {
-	main, sub := strings.ToLower(typ.Text()), strings.ToLower(subtype.Text())
+func declared(typ, subtype string) string {
+	main, sub := strings.ToLower(typ), strings.ToLower(subtype)
 	if _, after, ok := strings.Cut(sub, "/"); ok {
 		sub = after
 	}
@@ -235,9 +235,9 @@ func (p *payload) judge(r *run, file image.File, media string) {
 }
 
 // pointer reads RP: the pointer, its application, type and subtype. It is never fetched.
-func (p *payload) pointer(v hl7.Value) {
-	p.url = strings.TrimSpace(v.Component(1).Text())
-	p.media = declared(v.Component(3), v.Component(4))
+func (p *payload) pointer(r *run, v hl7.Value) {
+	p.url = strings.TrimSpace(r.verbatim(v.Component(1)))
+	p.media = declared(r.verbatim(v.Component(3)), r.verbatim(v.Component(4)))
 	p.kind = "document"
 	if strings.HasPrefix(p.media, "image/") {
 		p.kind = "photo"
@@ -313,7 +313,8 @@ func attach(r *rule, s *scope) bool {
 	})
 	if ok {
 		s.run.use(p.value)
-		s.run.traced(r, s.el, r.to.def, &input{v: p.value, path: p.where})
+		s.in = input{v: p.value, at: byPath, path: p.where}
+		r.traced(s, s.el, r.to.def)
 	}
 	return ok
 }

@@ -2,8 +2,8 @@ package mapping
 
 import (
 	"strings"
+	"unicode/utf8"
 
-	"github.com/dermgate/dermgate/mapping/fhir"
 	"github.com/dermgate/dermgate/mapping/hl7"
 	"github.com/dermgate/dermgate/mapping/issue"
 )
@@ -29,7 +29,10 @@ func leads(how string) bool {
 	return false
 }
 
-func plainText(r *run, in string) (string, string) {
+func plainText(_ *run, in string) (string, string) {
+	if in != "" && in[0] > ' ' && above(in, ' '-1) { // as most are
+		return in, ""
+	}
 	solid, clean := false, true
 	for i := 0; i < len(in); i++ {
 		c := in[i]
@@ -53,7 +56,29 @@ func plainText(r *run, in string) (string, string) {
 	return in, ""
 }
 
+// above tells a text whose bytes are all above one of ASCII, eight at a time.
+func above(s string, c byte) bool {
+	const ones, high = 0x0101010101010101, 0x8080808080808080
+	least := ones * uint64(c+1)
+	for ; len(s) >= 8; s = s[8:] {
+		x := uint64(s[0]) | uint64(s[1])<<8 | uint64(s[2])<<16 | uint64(s[3])<<24 | // one load
+			uint64(s[4])<<32 | uint64(s[5])<<40 | uint64(s[6])<<48 | uint64(s[7])<<56
+		if ((x|high)-least|x)&high != high { // the high bit of every byte that is
+			return false
+		}
+	}
+	for i := range len(s) {
+		if s[i] <= c {
+			return false
+		}
+	}
+	return true
+}
+
 func codeText(r *run, in string) (string, string) {
+	if above(in, ' ') {
+		return in, ""
+	}
 	if !strings.ContainsAny(in, " \t\r\n") {
 		return plainText(r, in)
 	}
@@ -73,6 +98,9 @@ func idText(_ *run, in string) (string, string) {
 }
 
 func uriText(_ *run, in string) (string, string) {
+	if above(in, ' ') && (in == "" || in[0] < utf8.RuneSelf && in[len(in)-1] < utf8.RuneSelf) {
+		return in, ""
+	}
 	in = strings.TrimSpace(in)
 	if !strings.ContainsAny(in, " \t\r\n") {
 		return in, ""
@@ -152,7 +180,7 @@ func dateTimeText(r *run, in string) (string, string) {
 		return "", notTime
 	}
 	var sure bool
-	r.arena.scratch, sure = m.appendTime(r.arena.scratch[:0], r.zone)
+	r.arena.scratch, sure = m.appendTime(r.arena.scratch[:0], &r.zone)
 	r.unsure = r.unsure || !sure
 	return r.arena.keep(r.arena.scratch), ""
 }
@@ -163,23 +191,12 @@ func instantText(r *run, in string) (string, string) {
 		return "", notTime
 	}
 	var sure bool
-	r.arena.scratch, ok, sure = m.appendInstant(r.arena.scratch[:0], r.zone)
+	r.arena.scratch, ok, sure = m.appendInstant(r.arena.scratch[:0], &r.zone)
 	if !ok {
 		return "", "a point in time needs at least its day"
 	}
 	r.unsure = r.unsure || !sure
 	return r.arena.keep(r.arena.scratch), ""
-}
-
-// given gives the text of an input; lead reads the first component of a composite.
-func (in *input) given(r *run, lead bool) string {
-	if in.path.Field() == 0 && !in.v.Valued() {
-		return in.text
-	}
-	if lead && in.path.Component() == 0 {
-		return r.text(in.v.Component(1))
-	}
-	return r.text(in.v)
 }
 
 // primitive writes by a conversion.
@@ -188,52 +205,16 @@ func primitive(convert conversion, lead bool) writer {
 		out, why := convert(s.run, s.in.given(s.run, lead))
 		if s.run.unsure {
 			s.run.unsure = false
-			s.run.warn(issue.Value, s.in.path, "this clock time comes twice or never in the sender's time zone")
+			s.run.warn(issue.Value, r.where(s), "this clock time comes twice or never in the sender's time zone")
 		}
 		if why != "" {
-			s.run.warn(issue.Value, s.in.path, why)
+			s.run.warn(issue.Value, r.where(s), why)
 			return false
 		}
 		if out == "" {
 			return false
 		}
 		return r.setText(s, out)
-	}
-}
-
-// tabled writes by a table: a code as it is, a Coding or CodeableConcept with the table's system.
-func tabled(t *table, typ *fhir.Type) writer {
-	concept, coding := (*fhir.ElementDef)(nil), typ
-	if typ.Name == "CodeableConcept" {
-		concept, _ = typ.Element("coding")
-		coding = concept.Type
-	}
-	system, _ := coding.Element("system")
-	code, _ := coding.Element("code")
-	return func(r *rule, s *scope) bool {
-		in := s.in.given(s.run, true)
-		out, ok := t.translate(in)
-		if !ok {
-			if !t.quiet && in != "" {
-				s.run.warn(issue.Code, s.in.path, "a code that table "+t.name+" does not list")
-			}
-			return false
-		}
-		if typ.Kind == fhir.Primitive {
-			return r.setText(s, out)
-		}
-		el, ok := r.add(s)
-		if !ok {
-			return false
-		}
-		if concept != nil {
-			el, _ = el.AddDef(concept) // cannot fail: el is new
-		}
-		_ = el.SetDef(system, t.system)
-		_ = el.SetDef(code, out)
-		s.run.use(s.in.v)
-		s.run.traced(r, el, nil, &s.in)
-		return true
 	}
 }
 
@@ -250,7 +231,8 @@ func mapped(p *program) writer {
 		}
 		before := s.run.writes
 		inner := s.run.scope(s)
-		inner.value, inner.path, inner.deep, inner.el = s.in.v, s.in.path, s.in.path.Component() > 0, child
+		inner.value, inner.path, inner.el = s.in.v, r.where(s), child
+		inner.deep = inner.path.Component() > 0
 		p.invoke(inner)
 		s.run.done(inner)
 		if s.run.writes == before {
@@ -304,27 +286,6 @@ func (r *rule) at(c *cursor, s *scope) bool {
 	}
 	s.seg, s.field, s.value, s.path = seg, field, value, path
 	return ok
-}
-
-// coding writes a coding system's uri for the name a message gives it: by the table CodingSystem, as it is
-// when it is a uri or an OID, else under urn:id: so that nothing is taken for a system it is not.
-func codingSystem(t *table) conversion {
-	return func(r *run, in string) (string, string) {
-		in = strings.TrimSpace(in)
-		if uri, ok := t.lookup(in); ok {
-			return uri, ""
-		}
-		switch {
-		case in == "":
-			return "", ""
-		case strings.Contains(in, "://"), strings.HasPrefix(in, "urn:"):
-			return uriText(r, in)
-		case isOID(in):
-			return r.prefixed("urn:oid:", in), ""
-		}
-		out, why := uriText(r, in)
-		return r.prefixed("urn:id:", out), why
-	}
 }
 
 // prefixed joins two texts in the arena.

@@ -1,7 +1,6 @@
 package mapping
 
 import (
-	"bytes"
 	"slices"
 	"strings"
 
@@ -11,11 +10,18 @@ import (
 
 // account tells for every valued leaf what became of it.
 func (r *run) account(m *message, res *Result) {
-	t := tally{run: r, m: m, res: res, del: r.m.Delimiters()}
+	t := tally{run: r, m: m, res: res}
+	del := r.m.Delimiters()
+	t.kind[del.Repetition], t.kind[del.Component], t.kind[del.Subcomponent] = repetition, component, subcomponent
+	t.kind[0] = none // not declared
 	for i := range r.m.Segments() {
 		seg := r.m.Segment(i)
+		header := seg.Is("MSH")
 		for n, v := range r.fields(seg) {
-			if n < 2 && seg.Is("MSH") { // the delimiters themselves
+			if len(v.Raw()) == 0 {
+				continue
+			}
+			if header && n < 2 { // the delimiters themselves
 				t.leaf(&leafAt{seg, n + 1, 1, 1, 0}, v.Offset(), v.Raw())
 				continue
 			}
@@ -31,13 +37,23 @@ func (r *run) account(m *message, res *Result) {
 // tally goes over the leaves of a message in order. It sees what hl7.Message.Leaves does, without its cost:
 // every message is counted.
 type tally struct {
-	run *run
-	m   *message
-	res *Result
-	del hl7.Delimiters
+	run  *run
+	m    *message
+	res  *Result
+	kind [256]part // of each byte
 }
 
-// leafAt is where a leaf stands: its path in numbers.
+// part is what a byte ends inside a field.
+type part uint8
+
+const (
+	none part = iota
+	subcomponent
+	component
+	repetition
+)
+
+// leafAt is where a leaf stands: its path in numbers; sub is 0 in a component of one.
 type leafAt struct {
 	seg                   hl7.Segment
 	field, rep, comp, sub int
@@ -45,68 +61,27 @@ type leafAt struct {
 
 // field splits a field into its leaves.
 func (t *tally) field(seg hl7.Segment, n int, v hl7.Value) {
-	at, rest, rep := v.Offset(), v.Raw(), 0
-	if len(rest) == 0 {
-		return
-	}
-	del := t.del // without what the field does not have
-	for _, c := range [...]*byte{&del.Repetition, &del.Subcomponent} {
-		if bytes.IndexByte(rest, *c) < 0 {
-			*c = 0
+	raw, from := v.Raw(), 0
+	at := leafAt{seg, n, 1, 1, 0}
+	for i, c := range raw {
+		ends := t.kind[c]
+		if ends == none {
+			continue
+		}
+		if ends == subcomponent && at.sub == 0 {
+			at.sub = 1
+		}
+		t.leaf(&at, v.Offset()+from, raw[from:i])
+		switch from = i + 1; ends {
+		case subcomponent:
+			at.sub++
+		case component:
+			at.comp, at.sub = at.comp+1, 0
+		case repetition:
+			at.rep, at.comp, at.sub = at.rep+1, 1, 0
 		}
 	}
-	for more := len(rest) > 0; more; {
-		var one []byte
-		one, rest, more = cut(rest, del.Repetition)
-		rep++
-		comps, comp, pos := one, 0, at
-		for any := len(one) > 0; any; {
-			var c []byte
-			c, comps, any = cut(comps, del.Component)
-			comp++
-			if at := (leafAt{seg, n, rep, comp, 0}); del.Subcomponent == 0 {
-				t.leaf(&at, pos, c)
-			} else {
-				t.component(&at, pos, c)
-			}
-			pos += len(c) + 1
-		}
-		at += len(one) + 1
-	}
-}
-
-func (t *tally) component(at *leafAt, pos int, c []byte) {
-	if bytes.IndexByte(c, t.del.Subcomponent) < 0 {
-		t.leaf(at, pos, c)
-		return
-	}
-	for more := true; more; {
-		var s []byte
-		s, c, more = cut(c, t.del.Subcomponent)
-		at.sub++
-		t.leaf(at, pos, s)
-		pos += len(s) + 1
-	}
-}
-
-// cut splits b at the first separator; more tells whether there was one.
-func cut(b []byte, sep byte) (before, after []byte, more bool) {
-	if sep == 0 {
-		return b, nil, false
-	}
-	const near = 16 // most parts are short: a call for each costs more than looking
-	for i := range min(len(b), near) {
-		if b[i] == sep {
-			return b[:i], b[i+1:], true
-		}
-	}
-	if len(b) > near {
-		if i := bytes.IndexByte(b[near:], sep); i >= 0 {
-			i += near
-			return b[:i], b[i+1:], true
-		}
-	}
-	return b, nil, false
+	t.leaf(&at, v.Offset()+from, raw[from:])
 }
 
 // leaf counts one leaf; empty ones and `""` say nothing.
@@ -195,30 +170,30 @@ type traceMark struct {
 	rule string
 }
 
-// traced notes what a rule wrote, when asked to.
-func (r *run) traced(rule *rule, parent fhir.Element, d *fhir.ElementDef, in *input) {
-	if r.trace == nil {
+// traced notes what the rule wrote, when asked to.
+func (r *rule) traced(s *scope, parent fhir.Element, d *fhir.ElementDef) {
+	if s.run.trace == nil {
 		return
 	}
 	el := parent
 	if d != nil {
-		el = last(parent, d)
+		el = parent.LastDef(d)
 	}
-	mark := traceMark{el: el, rule: rule.pos.String()}
-	if in.path.Field() > 0 {
-		for p := range leavesOf(r.m, in) {
+	mark := traceMark{el: el, rule: r.pos.String()}
+	if s.in.at == nowhere {
+		mark.from = s.in.from
+	} else {
+		for p := range leavesOf(s.run.m, s.in.v) {
 			mark.from = append(mark.from, p)
 		}
-	} else {
-		mark.from = in.from
 	}
-	r.marks = append(r.marks, mark)
+	s.run.marks = append(s.run.marks, mark)
 }
 
 // leavesOf names the valued leaves inside an input.
-func leavesOf(m *hl7.Message, in *input) map[string]bool {
+func leavesOf(m *hl7.Message, in hl7.Value) map[string]bool {
 	out := map[string]bool{}
-	start, end := in.v.Offset(), in.v.Offset()+len(in.v.Raw())
+	start, end := in.Offset(), in.Offset()+in.Size()
 	for p, v := range m.Leaves() {
 		if v.Valued() && v.Offset() >= start && v.Offset() < end {
 			out[p.String()] = true

@@ -9,8 +9,6 @@ import (
 	"cel.dev/cel-go/common/ast"
 	"cel.dev/cel-go/common/operators"
 	"cel.dev/cel-go/common/types"
-
-	"github.com/dermgate/dermgate/mapping/hl7"
 )
 
 // lowered is an expression as closures; the one of its type is set.
@@ -20,7 +18,7 @@ type lowered struct {
 	num   func(*scope) int64
 	texts func(*scope) []string
 	lit   *string                   // of a string literal
-	value func(*scope) hl7.Value    // of a place in a message
+	place *place                    // of a place in a message
 	words []string                  // of a list of literals
 	any   func(*scope, string) bool // of a list of places: whether one has the text
 }
@@ -42,7 +40,7 @@ func (l *lowerer) lower(e ast.Expr) *lowered {
 		if !ok {
 			return nil
 		}
-		return &lowered{str: v.text, texts: v.texts, value: v.value, any: v.any}
+		return &lowered{str: v.text, texts: v.texts, place: v.place, any: v.any}
 	case ast.ListKind:
 		return l.list(e.AsList())
 	case ast.CallKind:
@@ -94,9 +92,9 @@ func (l *lowerer) call(c ast.CallExpr) *lowered {
 	case operators.Equals, operators.NotEquals, operators.Less, operators.LessEquals, operators.Greater, operators.GreaterEquals:
 		return compare(c.FunctionName(), args)
 	case operators.In:
-		if v, words := args[0].value, args[1].words; v != nil && words != nil {
+		if p, words := args[0].place, args[1].words; p != nil && words != nil {
 			return &lowered{yes: func(s *scope) bool {
-				value := v(s)
+				value := p.read(s)
 				for _, w := range words { // no closure: this runs for every OBX
 					if s.run.is(value, w) {
 						return true
@@ -153,9 +151,9 @@ func logic(op string, args []*lowered) *lowered {
 }
 
 func compare(op string, args []*lowered) *lowered {
-	if v, lit := args[0].value, args[1].lit; v != nil && lit != nil && (op == operators.Equals || op == operators.NotEquals) {
+	if p, lit := args[0].place, args[1].lit; p != nil && lit != nil && (op == operators.Equals || op == operators.NotEquals) {
 		want, text := op == operators.Equals, *lit
-		return &lowered{yes: func(s *scope) bool { return s.run.is(v(s), text) == want }}
+		return &lowered{yes: func(s *scope) bool { return s.run.is(p.read(s), text) == want }}
 	}
 	if a, b := args[0].str, args[1].str; a != nil && b != nil {
 		switch op {
@@ -191,9 +189,9 @@ func (l *lowerer) listed(args []*lowered) *lowered {
 		return &lowered{yes: func(*scope) bool { return false }}
 	}
 	t.used = true
-	if v := args[1].value; v != nil {
+	if p := args[1].place; p != nil {
 		return &lowered{yes: func(s *scope) bool {
-			if raw, plain := s.run.plain(v(s)); plain {
+			if raw, plain := s.run.plain(p.read(s)); plain {
 				return t.has(raw)
 			}
 			_, ok := t.lookup(code(s))
@@ -230,9 +228,9 @@ func (l *lowerer) named(name string, args []*lowered) *lowered {
 				l.exprs.faults.add(l.at, "not a regular expression (RE2)")
 				return nil
 			}
-			if v := args[0].value; v != nil {
+			if p := args[0].place; p != nil {
 				return &lowered{yes: func(s *scope) bool {
-					if raw, plain := s.run.plain(v(s)); plain {
+					if raw, plain := s.run.plain(p.read(s)); plain {
 						return re.Match(raw)
 					}
 					return re.MatchString(a(s))

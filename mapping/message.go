@@ -41,7 +41,6 @@ type group struct {
 	eachSeg    string
 	where, key *expr
 	links      []link
-	required   []*fhir.ElementDef // of the type, each choice once
 }
 
 // link fills a reference of each resource of a group.
@@ -57,7 +56,7 @@ type link struct {
 type instance struct {
 	group int
 	el    fhir.Element
-	url   string
+	url   fhir.UUID
 	seg   hl7.Segment
 	rep   int
 	key   string
@@ -127,7 +126,7 @@ func (c *compiler) group(src srcGroup, s *source) *group {
 		return g
 	}
 	c.eachOf(g, src)
-	g.resource, g.required = typ, required(typ)
+	g.resource = typ
 	for _, name := range src.maps {
 		p := c.program(name)
 		if p == nil || p.typ == nil {

@@ -136,10 +136,23 @@ func (m *moment) valid() bool {
 		return false
 	}
 	if m.precision >= 3 {
-		d := time.Date(m.n[0], time.Month(m.n[1]), m.n[2], 0, 0, 0, 0, time.UTC)
-		return m.n[2] >= 1 && d.Day() == m.n[2]
+		return m.n[2] >= 1 && m.n[2] <= daysIn(m.n[0], m.n[1])
 	}
 	return true
+}
+
+// daysIn counts the days of a month.
+func daysIn(year, month int) int {
+	switch month {
+	case 2:
+		if year%4 == 0 && (year%100 != 0 || year%400 == 0) {
+			return 29
+		}
+		return 28
+	case 4, 6, 9, 11:
+		return 30
+	}
+	return 31
 }
 
 // appendDate writes a FHIR date: YYYY, YYYY-MM or YYYY-MM-DD.
@@ -153,7 +166,7 @@ func (m *moment) appendDate(dst []byte) []byte {
 
 // appendTime writes a FHIR dateTime; one with an hour gets seconds and an offset, which FHIR demands. sure
 // is false when the clock of the zone shows that time twice or never.
-func (m *moment) appendTime(dst []byte, zone *time.Location) (out []byte, sure bool) {
+func (m *moment) appendTime(dst []byte, zone *clock) (out []byte, sure bool) {
 	dst = m.appendDate(dst)
 	if m.precision < 4 {
 		return dst, true
@@ -161,7 +174,7 @@ func (m *moment) appendTime(dst []byte, zone *time.Location) (out []byte, sure b
 	return m.appendClock(dst, zone)
 }
 
-func (m *moment) appendClock(dst []byte, zone *time.Location) ([]byte, bool) {
+func (m *moment) appendClock(dst []byte, zone *clock) ([]byte, bool) {
 	for i, sep := range [...]byte{'T', ':', ':'} {
 		dst = appendPadded(append(dst, sep), m.n[3+i], 2)
 	}
@@ -170,7 +183,7 @@ func (m *moment) appendClock(dst []byte, zone *time.Location) ([]byte, bool) {
 	}
 	offset, sure := m.offset, true
 	if !m.hasOffset {
-		offset, sure = m.local(zone)
+		offset, sure = zone.offset(m)
 	}
 	if offset == 0 {
 		return append(dst, "+00:00"...), sure
@@ -184,7 +197,7 @@ func (m *moment) appendClock(dst []byte, zone *time.Location) ([]byte, bool) {
 }
 
 // appendInstant is appendTime for an instant: a day stands for its midnight, less is refused.
-func (m *moment) appendInstant(dst []byte, zone *time.Location) (out []byte, ok, sure bool) {
+func (m *moment) appendInstant(dst []byte, zone *clock) (out []byte, ok, sure bool) {
 	if m.precision < 3 {
 		return dst, false, true
 	}
@@ -202,6 +215,9 @@ func (m *moment) local(zone *time.Location) (offset int, sure bool) {
 
 // appendPadded writes n with leading zeros.
 func appendPadded(dst []byte, n, width int) []byte {
+	if width == 2 && n < 100 {
+		return append(dst, '0'+byte(n/10), '0'+byte(n%10))
+	}
 	for p := width - 1; p > 0 && n < pow10[p]; p-- {
 		dst = append(dst, '0')
 	}

@@ -138,7 +138,7 @@ func contains(list []string, word string) bool {
 // the first that the place names. The path says where it was, for issues and traces.
 func (p *place) value(s *scope) (hl7.Value, hl7.Path) {
 	if p.segment == "" {
-		return p.inside(s)
+		return p.read(s), p.below(s)
 	}
 	v, seg := p.repetition(s)
 	switch {
@@ -183,21 +183,15 @@ func (p *place) current(s *scope, seg hl7.Segment) bool {
 	return s.field == p.field && s.seg == seg && p.rep == 0
 }
 
-// inside reads a place of a data type map.
-func (p *place) inside(s *scope) (v hl7.Value, at hl7.Path) {
-	if p.comp == 0 {
-		return s.value, s.path
+// below gives the path of a place of a data type map.
+func (p *place) below(s *scope) hl7.Path {
+	switch {
+	case p.comp == 0:
+		return s.path
+	case s.deep:
+		return s.path.Part(s.path.Component(), p.comp)
 	}
-	if p.comp <= len(s.parts) {
-		v = s.parts[p.comp-1]
-	}
-	if s.deep {
-		return v, s.path.Part(s.path.Component(), p.comp)
-	}
-	if p.sub > 0 {
-		v = v.Subcomponent(p.sub)
-	}
-	return v, s.path.Part(p.comp, p.sub)
+	return s.path.Part(p.comp, p.sub)
 }
 
 // part goes down from a repetition to the place's component.
@@ -230,11 +224,15 @@ func (p place) variable(list bool) variable {
 		}
 		return at
 	}
-	v.mark = func(s *scope) { p.mark(s) }
 	if list {
 		v.any = func(s *scope, text string) bool {
 			if p.every && s.seg.Is(p.segment) && !p.everywhere && p.segment != "NTE" { // the scope's own segment
-				for _, rep := range s.run.field(s.seg, p.field).EachRepetition() {
+				all, only := s.run.field(s.seg, p.field), s.run.repetition(s.seg, p.field, 1)
+				if only.Size() == all.Size() { // as mostly
+					only = p.down(only)
+					return only.Valued() && s.run.is(only, text)
+				}
+				for _, rep := range all.EachRepetition() {
 					if part := p.down(rep); part.Valued() && s.run.is(part, text) {
 						return true
 					}
@@ -257,7 +255,7 @@ func (p place) variable(list bool) variable {
 		}
 		return v
 	}
-	v.value = func(s *scope) hl7.Value { return p.read(s) }
+	v.place = &p
 	v.text = func(s *scope) string { return s.run.text(p.read(s)) }
 	return v
 }
@@ -265,10 +263,14 @@ func (p place) variable(list bool) variable {
 // mark counts the place as carried over. The code of a coded field brings its name and its system with it:
 // they are one statement.
 func (p *place) mark(s *scope) {
-	value := p.read(s)
+	if p.segment == "" {
+		s.run.use(p.read(s))
+		return
+	}
+	v, _ := p.repetition(s)
+	value := p.down(v)
 	s.run.use(value)
 	if p.comp == 1 && p.sub == 0 && p.coded && value.Valued() {
-		v, _ := p.repetition(s)
 		s.run.use(v.Component(2))
 		s.run.use(v.Component(3))
 	}

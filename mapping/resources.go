@@ -14,12 +14,8 @@ func (g *group) run(r *run, n int) {
 		g.instance(r, n, hl7.Segment{}, 0)
 		return
 	}
-	if r.m.Count(g.eachSeg) == 0 {
-		return
-	}
-	for i := range r.m.Segments() {
-		seg := r.m.Segment(i)
-		if !seg.Is(g.eachSeg) || r.continues(seg) {
+	for seg := r.m.Next(g.eachSeg, 0); seg.OK(); seg = r.m.Next(g.eachSeg, seg.Index()+1) {
+		if r.continues(seg) {
 			continue
 		}
 		if g.each == nil {
@@ -98,12 +94,8 @@ func (g *group) fill(r *run, s *scope) {
 			}
 			continue
 		}
-		if r.m.Count(p.src.from) == 0 {
-			continue
-		}
-		for i := range r.m.Segments() {
-			seg := r.m.Segment(i)
-			if seg.Is(p.src.from) && !r.continues(seg) {
+		for seg := r.m.Next(p.src.from, 0); seg.OK(); seg = r.m.Next(p.src.from, seg.Index()+1) {
+			if !r.continues(seg) {
 				s.seg, s.field, s.path = seg, 0, hl7.Path{}
 				p.invoke(s)
 			}
@@ -143,7 +135,7 @@ func (l *link) write(r *run, m *message, from *instance) {
 }
 
 // put writes one reference, once.
-func (l *link) put(r *run, el fhir.Element, url string) bool {
+func (l *link) put(r *run, el fhir.Element, url fhir.UUID) bool {
 	at := el
 	if len(l.to.way) > 0 {
 		s := r.scope(&r.bare)
@@ -160,12 +152,12 @@ func (l *link) put(r *run, el fhir.Element, url string) bool {
 		}
 	}
 	for c := range at.ChildrenDef(l.to.def) {
-		if l.single || c.ChildDef(l.ref).Text() == url {
+		if l.single || c.ChildDef(l.ref).Text() == url.String() {
 			return false
 		}
 	}
 	ref, err := at.AddDef(l.to.def)
-	return err == nil && ref.SetDef(l.ref, url) == nil
+	return err == nil && ref.SetUUID(l.ref, url) == nil
 }
 
 // adopt lets a link reach into elements that the maps have made, where it names them by index.

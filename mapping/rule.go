@@ -9,37 +9,31 @@ import (
 )
 
 // rule is one compiled FROM -> TO: HOW into FHIR. What tells that a rule has nothing to do stands first: most
-// rules are left there.
+// rules are left there, and the processor fetches no more of them.
 type rule struct {
-	field   int // from is this field of the map's own segment, and no note: it is found without a search; 0: no
-	part    int // from is in this component of the value that a data type map is about; 0: no
+	field   int32 // from is this field of the map's own segment, and no note: it is found without a search; 0: no
+	part    int32 // from is in this component of the value that a data type map is about; 0: no
+	slots   int32 // of set
+	simple  bool  // write sees nothing of the scope but its input
+	first   bool  // of field it reads one repetition, the first; the scope need not stand on it
+	join    bool  // all values are one
 	missing *missing
 	to      target
 	from    *place // where it reads; nil when value is set
 	when    *expr
 	value   *expr
 	write   writer
-	join    bool // all values are one
 	set     []constant
-	slots   int // of set
 	pos     pos
 }
 
 // writer puts the scope's input into the target; false when nothing could be written.
 type writer func(r *rule, s *scope) bool
 
-// input is a value on its way: from a place of the message, or computed.
-type input struct {
-	v    hl7.Value
-	path hl7.Path
-	text string   // when computed
-	from []string // places it was computed from, for a trace
-}
-
 // constant is written beside what a rule writes.
 type constant struct {
 	to   target
-	text string
+	text *fhir.Constant
 }
 
 // missing is the issue for a rule that found nothing.
@@ -56,11 +50,8 @@ type program struct {
 	guards  []guard
 }
 
-// guard is an element on the way of some rule, and what it must have to be valid.
-type guard struct {
-	slot int
-	must []*fhir.ElementDef
-}
+// guard is the slot of an element on the way of some rule that must have something to be valid.
+type guard int
 
 // check is a compiled condition that means trouble.
 type check struct {
@@ -80,7 +71,11 @@ func (p *program) invoke(s *scope) {
 		s.parts = s.run.split(s.value, s.deep)
 	}
 	for i := range p.rules {
-		p.rules[i].run(s)
+		r := &p.rules[i]
+		if r.missing == nil && r.empty(s) || r.to.slot >= 0 && r.to.taken(s) {
+			continue
+		}
+		r.run(s)
 	}
 	for _, c := range p.checks {
 		c.run(s)
@@ -92,14 +87,14 @@ func (p *program) invoke(s *scope) {
 }
 
 // hold takes an element away that has not become valid, and says so.
-func (g *guard) hold(s *scope) {
-	el := s.slots[g.slot]
+func (g guard) hold(s *scope) {
+	el := s.slots[g]
 	if !el.OK() || !el.Parent().OK() {
 		return
 	}
-	if name := lacking(el, g.must); name != "" {
+	if d := el.Lacking(); d != nil {
 		s.run.issues = append(s.run.issues, issue.Warn(issue.Required, s.seg.Path(0).String(),
-			"no "+el.Type().Name+" could be made: its "+name+" is missing"))
+			"no "+el.Type().Name+" could be made: its "+d.Name+" is missing"))
 		el.Remove()
 	}
 }
@@ -107,15 +102,7 @@ func (g *guard) hold(s *scope) {
 // split gives the parts a data type map reads: components, or the sub-components of a component.
 func (r *run) split(v hl7.Value, deep bool) []hl7.Value {
 	base := len(r.parts)
-	if deep {
-		for _, c := range v.EachSubcomponent() {
-			r.parts = append(r.parts, c)
-		}
-	} else {
-		for _, c := range v.EachComponent() {
-			r.parts = append(r.parts, c)
-		}
-	}
+	r.parts = v.AppendParts(r.parts, deep)
 	return r.parts[base:len(r.parts):len(r.parts)]
 }
 
@@ -131,12 +118,9 @@ func (c *check) run(s *scope) {
 
 // run tries the rule in a scope.
 func (r *rule) run(s *scope) {
-	if r.empty(s) && r.missing == nil || r.to.taken(s) {
-		return
-	}
 	wrote := false
 	if r.value != nil {
-		wrote = r.computed(s)
+		wrote = r.compute(s)
 	} else {
 		wrote = r.placed(s)
 	}
@@ -149,25 +133,25 @@ func (r *rule) run(s *scope) {
 func (r *rule) empty(s *scope) bool {
 	switch {
 	case r.field > 0:
-		return r.field > len(s.fields) || len(s.fields[r.field-1].Raw()) == 0
+		return int(r.field) > len(s.fields) || s.fields[r.field-1].Size() == 0
 	case r.part > 0:
-		return r.part > len(s.parts) || len(s.parts[r.part-1].Raw()) == 0
+		return int(r.part) > len(s.parts) || s.parts[r.part-1].Size() == 0
 	}
 	p := r.from
 	if p == nil || p.everywhere {
 		return false
 	}
 	if p.segment == "" {
-		return len(s.value.Raw()) == 0
+		return s.value.Size() == 0
 	}
-	return s.seg.Is(p.segment) && len(s.run.field(s.seg, p.field).Raw()) == 0
+	return s.seg.Is(p.segment) && s.run.field(s.seg, p.field).Size() == 0
 }
 
-func (r *rule) computed(s *scope) bool {
+func (r *rule) compute(s *scope) bool {
 	if r.when != nil && !r.when.yes(s) {
 		return false
 	}
-	s.in = input{text: r.value.str(s)}
+	s.in.v, s.in.at, s.in.text = hl7.Value{}, nowhere, r.value.str(s)
 	if s.run.trace != nil {
 		s.in.from = r.value.places(s)
 	}
@@ -182,13 +166,17 @@ func (r *rule) computed(s *scope) bool {
 // and the rule look at it.
 func (r *rule) placed(s *scope) bool {
 	if r.join {
-		s.in = input{}
+		s.in.v, s.in.at, s.in.from = hl7.Value{}, nowhere, nil
 		return r.put(s)
 	}
 	p := r.from
-	if p.segment == "" {
-		v, at := p.inside(s)
-		return r.one(s, v, at)
+	switch {
+	case p.segment == "":
+		s.in.v, s.in.at = p.read(s), inValue
+		return r.one(s)
+	case r.first && s.field != p.field:
+		s.in.v, s.in.at = p.down(s.run.repetition(s.seg, p.field, 1)), inFirst
+		return r.one(s)
 	}
 	wrote := false
 	many := r.to.def.Repeats() && r.to.slot < 0
@@ -206,8 +194,8 @@ func (r *rule) placed(s *scope) bool {
 			if !current {
 				s.field, s.value, s.path = p.field, s.run.repetition(seg, p.field, n), seg.Path(p.field).Repeat(n)
 			}
-			v, at := p.part(s.value, s.path)
-			wrote = r.one(s, v, at) || wrote
+			s.in.v, s.in.at = p.down(s.value), inValue
+			wrote = r.one(s) || wrote
 		}
 		s.field, s.value, s.path = field, value, path
 		return wrote
@@ -217,7 +205,7 @@ func (r *rule) placed(s *scope) bool {
 			s.seg, s.field, s.value, s.path = c.seg, r.from.field, c.whole, c.at
 		}
 		if r.when == nil || r.when.yes(s) {
-			s.in = input{v: c.value, path: c.path}
+			s.in.v, s.in.at, s.in.path = c.value, byPath, c.path
 			wrote = r.put(s) || wrote
 		}
 		s.seg, s.field, s.value, s.path = seg, field, value, path
@@ -228,12 +216,11 @@ func (r *rule) placed(s *scope) bool {
 	return wrote
 }
 
-// one writes a single value, if there is one and the condition holds.
-func (r *rule) one(s *scope, v hl7.Value, at hl7.Path) bool {
-	if !v.Valued() || r.when != nil && !r.when.yes(s) {
+// one writes the scope's input, if there is one and the condition holds.
+func (r *rule) one(s *scope) bool {
+	if !s.in.v.Valued() || r.when != nil && !r.when.yes(s) {
 		return false
 	}
-	s.in = input{v: v, path: at}
 	return r.put(s)
 }
 
@@ -246,36 +233,31 @@ func (r *rule) put(s *scope) bool {
 	if r.when != nil && !r.join {
 		r.when.carried(s)
 	}
-	if len(r.set) == 0 {
-		return true
+	if len(r.set) > 0 {
+		r.beside(s)
 	}
+	return true
+}
+
+// beside writes what is set beside a value.
+func (r *rule) beside(s *scope) {
 	el, slots, base := s.el, s.slots, len(s.run.slots)
 	s.el, _ = r.to.reach(s)
 	if r.to.def.Type.Kind != fhir.Primitive {
-		s.el = last(s.el, r.to.def)
+		s.el = s.el.LastDef(r.to.def)
 	}
-	s.slots = s.run.push(r.slots)
+	s.slots = s.run.push(int(r.slots))
 	for i := range r.set {
 		k := &r.set[i]
 		if k.to.taken(s) {
 			continue
 		}
 		if at, ok := k.to.reach(s); ok {
-			_ = at.SetDef(k.to.def, k.text) // cannot fail: compiled to a primitive
-			s.run.traced(r, at, k.to.def, &s.in)
+			_ = at.SetConstant(k.text) // cannot fail: at is there
+			r.traced(s, at, k.to.def)
 		}
 	}
 	s.el, s.slots, s.run.slots = el, slots, s.run.slots[:base]
-	return true
-}
-
-// last gives the child of a definition that was added last.
-func last(el fhir.Element, d *fhir.ElementDef) fhir.Element {
-	var found fhir.Element
-	for c := range el.ChildrenDef(d) {
-		found = c
-	}
-	return found
 }
 
 // setText writes a primitive at the rule's target.
@@ -287,11 +269,22 @@ func (r *rule) setText(s *scope, text string) bool {
 	if err := el.SetDef(r.to.def, text); err != nil {
 		return false
 	}
+	return r.wrote(s, el)
+}
+
+// setConstant writes a constant of the rule's target.
+func (r *rule) setConstant(s *scope, c *fhir.Constant) bool {
+	el, ok := r.to.reach(s)
+	return ok && el.SetConstant(c) == nil && r.wrote(s, el)
+}
+
+// wrote notes that a primitive has been written in an element.
+func (r *rule) wrote(s *scope, el fhir.Element) bool {
 	if r.to.slot >= 0 && !r.to.def.Repeats() {
 		s.slots[r.to.slot] = el
 	}
 	s.run.use(s.in.v)
-	s.run.traced(r, el, r.to.def, &s.in)
+	r.traced(s, el, r.to.def)
 	return true
 }
 

@@ -1,6 +1,7 @@
 package mapping
 
 import (
+	"encoding/binary"
 	"slices"
 	"strings"
 	"time"
@@ -15,8 +16,8 @@ import (
 type run struct {
 	set    *Set
 	m      *hl7.Message
-	o      *Options
-	zone   *time.Location
+	o      Options
+	zone   clock
 	escape byte // MSH-2
 	tree   *fhir.Tree
 	bundle *fhir.Bundle
@@ -38,6 +39,7 @@ type run struct {
 	bare      scope          // knows the run and nothing else
 	scopes    []*scope       // to use again
 	lines     []byte         // scratch of joined
+	named     []byte         // source and control id, which the names of all resources begin with
 	writes    int            // elements written so far
 	unsure    bool           // the last time converted is ambiguous
 	trace     *Trace
@@ -78,9 +80,11 @@ type scope struct {
 type arena struct {
 	block   strings.Builder
 	scratch []byte
+	kept    int // bytes of this message
+	usual   int // bytes of the messages before
 }
 
-const arenaBlock = 4 << 10 // bytes; a referral with three photos by reference needs one
+const arenaBlock = 4 << 10 // bytes, of a block that is needed beside the first
 
 // bodyLimit is how long a message may be, in bytes, to be copied as a whole. A longer one carries files.
 const bodyLimit = 16 << 10
@@ -89,6 +93,7 @@ func (a *arena) keep(b []byte) string {
 	if len(b) == 0 {
 		return ""
 	}
+	a.kept += len(b)
 	if a.block.Cap()-a.block.Len() < len(b) {
 		a.block = strings.Builder{}
 		a.block.Grow(max(arenaBlock, len(b)))
@@ -98,31 +103,44 @@ func (a *arena) keep(b []byte) string {
 	return a.block.String()[n:]
 }
 
+// open makes a first block for n bytes and what a message usually needs.
+func (a *arena) open(n int) { a.block.Grow(n + a.usual) }
+
+// close lets go of the blocks: their texts belong to the result.
+func (a *arena) close(body int) {
+	a.usual = min(max(a.kept-body, a.usual-a.usual/8), arenaBlock)
+	a.block, a.kept = strings.Builder{}, 0
+}
+
 // begin makes the run ready for a message.
 func (r *run) begin(m *hl7.Message, o *Options) {
-	r.m, r.o, r.zone = m, o, o.Zone
+	r.m, r.o = m, *o
 	r.escape = m.Delimiters().Escape
-	if r.zone == nil {
-		r.zone = time.UTC
+	zone := o.Zone
+	if zone == nil {
+		zone = time.UTC
+	}
+	if r.zone.zone != zone {
+		r.zone = clock{zone: zone}
 	}
 	r.starts, r.values, r.singles = r.starts[:0], r.values[:0], r.singles[:0]
 	for i := range m.Segments() {
 		r.starts = append(r.starts, int32(len(r.values)))
-		for _, f := range m.Segment(i).All() {
-			r.values, r.singles = append(r.values, f), append(r.singles, f.Repetition(1))
-		}
+		r.values, r.singles = m.Segment(i).AppendFields(r.values, r.singles)
 	}
 	r.starts = append(r.starts, int32(len(r.values)))
 	raw := m.Bytes()
 	r.used = r.used.fresh(len(raw))
 	if len(raw) <= bodyLimit {
-		r.body = string(raw)
+		r.arena.open(len(raw))
+		r.body = r.arena.keep(raw)
 	}
 	if o.Trace {
 		r.trace = &Trace{}
 	}
+	r.name()
 	r.bare.run = r
-	r.kind, r.urgency = o.Kind.find(m), o.Urgency.find(m)
+	r.kind, r.urgency = o.Kind.find(r), o.Urgency.find(r)
 }
 
 // reset forgets the message and keeps the memory.
@@ -134,8 +152,8 @@ func (r *run) reset() {
 	clear(r.payloads)
 	clear(r.slots[:cap(r.slots)])
 	r.instances, r.payloads, r.slots, r.firsts = r.instances[:0], r.payloads[:0], r.slots[:0], r.firsts[:0]
-	r.m, r.o, r.issues, r.files, r.unread, r.trace, r.marks, r.hash, r.body, r.writes = nil, nil, nil, nil, nil, nil, nil, "", "", 0
-	r.arena.block = strings.Builder{}
+	r.arena.close(len(r.body))
+	r.m, r.o, r.issues, r.files, r.unread, r.trace, r.marks, r.hash, r.body, r.writes = nil, Options{}, nil, nil, nil, nil, nil, "", "", 0
 	r.tree.Reset()
 }
 
@@ -165,14 +183,18 @@ func (r *run) repetition(s hl7.Segment, field, rep int) hl7.Value {
 	return r.singles[from+int32(field)-1]
 }
 
-// text gives a value as text.
+// text gives a value as text, "" when it is not valued.
 func (r *run) text(v hl7.Value) string {
-	raw, plain := r.plain(v)
-	if len(raw) == 0 && plain {
+	if !v.Valued() {
 		return ""
 	}
-	if plain && r.body != "" {
-		return r.body[v.Offset():][:len(raw)]
+	return r.verbatim(v)
+}
+
+// verbatim gives a value as text whatever it says: hl7.Value.Text in the run's memory.
+func (r *run) verbatim(v hl7.Value) string {
+	if r.body != "" && v.Size() > 0 && r.ownText(v.Raw()) {
+		return r.body[v.Offset():][:v.Size()]
 	}
 	r.arena.scratch = v.AppendText(r.arena.scratch[:0])
 	return r.arena.keep(r.arena.scratch)
@@ -185,12 +207,25 @@ func (r *run) plain(v hl7.Value) (raw []byte, ok bool) {
 		return nil, true
 	}
 	raw = v.Raw()
-	for _, c := range raw {
-		if c >= 0x80 || c == r.escape {
-			return nil, false
+	return raw, r.ownText(raw)
+}
+
+// ownText tells bytes that are their own text: ASCII without an escape, eight bytes at a time.
+func (r *run) ownText(raw []byte) bool {
+	const ones, low, high = 0x0101010101010101, 0x7f7f7f7f7f7f7f7f, 0x8080808080808080
+	i, escape := 0, ones*uint64(r.escape)
+	for ; i+8 <= len(raw); i += 8 {
+		x := binary.LittleEndian.Uint64(raw[i:])
+		if x&high != 0 || ((x^escape)+low)&high != high { // a byte beyond ASCII, or an escape
+			return false
 		}
 	}
-	return raw, true
+	for _, c := range raw[i:] {
+		if c >= 0x80 || c == r.escape {
+			return false
+		}
+	}
+	return true
 }
 
 // is compares a value's text.
@@ -203,7 +238,7 @@ func (r *run) is(v hl7.Value, text string) bool {
 
 // use notes that a value has been carried over.
 func (r *run) use(v hl7.Value) {
-	if n := len(v.Raw()); n > 0 {
+	if n := v.Size(); n > 0 {
 		r.used.set(v.Offset(), v.Offset()+n)
 	}
 }
@@ -267,17 +302,17 @@ func (r *run) following(here hl7.Segment, segment string, last hl7.Segment, star
 }
 
 // find looks a source's kind up.
-func (k KindRule) find(m *hl7.Message) source1 {
+func (k KindRule) find(r *run) source1 {
 	if k.From.Field() == 0 {
 		return source1{trouble: issue.New(issue.Required, "RF1-3.1", "this source has no rule that tells advice from referral")}
 	}
-	v := m.Get(k.From)
+	v := r.m.Get(k.From)
 	if !v.Valued() {
 		return source1{trouble: issue.New(issue.Required, k.From.String(), "tells advice from referral and is absent")}
 	}
 	advice, referral := false, false
 	for _, rep := range v.EachRepetition() {
-		code := rep.Text()
+		code := r.verbatim(rep)
 		advice, referral = advice || slices.Contains(k.Advice, code), referral || slices.Contains(k.Referral, code)
 	}
 	switch {
@@ -292,13 +327,13 @@ func (k KindRule) find(m *hl7.Message) source1 {
 }
 
 // find looks a source's urgency up; the highest one stated stands.
-func (u UrgencyRule) find(m *hl7.Message) source1 {
+func (u UrgencyRule) find(r *run) source1 {
 	if u.From.Field() == 0 {
 		return source1{}
 	}
 	var found [3]bool
-	for _, rep := range m.Get(u.From).EachRepetition() {
-		code := rep.Text()
+	for _, rep := range r.m.Get(u.From).EachRepetition() {
+		code := r.verbatim(rep)
 		for i, list := range [...][]string{u.TwoWeekWait, u.Urgent, u.Routine} {
 			found[i] = found[i] || slices.Contains(list, code)
 		}

@@ -1,6 +1,10 @@
 package mapping
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/dermgate/dermgate/mapping/fhir"
+)
 
 // table translates codes, both HL7 to FHIR and back: a table is written for one direction.
 type table struct {
@@ -19,18 +23,37 @@ type srcCode struct{ from, to text }
 
 // lookup finds a code as it is listed, or the same in other case.
 func (t *table) lookup(code string) (string, bool) {
-	if t == nil || code == "" {
+	if t == nil {
 		return "", false
 	}
-	if out, ok := t.codes[code]; ok {
+	return under(t.codes, code)
+}
+
+// under finds what stands under a code, or under the same in capitals.
+func under[V any](codes map[string]V, code string) (out V, ok bool) {
+	if code == "" {
+		return out, false
+	}
+	if out, ok = codes[code]; ok {
 		return out, true
 	}
-	upper := strings.ToUpper(code)
-	if upper == code {
-		return "", false
+	if upper := strings.ToUpper(code); upper != code {
+		out, ok = codes[upper]
 	}
-	out, ok := t.codes[upper]
 	return out, ok
+}
+
+// constants gives what the table translates to as constants of an element; other is its otherwise, nil when
+// it has none.
+func (t *table) constants(d *fhir.ElementDef) (codes map[string]*fhir.Constant, other *fhir.Constant) {
+	codes = make(map[string]*fhir.Constant, len(t.codes))
+	for from, to := range t.codes {
+		codes[from], _ = fhir.NewConstant(d, to) // cannot fail: d is a primitive
+	}
+	if t.otherwise != "" {
+		other, _ = fhir.NewConstant(d, t.otherwise)
+	}
+	return codes, other
 }
 
 // has is lookup for bytes, without an answer.

@@ -1,7 +1,6 @@
 package mapping
 
 import (
-	"slices"
 	"strconv"
 	"strings"
 
@@ -13,6 +12,7 @@ type target struct {
 	way  []step
 	def  *fhir.ElementDef // the element written
 	slot int              // where the invocation keeps it, so that a later rule reaches into it; -1: nowhere
+	sole bool             // nothing but the rules with this slot writes it: what is kept there tells all
 	top  string           // first element of the way, for the check of required ones
 }
 
@@ -21,10 +21,9 @@ type target struct {
 type step struct {
 	def    *fhir.ElementDef
 	slot   int
-	index  int              // as the map writes it; -1: none
-	url    string           // of an extension: written when it is added
-	urlDef *fhir.ElementDef // its element for that
-	system string           // an existing element with this system is meant; none is added
+	index  int            // as the map writes it; -1: none
+	url    *fhir.Constant // of an extension: written when it is added
+	system string         // an existing element with this system is meant; none is added
 }
 
 // names are the systems and extensions that maps speak of by name.
@@ -45,13 +44,13 @@ type extension struct {
 type shape struct {
 	typ    *fhir.Type
 	slots  map[string]int
-	guards map[int][]*fhir.ElementDef // by slot: what its element must have
-	filled map[string]bool            // paths that some rule writes
-	sure   map[string]bool            // paths that some rule always writes
+	guards map[int]bool    // slots of elements that must have something
+	filled map[string]bool // paths that some rule writes
+	sure   map[string]bool // paths that some rule always writes
 }
 
 func newShape(t *fhir.Type) *shape {
-	return &shape{typ: t, slots: map[string]int{}, guards: map[int][]*fhir.ElementDef{}, filled: map[string]bool{}, sure: map[string]bool{}}
+	return &shape{typ: t, slots: map[string]int{}, guards: map[int]bool{}, filled: map[string]bool{}, sure: map[string]bool{}}
 }
 
 func (s *shape) slot(path string) int {
@@ -160,7 +159,7 @@ func (c *compiler) target(t text, sh *shape) (*target, bool) {
 			}
 			out.way = append(out.way, st)
 			typ = d.Type
-			if last && st.url != "" {
+			if last && st.url != nil {
 				out.def, out.top = c.names.extensions[s.arg].value, s.name+"("+s.arg+")"
 				path += ".value"
 				out.slot = sh.slot(path)
@@ -178,8 +177,8 @@ func (c *compiler) target(t text, sh *shape) (*target, bool) {
 				return nil, false
 			}
 			out.way = append(out.way, step{def: d, slot: sh.slot(path), index: s.index})
-			if must := required(d.Type); len(must) > 0 {
-				sh.guards[sh.slot(path)] = must
+			if len(d.Type.Required()) > 0 {
+				sh.guards[sh.slot(path)] = true
 			}
 			typ = d.Type
 			continue
@@ -192,34 +191,6 @@ func (c *compiler) target(t text, sh *shape) (*target, bool) {
 	return out, true
 }
 
-// required gives the elements a type must have, each choice once.
-func required(t *fhir.Type) []*fhir.ElementDef {
-	var out []*fhir.ElementDef
-	for _, d := range t.Elements {
-		if d.Min > 0 && !slices.ContainsFunc(out, func(r *fhir.ElementDef) bool { return d.Choice != "" && r.Choice == d.Choice }) {
-			out = append(out, d)
-		}
-	}
-	return out
-}
-
-// lacking names a required element that is not there, "" when all are.
-func lacking(el fhir.Element, must []*fhir.ElementDef) string {
-	for _, d := range must {
-		found := false
-		for c := range el.Children("") {
-			if c.Def() == d || d.Choice != "" && c.Def().Choice == d.Choice {
-				found = true
-				break
-			}
-		}
-		if !found {
-			return d.Name
-		}
-	}
-	return ""
-}
-
 // argument compiles what stands in parentheses: the name of an extension, or of a system that selects.
 func (c *compiler) argument(d *fhir.ElementDef, s pathStep, sh *shape, path string) (step, bool) {
 	if s.name == "extension" {
@@ -229,8 +200,9 @@ func (c *compiler) argument(d *fhir.ElementDef, s pathStep, sh *shape, path stri
 			return step{}, false
 		}
 		c.names.used[s.arg] = true
-		url, _ := d.Type.Element("url")
-		return step{def: d, slot: sh.slot(path), index: s.index, url: x.url.s, urlDef: url}, true
+		def, _ := d.Type.Element("url")
+		url, _ := fhir.NewConstant(def, x.url.s) // cannot fail: a primitive
+		return step{def: d, slot: sh.slot(path), index: s.index, url: url}, true
 	}
 	if _, ok := d.Type.Element("system"); !ok {
 		c.faults.add(s.at, "%s has no system to select by", d.Type.Name)
@@ -266,8 +238,8 @@ func (t *target) reach(s *scope) (fhir.Element, bool) {
 				return el, false
 			}
 			next, _ = el.AddDef(st.def) // cannot fail: find looked for a single one
-			if st.url != "" {
-				_ = next.SetDef(st.urlDef, st.url) // cannot fail: url is a primitive
+			if st.url != nil {
+				_ = next.SetConstant(st.url) // cannot fail: next is there
 			}
 		}
 		s.slots[st.slot] = next
@@ -300,7 +272,7 @@ func (t *target) taken(s *scope) bool {
 	if s.slots[t.slot].OK() {
 		return true
 	}
-	if t.def.Repeats() {
+	if t.sole || t.def.Repeats() {
 		return false
 	}
 	el := s.el
@@ -335,7 +307,7 @@ func (t *target) prune(s *scope) {
 			continue
 		}
 		for c := range el.Children("") {
-			if t.way[i].urlDef == nil || c.Def() != t.way[i].urlDef {
+			if url := t.way[i].url; url == nil || c.Def() != url.Def() {
 				return
 			}
 		}

@@ -86,24 +86,28 @@ func (s *Set) messageFor(m *hl7.Message) (*message, error) {
 // undone takes out resources that lack a required element after all: the leaves they were made from are
 // unmapped again, and the sender is told. It tells whether any went.
 func (r *run) undone(m *message) bool {
-	kept := r.instances[:0]
+	kept := 0
 	var gone []string
-	for _, in := range r.instances {
-		if name := lacking(in.el, m.groups[in.group].required); name != "" {
+	for i := range r.instances {
+		in := &r.instances[i]
+		if d := in.el.Lacking(); d != nil {
 			if !in.alias {
 				r.issues = append(r.issues, issue.Warn(issue.Required, in.seg.Path(0).String(),
-					"no "+m.groups[in.group].typ+" could be made: its "+name+" is missing"))
-				gone = append(gone, in.url)
+					"no "+m.groups[in.group].typ+" could be made: its "+d.Name+" is missing"))
+				gone = append(gone, in.url.String())
 				r.unuse(in.seg)
 				in.el.Parent().Remove()
 			}
 			continue
 		}
-		kept = append(kept, in)
+		if kept != i {
+			r.instances[kept] = *in
+		}
+		kept++
 	}
-	r.instances = kept
+	r.instances = r.instances[:kept]
 	for _, url := range gone {
-		for _, in := range kept {
+		for _, in := range r.instances {
 			dropReference(in.el, url)
 		}
 	}
@@ -121,12 +125,16 @@ func dropReference(el fhir.Element, url string) {
 	}
 }
 
+// name begins the names that ids are derived from.
+func (r *run) name() {
+	r.named = append(append(r.named[:0], "dermgate\x1f"...), r.o.Source...)
+	r.named = append(append(append(r.named, 0x1f), r.m.ControlID()...), 0x1f)
+}
+
 // url derives the id of a resource (UUIDv5: RFC 9562 §5.5) from source, control id, map and position.
-func (r *run) url(group string, occurrence, rep int) string {
-	b := append(r.arena.scratch[:0], "dermgate\x1f"...)
-	b = append(append(b, r.o.Source...), 0x1f)
-	b = append(append(b, r.m.ControlID()...), 0x1f)
-	b = append(append(b, group...), 0x1f)
+func (r *run) url(group string, occurrence, rep int) fhir.UUID {
+	b := append(append(r.arena.scratch[:0], r.named...), group...)
+	b = append(b, 0x1f)
 	b = strconv.AppendInt(b, int64(occurrence), 10)
 	b = strconv.AppendInt(append(b, '.'), int64(rep), 10)
 	sum := sha1.Sum(b)
@@ -140,7 +148,8 @@ func (r *run) url(group string, occurrence, rep int) string {
 		b = append(b, hexDigits[c>>4], hexDigits[c&15])
 	}
 	r.arena.scratch = b
-	return r.arena.keep(b)
+	u, _ := fhir.NewUUID(r.arena.keep(b)) // cannot fail: made of hexadecimal digits
+	return u
 }
 
 const hexDigits = "0123456789abcdef"

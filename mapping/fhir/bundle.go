@@ -28,29 +28,34 @@ func (b *Bundle) Add(fullURL, typ string) (Element, error) {
 	if !ok {
 		return Element{}, fmt.Errorf("fhir: no resource type %q", typ)
 	}
-	return b.AddType(fullURL, rt)
-}
-
-// AddType is Add for a type that was looked up before.
-func (b *Bundle) AddType(fullURL string, typ *Type) (Element, error) {
-	d := bundleDefs()
-	entry, err := b.Root.AddDef(d.entry)
-	if err != nil {
-		return Element{}, err
+	entry, r, err := b.entry(rt)
+	if err == nil && fullURL != "" {
+		err = entry.SetDef(bundleDefs().fullURL, fullURL)
 	}
-	if fullURL != "" {
-		if err := entry.SetDef(d.fullURL, fullURL); err != nil {
-			return Element{}, err
-		}
-	}
-	r, err := entry.place(d.resource, typ)
-	if err != nil {
-		return Element{}, err
-	}
-	if id, ok := strings.CutPrefix(fullURL, "urn:uuid:"); ok {
+	if id, ok := strings.CutPrefix(fullURL, urnUUID); ok && err == nil {
 		err = r.Set("id", id)
 	}
 	return r, err
+}
+
+// AddType is Add for a type that was looked up before.
+func (b *Bundle) AddType(fullURL UUID, typ *Type) (Element, error) {
+	entry, r, err := b.entry(typ)
+	if err != nil {
+		return Element{}, err
+	}
+	if err = entry.SetUUID(bundleDefs().fullURL, fullURL); err == nil {
+		r.set(typ.id, strings.TrimPrefix(fullURL.url, urnUUID), fullURL.data)
+	}
+	return r, err
+}
+
+// entry appends an entry with a new resource.
+func (b *Bundle) entry(typ *Type) (entry, resource Element, err error) {
+	if entry, err = b.Root.AddDef(bundleDefs().entry); err == nil {
+		resource, err = entry.place(bundleDefs().resource, typ)
+	}
+	return entry, resource, err
 }
 
 // bundleDefs looks up once what every entry of a Bundle has.

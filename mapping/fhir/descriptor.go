@@ -36,16 +36,19 @@ func (s *Schema) typeOf(m protoreflect.MessageDescriptor) *Type {
 	if t.Name == "Reference" {
 		s.reference(t)
 	}
+	t.refers, t.rules = t.Name == "Reference", invariants(t)
 	return t
 }
 
 func newType(name string, kind Kind) *Type {
 	t := &Type{Name: name, Kind: kind, byName: map[string]*ElementDef{}}
+	if t.opening = "{"; kind == Resource {
+		t.opening += `"resourceType":"` + name + `"`
+	}
 	if kind != Primitive {
-		t.rules = invariants(name)
 		return t
 	}
-	t.lexical = lexical(name)
+	t.lexical, t.classed = lexical(name)
 	switch name {
 	case "boolean":
 		t.form = boolean
@@ -70,7 +73,7 @@ func (s *Schema) primitive(name string) *Type {
 // elements reference, type, identifier, display.
 func (s *Schema) reference(t *Type) {
 	kept := t.byName
-	t.Elements, t.byName, t.required = nil, map[string]*ElementDef{}, nil
+	t.Elements, t.byName, t.required, t.needs = nil, map[string]*ElementDef{}, nil, 0
 	kept["reference"] = &ElementDef{Name: "reference", Type: kept["display"].Type, Max: 1}
 	for order, name := range [...]string{"id", "extension", "reference", "type", "identifier", "display"} {
 		d := kept[name]
@@ -151,9 +154,18 @@ func binding(m protoreflect.MessageDescriptor) *Binding {
 }
 
 func (t *Type) add(d *ElementDef) {
-	d.at, d.key = len(t.Elements), `"`+d.Name+`":`
+	d.at, d.lead = len(t.Elements), `,"`+d.Name+`":`
+	switch {
+	case d.Repeats():
+		d.lead += "["
+	case d.Type.Kind == Primitive && d.Type.form == quoted:
+		d.lead += `"`
+	}
 	t.Elements = append(t.Elements, d)
 	t.byName[d.Name] = d
+	if d.Name == "id" {
+		t.id = d
+	}
 	if d.Min == 0 {
 		return
 	}
@@ -162,7 +174,7 @@ func (t *Type) add(d *ElementDef) {
 			return
 		}
 	}
-	t.required = append(t.required, d)
+	t.required, t.needs = append(t.required, d), t.needs|d.bit()
 }
 
 func kindOf(m protoreflect.MessageDescriptor) Kind {

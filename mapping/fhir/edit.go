@@ -23,7 +23,12 @@ func (e Element) def(name string) (*ElementDef, error) {
 }
 
 // AddDef is Add for an element that was looked up before.
-func (e Element) AddDef(d *ElementDef) (Element, error) { return e.place(d, d.Type) }
+func (e Element) AddDef(d *ElementDef) (Element, error) {
+	if d.Repeats() && d.Type.Kind != AnyResource && e.OK() { // there is always room
+		return e.link(e.t.push(node{def: d, typ: d.Type, parent: e.i})), nil
+	}
+	return e.place(d, d.Type)
+}
 
 // childOf gives the last child of a definition.
 func (e Element) childOf(d *ElementDef) Element {
@@ -36,12 +41,15 @@ func (e Element) childOf(d *ElementDef) Element {
 }
 
 // link puts a child behind the last one that does not come after it in the schema.
-func (e Element) link(c Element) Element {
-	after := e.n().last
-	for after != 0 && e.t.nodes[after].def.order > c.n().def.order {
-		after = e.t.nodes[after].prev
+func (e Element) link(c Element) Element { return e.linkAfter(e.before(c.n().def), c) }
+
+// before gives the last child that does not come after an element in the schema, 0 when there is none.
+func (e Element) before(d *ElementDef) int32 {
+	i := e.n().last
+	for i != 0 && e.t.nodes[i].def.order > d.order {
+		i = e.t.nodes[i].prev
 	}
-	return e.linkAfter(after, c)
+	return i
 }
 
 // linkAfter puts a child behind the one at after, 0 for the front. The reader uses it to add to an array
@@ -80,15 +88,20 @@ func (e Element) SetDef(d *ElementDef, value string) error {
 	if d.Type.Kind != Primitive {
 		return fmt.Errorf("fhir: %s.%s is no primitive", e.Type().Name, d.Name)
 	}
-	c := Element{}
-	if !d.Repeats() {
-		c = e.childOf(d)
-	}
-	if !c.OK() {
-		c = e.link(e.t.push(node{def: d, typ: d.Type, parent: e.i}))
-	}
-	c.n().text, c.n().data = value, 0
+	e.set(d, value, 0)
 	return nil
+}
+
+// set gives a primitive child its text and what is known of it.
+func (e Element) set(d *ElementDef, value string, data int32) {
+	after := e.before(d)
+	for i := after; i != 0 && !d.Repeats() && e.t.nodes[i].def.order == d.order; i = e.t.nodes[i].prev {
+		if e.t.nodes[i].def == d {
+			e.t.nodes[i].text, e.t.nodes[i].data = value, data
+			return
+		}
+	}
+	e.linkAfter(after, e.t.push(node{def: d, typ: d.Type, text: value, parent: e.i, data: data}))
 }
 
 // SetText changes the text of a primitive.
@@ -113,7 +126,7 @@ func (e Element) SetData(name string, d Data) error {
 
 // Data of a base64Binary that was set as content; ok is false for one set as text.
 func (e Element) Data() (d Data, ok bool) {
-	if !e.OK() || e.n().data == 0 {
+	if !e.OK() || e.n().data <= 0 {
 		return Data{}, false
 	}
 	return e.t.data[e.n().data-1], true
@@ -218,6 +231,9 @@ func (t *Tree) CopyResource(src Element) (Element, error) {
 
 func (e Element) fill(src Element) {
 	e.n().text = src.Text()
+	if n := src.n(); n.data == sound && n.def == e.n().def {
+		e.n().data = sound
+	}
 	if d, ok := src.Data(); ok {
 		e.t.data = append(e.t.data, d)
 		e.n().data = int32(len(e.t.data))

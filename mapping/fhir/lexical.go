@@ -6,8 +6,27 @@ import (
 	"unicode/utf8"
 )
 
-// lexical gives the test of a primitive type: is a text of its form (FHIR R4 §2.24.0.1)?
-func lexical(typ string) func(string) bool {
+// classed tests a text of which classesOf has said what its bytes are.
+type classed func(s string, all uint8) bool
+
+// lexical gives the test of a primitive type: is a text of its form (FHIR R4 §2.24.0.1)? A test that begins
+// with what the bytes are is given as that too.
+func lexical(typ string) (func(string) bool, classed) {
+	if alone := formOf(typ); alone != nil {
+		return alone, nil
+	}
+	by := classed(plain) // string, markdown
+	switch typ {
+	case "uri", "url", "canonical":
+		by = uri
+	case "code":
+		by = code
+	}
+	return func(s string) bool { return by(s, classesOf(s)) }, by
+}
+
+// formOf gives the test of a type whose characters are those of its own grammar; nil for one of free text.
+func formOf(typ string) func(string) bool {
 	switch typ {
 	case "boolean":
 		return func(s string) bool { return s == "true" || s == "false" }
@@ -22,16 +41,12 @@ func lexical(typ string) func(string) bool {
 		return func(s string) bool { return s != "0" && whole(s, maxInt32) }
 	case "decimal":
 		return func(s string) bool { return decimal(s) && finite(s) }
-	case "uri", "url", "canonical":
-		return uri
 	case "oid":
 		return func(s string) bool { rest, ok := strings.CutPrefix(s, "urn:oid:"); return ok && oid(rest) }
 	case "uuid":
 		return func(s string) bool { rest, ok := strings.CutPrefix(s, "urn:uuid:"); return ok && uuid(rest) }
 	case "id":
 		return id
-	case "code":
-		return code
 	case "date":
 		return date
 	case "dateTime":
@@ -45,7 +60,7 @@ func lexical(typ string) func(string) bool {
 	case "xhtml":
 		return xhtml
 	}
-	return plain // string, markdown
+	return nil
 }
 
 const maxInt32 = "2147483647"
@@ -109,6 +124,7 @@ const (
 	control             // other bytes under 32, and none of them may stand in a FHIR text
 	special             // is escaped in JSON
 	wide                // part of a character beyond ASCII
+	hexLow              // a digit of a UUID: 0 to 9, a to f
 )
 
 // classes says what each byte is.
@@ -125,6 +141,8 @@ var classes = func() (c [256]uint8) {
 			c[b] = solid | special
 		case b >= utf8.RuneSelf:
 			c[b] = solid | wide
+		case b >= '0' && b <= '9' || b >= 'a' && b <= 'f':
+			c[b] = solid | hexLow
 		default:
 			c[b] = solid
 		}
@@ -163,15 +181,13 @@ func classesOf(s string) (all uint8) {
 
 // plain is any text but an empty one or one of white space only, without control characters but tab and
 // line ends.
-func plain(s string) bool {
-	all := classesOf(s)
+func plain(s string, all uint8) bool {
 	return all&(solid|control) == solid && (all&wide == 0 || utf8.ValidString(s))
 }
 
 // uri has no white space and no control characters, a percent sign begins an escape, and what stands before
 // the first colon is a scheme (RFC 3986 §2.1 and §3.1); what it leads to is for the one who follows it.
-func uri(s string) bool {
-	all := classesOf(s)
+func uri(s string, all uint8) bool {
 	if all&(solid|control|blank) != solid || all&wide != 0 && !utf8.ValidString(s) {
 		return false
 	}
@@ -185,8 +201,15 @@ func uri(s string) bool {
 		}
 		i += 3 + next
 	}
-	i := strings.IndexAny(s, ":/?#")
-	return i < 0 || s[i] != ':' || scheme(s[:i])
+	for i := range len(s) {
+		switch s[i] {
+		case ':':
+			return scheme(s[:i])
+		case '/', '?', '#':
+			return true
+		}
+	}
+	return true
 }
 
 func hexDigit(c byte) bool {
@@ -230,19 +253,13 @@ func uuid(s string) bool {
 	if len(s) != 36 {
 		return false
 	}
-	for i := range len(s) {
-		c := s[i]
-		switch {
-		case i == 8 || i == 13 || i == 18 || i == 23:
-			if c != '-' {
-				return false
-			}
-		case c >= '0' && c <= '9' || c >= 'a' && c <= 'f':
-		default:
-			return false
+	all := uint8(hexLow)
+	for _, part := range [...]string{s[:8], s[9:13], s[14:18], s[19:23], s[24:]} {
+		for i := range len(part) {
+			all &= classes[part[i]]
 		}
 	}
-	return true
+	return all != 0 && s[8] == '-' && s[13] == '-' && s[18] == '-' && s[23] == '-'
 }
 
 func id(s string) bool {
@@ -256,8 +273,7 @@ func id(s string) bool {
 }
 
 // code has no white space at its ends and single spaces inside.
-func code(s string) bool {
-	all := classesOf(s)
+func code(s string, all uint8) bool {
 	if all&blank != 0 && (all&special != 0 && strings.ContainsAny(s, "\t\r\n") ||
 		s[0] == ' ' || s[len(s)-1] == ' ' || strings.Contains(s, "  ")) {
 		return false

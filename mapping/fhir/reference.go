@@ -18,11 +18,11 @@ type index struct {
 
 // index learns what the entries of a Bundle are called and reports two of one fullUrl (bdl-7).
 func (v *validator) index(b Element) *index {
-	n := 0
-	for range b.Children("entry") {
-		n++
+	x := v.spare
+	if v.spare = nil; x == nil {
+		x = &index{urls: map[string]Element{}}
 	}
-	x := &index{bundle: b, urls: make(map[string]Element, n)}
+	x.bundle = b
 	for entry := range b.Children("entry") {
 		url := entry.Child("fullUrl").Text()
 		if url != "" && !add(x.urls, url, entry.Child("resource")) {
@@ -30,6 +30,13 @@ func (v *validator) index(b Element) *index {
 		}
 	}
 	return x
+}
+
+// done lets an index be used again.
+func (v *validator) done(x *index) {
+	clear(x.urls)
+	*x = index{urls: x.urls}
+	v.spare = x
 }
 
 // named finds a resource by its type and id, as they are or as its fullUrl says them.
@@ -117,11 +124,14 @@ func (v *validator) reference(e, root Element) {
 		}
 		return
 	}
-	typ, _ := literal(ref)
+	typ := ""
 	if r := v.bundle.find(ref); r.OK() {
 		typ = r.Type().Name
-	} else if v.bundle != nil {
-		v.dangling(e, ref)
+	} else {
+		typ, _ = literal(ref)
+		if v.bundle != nil {
+			v.dangling(e, ref)
+		}
 	}
 	if d := e.Def(); typ != "" && d != nil && !d.AllowsTarget(typ) {
 		v.fault(issue.Value, e, "reference", "may not point at a "+typ)

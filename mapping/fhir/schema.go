@@ -31,8 +31,13 @@ type Type struct {
 	Elements []*ElementDef // a choice is listed under each of its concrete names
 	byName   map[string]*ElementDef
 	required []*ElementDef     // Min 1, each choice once
+	needs    present           // those of required
 	lexical  func(string) bool // of a primitive: is a text of its form?
+	classed  classed           // the same from what its bytes are; nil: that does not tell
 	form     form              // of a primitive
+	opening  string            // what its object begins with in compact JSON
+	id       *ElementDef       // of a resource
+	refers   bool              // it is Reference
 	rules    []rule            // invariants, see invariant.go
 }
 
@@ -54,7 +59,7 @@ type ElementDef struct {
 	Max     int      // -1: any number
 	Binding *Binding // of a code whose value set is required; nil: any code
 	Targets []string // resource types that a Reference may point at; nil: any
-	key     string   // as it stands before its value in JSON: `"birthDate":`
+	lead    string   // what stands before its value in compact JSON: `,"birthDate":"`, `,"name":[`
 	order   int      // place in the type, the same for all forms of a choice
 	at      int      // place in Type.Elements
 }
@@ -82,6 +87,9 @@ func (t *Type) Element(name string) (*ElementDef, bool) {
 	d, ok := t.byName[name]
 	return d, ok
 }
+
+// Required gives the elements that must be there, of a choice the first form.
+func (t *Type) Required() []*ElementDef { return t.required }
 
 // Choices gives the concrete elements of a choice such as "value".
 func (t *Type) Choices(choice string) []*ElementDef {

@@ -21,8 +21,12 @@ type node struct {
 	typ                             *Type
 	text                            string
 	parent, first, last, next, prev int32
-	data                            int32 // place in Tree.data plus one
+	data                            int32 // place in Tree.data plus one, or sound
 }
+
+// sound stands in node.data for a text that was held against the element it is in: it is of its form, of its
+// required value set, and JSON takes it without an escape. See sound.go.
+const sound = -1
 
 // NewTree makes an empty tree with room for a common Bundle.
 func NewTree() *Tree { return &Tree{nodes: make([]node, 1, 512)} }
@@ -177,6 +181,14 @@ func (e Element) ChildDef(d *ElementDef) Element {
 		}
 	}
 	return Element{}
+}
+
+// LastDef gives the last child of a definition.
+func (e Element) LastDef(d *ElementDef) Element {
+	if !e.OK() {
+		return Element{}
+	}
+	return e.childOf(d)
 }
 
 // ChildrenDef gives the children of a definition, all of them for nil. The current one may be removed

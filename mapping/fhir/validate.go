@@ -2,6 +2,7 @@ package fhir
 
 import (
 	"strings"
+	"sync"
 
 	"github.com/dermgate/dermgate/mapping/issue"
 )
@@ -14,18 +15,29 @@ const mostFaults = 100
 // codes of required bindings, choices given twice, the types that references may point at, the invariants
 // that matter here (see invariant.go) and, in a Bundle, that its references to one of its own lead
 // somewhere. Places are FHIR paths. Unknown elements and cardinality cannot be wrong in a tree: Add refuses
-// them and Read reports them. It stops at 100 issues.
+// them and Read reports them. It stops at 100 issues. What it finds sound it notes in the tree, for itself and
+// for the writer.
 func Validate(e Element) issue.List {
 	if !e.OK() {
 		return nil
 	}
-	var v validator
+	v, _ := validators.Get().(*validator)
+	if v == nil {
+		v = new(validator)
+	}
 	v.resource(e, e)
-	return v.issues
+	found := v.issues
+	v.issues = nil
+	validators.Put(v)
+	return found
 }
+
+// validators are used again for the memory of their indexes.
+var validators sync.Pool
 
 type validator struct {
 	issues  issue.List
+	spare   *index // not in use
 	bundle  *index // of the innermost Bundle; nil outside one
 	message bool   // that Bundle is a message: nothing but it can be asked for what it refers to
 }
@@ -53,6 +65,7 @@ func (v *validator) resource(e, root Element) {
 	outer, message := v.bundle, v.message
 	v.bundle, v.message = v.index(e), e.Child("type").Text() == "message"
 	v.object(e, root)
+	v.done(v.bundle)
 	v.bundle, v.message = outer, message
 }
 
@@ -63,16 +76,15 @@ func (v *validator) object(e, root Element) {
 		v.fault(issue.Value, e, "", "an empty element")
 		return
 	}
-	for _, d := range n.typ.required {
-		if !present(e, d) {
-			v.fault(issue.Required, e, d.shown(), "required")
-		}
+	has := e.present()
+	if n.typ.needs&^has != 0 {
+		v.lacking(e, has)
 	}
-	if n.typ.Name == "Reference" {
+	if n.typ.refers {
 		v.reference(e, root)
 	}
 	for _, r := range n.typ.rules {
-		r(v, e)
+		r(v, e, has)
 	}
 	v.children(e, root)
 }
@@ -90,6 +102,7 @@ func (v *validator) children(e, root Element) {
 		}
 		before = n.def
 		switch {
+		case n.data == sound && n.first == 0:
 		case n.typ.Kind == Primitive:
 			v.primitive(c)
 		case n.typ.Kind != Resource:
@@ -110,29 +123,69 @@ func (d *ElementDef) shown() string {
 	return d.Name
 }
 
-func present(e Element, d *ElementDef) bool {
-	for c := e.n().first; c != 0; c = e.t.nodes[c].next {
-		if got := e.t.nodes[c].def; got == d || d.Choice != "" && got.Choice == d.Choice {
-			return true
+// present is a set of elements of one type by their order: the forms of a choice are one element.
+type present uint64
+
+func (d *ElementDef) bit() present { return 1 << d.order }
+
+// present gives the elements that are there.
+func (e Element) present() (has present) {
+	for i := e.n().first; i != 0; {
+		n := &e.t.nodes[i]
+		has |= n.def.bit()
+		i = n.next
+	}
+	return has
+}
+
+// Lacking gives the first required element that is not there, nil when all are.
+func (e Element) Lacking() *ElementDef {
+	has := e.present()
+	if e.n().typ.needs&^has == 0 {
+		return nil
+	}
+	for _, d := range e.n().typ.required {
+		if d.bit()&has == 0 {
+			return d
 		}
 	}
-	return false
+	return nil
+}
+
+// lacking reports the required elements that are not there.
+func (v *validator) lacking(e Element, has present) {
+	for _, d := range e.n().typ.required {
+		if d.bit()&has == 0 {
+			v.fault(issue.Required, e, d.shown(), "required")
+		}
+	}
 }
 
 func (v *validator) primitive(e Element) {
 	n := e.n()
 	switch {
-	case n.data != 0: // streamed: the writer makes its base64
+	case n.data != 0: // sound, or streamed: the writer makes its base64
 	case n.text == "" && n.first == 0:
 		v.fault(issue.Value, e, "", "an empty value")
 	case n.text == "": // extensions instead of a value
-	case !n.typ.lexical(n.text):
-		v.fault(issue.Value, e, "", "not of the form of a "+n.typ.Name)
-	case !n.def.Allows(n.text):
-		v.fault(issue.Code, e, "", "a code outside its required value set"+near(n.text, n.def.Binding.Codes))
+	default:
+		v.text(e)
 	}
 	if n.first != 0 {
 		v.children(e, e)
+	}
+}
+
+func (v *validator) text(e Element) {
+	n := e.n()
+	fits, bare := n.typ.fits(n.text)
+	switch {
+	case !fits:
+		v.fault(issue.Value, e, "", "not of the form of a "+n.typ.Name)
+	case !n.def.Allows(n.text):
+		v.fault(issue.Code, e, "", "a code outside its required value set"+near(n.text, n.def.Binding.Codes))
+	case bare:
+		n.data = sound
 	}
 }
 

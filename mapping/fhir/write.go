@@ -11,7 +11,7 @@ import (
 // set by SetData is read whole; WriteJSON streams it. An error leaves dst with a part of the resource: text
 // that is no UTF-8, content that cannot be read or is not of its Size.
 func AppendJSON(dst []byte, e Element) ([]byte, error) {
-	w := writer{buf: dst}
+	w := writer{buf: dst, compact: true}
 	w.object(e)
 	return w.buf, w.err
 }
@@ -19,7 +19,7 @@ func AppendJSON(dst []byte, e Element) ([]byte, error) {
 // WriteJSON writes the resource as AppendJSON does, streaming content as base64: memory does not grow with
 // photos.
 func WriteJSON(out io.Writer, e Element) error {
-	w := writer{out: out, buf: make([]byte, 0, 32<<10)}
+	w := writer{out: out, buf: make([]byte, 0, 32<<10), compact: true}
 	w.object(e)
 	w.flush()
 	return w.err
@@ -36,12 +36,13 @@ func WriteIndented(out io.Writer, e Element) error {
 
 // writer gathers bytes in buf and, when it has an out, passes them on.
 type writer struct {
-	out    io.Writer
-	buf    []byte
-	err    error
-	indent bool
-	depth  int
-	brief  *brief // set when google/fhir is the reader, see judge.go
+	out     io.Writer
+	buf     []byte
+	err     error
+	compact bool // neither indent nor brief: what is sound is taken as it is
+	indent  bool
+	depth   int
+	brief   *brief // set when google/fhir is the reader, see judge.go
 }
 
 // flushAt is when an object's end passes the buffer on, in bytes.
@@ -81,18 +82,6 @@ func (w *writer) key(comma bool, prefix, name string) {
 	}
 }
 
-// name writes the key of an element's values.
-func (w *writer) name(comma bool, d *ElementDef) {
-	if w.indent {
-		w.key(comma, "", d.Name)
-		return
-	}
-	if comma {
-		w.buf = append(w.buf, ',')
-	}
-	w.buf = append(w.buf, d.key...)
-}
-
 // object writes an element that is not primitive.
 func (w *writer) object(e Element) {
 	if w.err != nil {
@@ -102,20 +91,35 @@ func (w *writer) object(e Element) {
 		w.err = fmt.Errorf("fhir: nothing to write")
 		return
 	}
-	w.raw("{")
+	typ := e.n().typ
+	wrote := typ.Kind == Resource
 	w.depth++
-	wrote := false
-	if typ := e.n().typ; typ.Kind == Resource {
+	switch {
+	case w.compact:
+		w.raw(typ.opening)
+	case wrote:
+		w.raw("{")
 		w.key(false, "", "resourceType")
 		w.raw(`"`)
 		w.raw(typ.Name)
 		w.raw(`"`)
-		wrote = true
+	default:
+		w.raw("{")
 	}
-	for c := e.at(e.n().first); c.OK(); {
-		var more bool
-		c, more = w.member(c, wrote)
-		wrote = wrote || more
+	for i := e.n().first; i != 0; {
+		n := &e.t.nodes[i]
+		switch {
+		case !w.compact:
+		case n.data == sound && n.first == 0 && !n.def.Repeats(): // as most are
+			w.ready(n, wrote)
+			i, wrote = n.next, true
+			continue
+		case n.typ.Kind != Primitive:
+			i, wrote = w.objects(Element{e.t, i}, wrote), true
+			continue
+		}
+		next, more := w.member(Element{e.t, i}, wrote)
+		i, wrote = next.i, wrote || more
 	}
 	w.depth--
 	if wrote {
@@ -127,21 +131,49 @@ func (w *writer) object(e Element) {
 	}
 }
 
+// objects writes all repetitions of an element that is not primitive, and gives the sibling after them.
+func (w *writer) objects(e Element, comma bool) int32 {
+	d := e.n().def
+	w.raw(d.leading(comma))
+	w.object(e)
+	next := e.n().next
+	if !d.Repeats() {
+		return next
+	}
+	for ; next != 0 && e.t.nodes[next].def == d; next = e.t.nodes[next].next {
+		w.buf = append(w.buf, ',')
+		w.object(Element{e.t, next})
+	}
+	w.buf = append(w.buf, ']')
+	return next
+}
+
+// leading gives what stands before an element's value, with the comma before it or without.
+func (d *ElementDef) leading(comma bool) string {
+	if comma {
+		return d.lead
+	}
+	return d.lead[1:]
+}
+
+// ready writes a single primitive that was found sound.
+func (w *writer) ready(n *node, comma bool) {
+	buf := append(append(w.buf, n.def.leading(comma)...), n.text...)
+	if n.typ.form == quoted {
+		buf = append(buf, '"')
+	}
+	w.buf = buf
+}
+
 // member writes all repetitions of an element, the values and for primitives the "_name" beside them. It
 // returns the sibling after them and whether anything was written.
 func (w *writer) member(first Element, comma bool) (next Element, wrote bool) {
-	n := first.n()
-	d := n.def
+	d := first.n().def
 	primitive := d.Type.Kind == Primitive
-	if primitive && !d.Repeats() && n.text != "" && n.first == 0 && w.brief == nil { // as most are
-		w.name(comma, d)
-		w.value(first, false)
-		return first.at(n.next), true
-	}
 	values, beside := !primitive, false
 	for c := first; c.OK(); c = c.following() {
 		n := c.n()
-		values = values || n.text != "" || n.data != 0
+		values = values || n.text != "" || n.data > 0
 		beside = beside || primitive && n.first != 0
 		next = first.at(n.next)
 	}
@@ -149,7 +181,7 @@ func (w *writer) member(first Element, comma bool) (next Element, wrote bool) {
 		return next, d.Type.Kind != AnyResource
 	}
 	if values {
-		w.name(comma, d)
+		w.key(comma, "", d.Name)
 		w.values(first, false)
 	}
 	if beside {
@@ -184,9 +216,9 @@ func (w *writer) value(e Element, beside bool) {
 	switch {
 	case n.typ.Kind != Primitive || beside && n.first != 0:
 		w.object(e)
-	case beside || n.text == "" && n.data == 0:
+	case beside || n.text == "" && n.data <= 0:
 		w.raw("null")
-	case n.data != 0:
+	case n.data > 0:
 		w.raw(`"`)
 		w.content(e.t.data[n.data-1])
 		w.raw(`"`)

@@ -342,6 +342,16 @@ func (m *Message) find(n name, occurrence uint32) Segment {
 	return Segment{}
 }
 
+// Next gives the first segment of a name from index i on; the zero Segment when there is none.
+func (m *Message) Next(segment string, i int) Segment {
+	for n := letters(segment); i < len(m.segs); i++ {
+		if m.segs[i].name == n {
+			return m.segment(i)
+		}
+	}
+	return Segment{}
+}
+
 // Type gives MSH-9: message code, trigger event and structure; what is not stated is empty.
 func (m *Message) Type() (code, trigger, structure string) {
 	t := m.Segment(0).Field(9)

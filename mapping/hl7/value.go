@@ -2,6 +2,7 @@ package hl7
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"iter"
 	"math/bits"
@@ -83,7 +84,18 @@ func (v Value) splits(c byte) bool {
 }
 
 // Valued tells whether the value is present.
-func (v Value) Valued() bool { return v.Presence() == Present }
+func (v Value) Valued() bool {
+	if v.start < v.end && alone(v.m.raw[v.start]) { // as most begin
+		return true
+	}
+	return v.Presence() == Present
+}
+
+// alone tells a character that cannot be a delimiter or begin the null value: it is a value by itself.
+func alone(c byte) bool { return letter(c) || digit(c) }
+
+// Size is how many bytes Raw has.
+func (v Value) Size() int { return int(v.end - v.start) }
 
 // Repetitions counts them: 0 when absent, else at least 1.
 func (v Value) Repetitions() int { return v.parts(levelRepetition) }
@@ -98,7 +110,28 @@ func (v Value) Subcomponents() int { return v.parts(levelSubcomponent) }
 func (v Value) Repetition(i int) Value { return v.part(levelRepetition, i) }
 
 // Component gives the i-th of the first repetition, counted from 1; absent when there is none.
-func (v Value) Component(i int) Value { return v.part(levelComponent, i) }
+func (v Value) Component(i int) Value {
+	if v.level != levelRepetition || v.m == nil || i < 1 {
+		return v.part(levelComponent, i)
+	}
+	sep := v.m.del.Component
+	if i > 1 {
+		at := -1
+		if sep != 0 {
+			at = nth(v.m.raw, v.start, v.end, sep, i-1)
+		}
+		if at < 0 {
+			return Value{}
+		}
+		v.start = uint32(at) + 1
+	}
+	if v.level = levelComponent; sep != 0 {
+		if at := nth(v.m.raw, v.start, v.end, sep, 1); at >= 0 {
+			v.end = uint32(at)
+		}
+	}
+	return v
+}
 
 // Subcomponent gives the i-th of the first component of the first repetition, counted from 1.
 func (v Value) Subcomponent(i int) Value { return v.part(levelSubcomponent, i) }
@@ -241,6 +274,51 @@ const ones, low, high = 0x0101010101010101, 0x7f7f7f7f7f7f7f7f, 0x80808080808080
 
 // zeros sets the high bit of every byte that is zero, and no other.
 func zeros(x uint64) uint64 { return ^((x&low + low) | x | low) }
+
+// AppendParts appends the components of the first repetition to dst, or when deep the sub-components of the
+// first component.
+func (v Value) AppendParts(dst []Value, deep bool) []Value {
+	l := levelComponent
+	if deep {
+		l = levelSubcomponent
+	}
+	if v.m == nil {
+		return dst
+	}
+	if v = v.down(l); v.level >= l {
+		return append(dst, v)
+	}
+	p := Value{m: v.m, start: v.start, level: l}
+	if sep := v.m.del.at(l); sep != 0 {
+		for i := v.start; i < v.end; i += 8 {
+			for hits := marks(v.m.raw, i, v.end, sep, sep); hits != 0; hits &= hits - 1 {
+				p.end = i + uint32(bits.TrailingZeros64(hits))/8
+				dst, p.start = append(dst, p), p.end+1
+			}
+		}
+	}
+	p.end = v.end
+	return append(dst, p)
+}
+
+// marks tells which of the eight bytes from i on, and before end, are one of two delimiters: the high bit of
+// each that is. A delimiter that is not declared is none.
+func marks(b []byte, i, end uint32, one, two byte) uint64 {
+	var word uint64
+	if int(i)+8 <= len(b) {
+		word = binary.LittleEndian.Uint64(b[i:])
+	} else {
+		var last [8]byte
+		copy(last[:], b[i:])
+		word = binary.LittleEndian.Uint64(last[:])
+	}
+	x, y := word^ones*uint64(one), word^ones*uint64(cmp.Or(two, one))
+	hits := zeros(x) | zeros(y)
+	if left := end - i; left < 8 {
+		hits &= 1<<(8*left) - 1
+	}
+	return hits
+}
 
 // near is how many bytes nth counts word by word before it leaves the rest to bytes.IndexByte: most places
 // are near, and a call into the vector code for each of many short fields costs more than counting them.

@@ -1,0 +1,79 @@
+package fhir
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Constant is a text that was held against an element once, so that Validate and the writer need not look at
+// it each time it is set. Only NewConstant makes one.
+type Constant struct {
+	def  *ElementDef
+	text string
+	data int32 // sound, or 0: Validate will say what is wrong with it
+}
+
+// NewConstant holds a text against an element. The error names an element that is no primitive.
+func NewConstant(d *ElementDef, text string) (*Constant, error) {
+	if d.Type.Kind != Primitive {
+		return nil, fmt.Errorf("fhir: %s is no primitive", d.Name)
+	}
+	c := &Constant{def: d, text: text}
+	if fits, bare := d.Type.fits(text); fits && bare && d.Allows(text) {
+		c.data = sound
+	}
+	return c, nil
+}
+
+// Def is the element it was held against.
+func (c *Constant) Def() *ElementDef { return c.def }
+
+// Sound tells whether the text is as its element wants it.
+func (c *Constant) Sound() bool { return c.data == sound }
+
+// SetConstant is SetDef for a constant of the element.
+func (e Element) SetConstant(c *Constant) error {
+	if !e.OK() {
+		return fmt.Errorf("fhir: %s of no element", c.def.Name)
+	}
+	e.set(c.def, c.text, c.data)
+	return nil
+}
+
+// UUID is a urn:uuid: that was held against its form once, and so against every element it is set in.
+type UUID struct {
+	url  string
+	data int32 // sound, or 0 in the zero UUID
+}
+
+// NewUUID takes "urn:uuid:" with the 36 characters of a UUID in lower case; false for anything else.
+func NewUUID(url string) (UUID, bool) {
+	bare, ok := strings.CutPrefix(url, urnUUID)
+	if !ok || !uuid(bare) {
+		return UUID{}, false
+	}
+	return UUID{url, sound}, true
+}
+
+const urnUUID = "urn:uuid:"
+
+// String gives it with its "urn:uuid:".
+func (u UUID) String() string { return u.url }
+
+// SetUUID is SetDef for a UUID.
+func (e Element) SetUUID(d *ElementDef, u UUID) error {
+	if name := d.Type.Name; !e.OK() || d.Binding != nil || name != "uri" && name != "string" {
+		return e.SetDef(d, u.url)
+	}
+	e.set(d, u.url, u.data)
+	return nil
+}
+
+// fits tells whether a text is of a primitive's form, and whether it is bare: JSON escapes none of it.
+func (t *Type) fits(s string) (fits, bare bool) {
+	if t.classed == nil {
+		return t.lexical(s), t.Name != "base64Binary" && t.Name != "xhtml"
+	}
+	all := classesOf(s)
+	return t.classed(s, all), all&special == 0
+}

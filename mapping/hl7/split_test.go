@@ -1,0 +1,77 @@
+package hl7
+
+import "testing"
+
+// What is split in one pass is what All, Repetition and the walks over parts give, for every field of every
+// segment, also where delimiters are not declared, stand at the ends, or lie across eight bytes.
+func TestSplitInOnePassLikeOneByOne(t *testing.T) {
+	for _, text := range []string{
+		"MSH|^~\\&|A|B\rPID|1||9990001014^^^NHS^NH~x&y&&z^w~~||Testcase^Rosalind^Ann\rOBX|1\rNTE|\rPV1\rZZZ1|a~b",
+		"MSH|^\rPID|a^b~c&d|^^|~~|\x00^\x00|",
+		"MSH*:~\\&*A\rPID*a:b*0123456789abcdef:0123456789abcdef~01234567:*\xc3\xa9\xff:|^",
+		"MSH|^~\\&",
+		"MSH|^~\\&|\rFHS|^~\\&|x~y^z",
+	} {
+		m, err := Parse([]byte(text))
+		if err != nil {
+			t.Fatalf("%q: %v", text, err)
+		}
+		for _, s := range m.All() {
+			fields, firsts := s.AppendFields(nil, nil)
+			n := 0
+			for i, f := range s.All() {
+				if n++; i > len(fields) || fields[i-1] != f || firsts[i-1] != f.Repetition(1) {
+					t.Fatalf("%q: %s", text, s.Path(i))
+				}
+				for k, rep := range f.EachRepetition() {
+					parts(t, rep, false)
+					for j := range rep.Components() {
+						if got, want := rep.Component(j+1), rep.part(levelComponent, j+1); got != want {
+							t.Fatalf("%q: %s %v %v", text, s.Path(i).Repeat(k).Part(j+1, 0), got, want)
+						}
+						parts(t, rep.Component(j+1), true)
+					}
+					if rep.Component(rep.Components()+1) != (Value{}) || rep.Component(0) != (Value{}) {
+						t.Fatalf("%q: a component beyond the last", text)
+					}
+				}
+				parts(t, f, false)
+				parts(t, f, true)
+			}
+			if n != len(fields) || n != len(firsts) {
+				t.Fatalf("%q: %d fields, not %d", text, len(fields), n)
+			}
+		}
+	}
+}
+
+func parts(t *testing.T, v Value, deep bool) {
+	t.Helper()
+	each, got := v.EachComponent(), v.AppendParts(nil, deep)
+	if deep {
+		each = v.EachSubcomponent()
+	}
+	n := 0
+	for i, p := range each {
+		if n++; i > len(got) || got[i-1] != p {
+			t.Fatalf("%q: part %d is %v", v.Raw(), i, got)
+		}
+	}
+	if n != len(got) {
+		t.Fatalf("%q: %d parts, not %d", v.Raw(), len(got), n)
+	}
+}
+
+func TestNextSegment(t *testing.T) {
+	m, err := Parse([]byte("MSH|^~\\&|A\rOBX|1\rNTE|1\rOBX|2"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []int
+	for s := m.Next("OBX", 0); s.OK(); s = m.Next("OBX", s.Index()+1) {
+		got = append(got, s.Index())
+	}
+	if len(got) != 2 || got[0] != 1 || got[1] != 3 || m.Next("ZZZ", 0).OK() || m.Next("", 0).OK() {
+		t.Errorf("OBX at %v", got)
+	}
+}

@@ -1,0 +1,55 @@
+package mapping
+
+import "github.com/dermgate/dermgate/mapping/hl7"
+
+// input is a value on its way: from a place of the message, or computed.
+type input struct {
+	v    hl7.Value
+	at   origin
+	path hl7.Path // when at says so
+	text string   // when computed
+	from []string // places it was computed from, for a trace
+}
+
+// origin tells where an input stood. Its path is made when an issue, a trace or a map asks for it: most
+// inputs are written without.
+type origin uint8
+
+const (
+	nowhere origin = iota // it was computed
+	inValue               // in the value that the scope is on
+	inFirst               // in the first repetition of the rule's field
+	byPath                // input.path says it
+)
+
+// where gives the path of the scope's input.
+func (r *rule) where(s *scope) hl7.Path {
+	at, p := s.path, r.from
+	switch s.in.at {
+	case nowhere:
+		return hl7.Path{}
+	case byPath:
+		return s.in.path
+	case inFirst:
+		at = s.seg.Path(p.field).Repeat(1)
+	case inValue:
+		if p.segment == "" {
+			return p.below(s)
+		}
+	}
+	if p.comp == 0 {
+		return at
+	}
+	return at.Part(p.comp, p.sub)
+}
+
+// given gives the text of an input; lead reads the first component of a composite.
+func (in *input) given(r *run, lead bool) string {
+	switch {
+	case in.at == nowhere:
+		return in.text
+	case lead:
+		return r.text(in.v.Component(1))
+	}
+	return r.text(in.v)
+}

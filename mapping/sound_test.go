@@ -1,0 +1,56 @@
+package mapping_test
+
+import (
+	"bytes"
+	"path/filepath"
+	"testing"
+
+	"golang.org/x/tools/txtar"
+
+	"github.com/dermgate/dermgate/mapping/fhir"
+)
+
+// TestSoundTextsAreWrittenLikeAnyOther: a Bundle whose texts a map or Validate has found sound is the same,
+// byte for byte, as one that is read back and of whose texts nothing is known; and that one is valid too.
+func TestSoundTextsAreWrittenLikeAnyOther(t *testing.T) {
+	texts := []string{byReference}
+	files, err := filepath.Glob("testdata/golden/*.txtar")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no cases: %v", err)
+	}
+	for _, file := range files {
+		a, err := txtar.ParseFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		texts = append(texts, string(part(a, "message.hl7")))
+	}
+	for _, text := range texts {
+		res := translate(t, message(t, text), options(t))
+		translated := compact(t, res.Bundle.Root)
+		if issues := fhir.Validate(res.Bundle.Root); len(issues) > 0 {
+			t.Fatal(issues)
+		}
+		validated := compact(t, res.Bundle.Root)
+		again, issues := fhir.Read(translated, fhir.ReadOptions{NoJudge: true})
+		if len(issues) > 0 {
+			t.Fatal(issues)
+		}
+		unknown := compact(t, again)
+		if issues := fhir.Validate(again); len(issues) > 0 {
+			t.Fatal(issues)
+		}
+		if !bytes.Equal(translated, validated) || !bytes.Equal(translated, unknown) || !bytes.Equal(translated, compact(t, again)) {
+			t.Errorf("written otherwise:\n%s\n%s\n%s", translated, validated, unknown)
+		}
+	}
+}
+
+func compact(t *testing.T, root fhir.Element) []byte {
+	t.Helper()
+	out, err := fhir.AppendJSON(nil, root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
