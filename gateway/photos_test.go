@@ -15,8 +15,8 @@ import (
 // Photos of 12 and 48 megapixels, as phones take them, arrive at the A&G platform with the pixels that were
 // sent and without where, by whom and with which device they were taken.
 func TestLargePhotosArriveWithTheirPixelsAndWithoutTheirMetadata(t *testing.T) {
-	ctx, w := running(t)
 	sent := map[string][]byte{"overview": photos.Megapixels(1, 12).JPEG(), "close-up": photos.Megapixels(2, 48).JPEG()}
+	ctx, w := running(t) // its time begins now: painting takes long
 	message, err := fixtures.Raw("advice.hl7")
 	if err != nil {
 		t.Fatal(err)
