@@ -174,7 +174,7 @@ func (r *rule) placed(s *scope) bool {
 	case p.segment == "":
 		s.in.v, s.in.at = p.read(s), inValue
 		return r.one(s)
-	case r.first && s.field != p.field:
+	case r.first && s.field != p.field && (r.when == nil || s.field == 0): // a condition sees the scope on this field
 		s.in.v, s.in.at = p.down(s.run.repetition(s.seg, p.field, 1)), inFirst
 		return r.one(s)
 	}
