@@ -156,6 +156,9 @@ func looks(b []byte) string {
 // delimiters reads MSH-1 and MSH-2 (HL7 v2.8 §2.5.4).
 func delimiters(b []byte) (Delimiters, error) {
 	var d Delimiters
+	if len(b) > 8 && string(b[3:9]) == `|^~\&|` { // as nearly all declare
+		return Standard(), nil
+	}
 	if len(b) < 5 {
 		return d, issue.New(issue.Structure, "MSH-2", "cut off: the message ends before its encoding characters")
 	}

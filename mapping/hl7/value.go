@@ -111,26 +111,36 @@ func (v Value) Repetition(i int) Value { return v.part(levelRepetition, i) }
 
 // Component gives the i-th of the first repetition, counted from 1; absent when there is none.
 func (v Value) Component(i int) Value {
-	if v.level != levelRepetition || v.m == nil || i < 1 {
+	switch {
+	case v.m == nil || i < 1 || v.level > levelRepetition:
 		return v.part(levelComponent, i)
+	case v.level == levelField && v.end-v.start <= near && v.m.del.Component != 0:
+		return v.component(i)
 	}
-	sep := v.m.del.Component
+	return v.down(levelComponent).piece(levelComponent, i)
+}
+
+// component gives a component of the first repetition of a short field in one pass.
+func (v Value) component(i int) Value {
+	d, raw := &v.m.del, v.m.raw
+	part := Value{m: v.m, start: v.start, end: v.end, level: levelComponent}
+	for at := v.start; at < v.end; at += 8 {
+		for hits := marks(raw, at, v.end, d.Component, d.Repetition); hits != 0; hits &= hits - 1 {
+			end := at + uint32(bits.TrailingZeros64(hits))/8
+			switch {
+			case i == 1:
+				part.end = end
+				return part
+			case raw[end] != d.Component: // the first repetition ends
+				return Value{}
+			}
+			i, part.start = i-1, end+1
+		}
+	}
 	if i > 1 {
-		at := -1
-		if sep != 0 {
-			at = nth(v.m.raw, v.start, v.end, sep, i-1)
-		}
-		if at < 0 {
-			return Value{}
-		}
-		v.start = uint32(at) + 1
+		return Value{}
 	}
-	if v.level = levelComponent; sep != 0 {
-		if at := nth(v.m.raw, v.start, v.end, sep, 1); at >= 0 {
-			v.end = uint32(at)
-		}
-	}
-	return v
+	return part
 }
 
 // Subcomponent gives the i-th of the first component of the first repetition, counted from 1.
@@ -187,18 +197,25 @@ func (v Value) part(l level, i int) Value {
 		}
 		return v
 	}
-	if i == 1 {
-		return v.next(l, v.start)
-	}
+	return v.piece(l, i)
+}
+
+// piece gives the i-th part of the level below v's.
+func (v Value) piece(l level, i int) Value {
 	sep := v.m.del.at(l)
-	if sep == 0 {
+	switch {
+	case i > 1 && sep == 0:
 		return Value{}
+	case i > 1:
+		var ok bool
+		if v.start, v.end, ok = nthPart(v.m.raw, v.start, v.end, sep, i-1); !ok {
+			return Value{}
+		}
+	case sep != 0:
+		v.end = until(v.m.raw, v.start, v.end, sep)
 	}
-	start, end, ok := nthPart(v.m.raw, v.start, v.end, sep, i-1)
-	if !ok {
-		return Value{}
-	}
-	return Value{m: v.m, start: start, end: end, level: l}
+	v.level = l
+	return v
 }
 
 func (v Value) parts(l level) int {
@@ -249,10 +266,12 @@ func nthPart(b []byte, from, to uint32, c byte, n int) (start, end uint32, ok bo
 			hits &= hits - 1
 		}
 		start = i + uint32(bits.TrailingZeros64(hits))/8 + 1
-		if hits &= hits - 1; hits != 0 {
-			return start, i + uint32(bits.TrailingZeros64(hits))/8, true
+		for hits &= hits - 1; hits == 0; hits = zeros(binary.LittleEndian.Uint64(b[i:]) ^ same) {
+			if i += 8; i >= to || int(i)+8 > len(b) || i >= from+near {
+				return start, until(b, min(i, to), to, c), true
+			}
 		}
-		return start, until(b, min(i+8, to), to, c), true
+		return start, min(to, i+uint32(bits.TrailingZeros64(hits))/8), true
 	}
 	at := nth(b, i, to, c, n)
 	if at < 0 {
