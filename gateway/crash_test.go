@@ -22,11 +22,7 @@ import (
 
 // binary builds the program once for all tests that kill it.
 var binary = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "dermgate-test-")
-	if err != nil {
-		return "", err
-	}
-	path := filepath.Join(dir, "gateway")
+	path := filepath.Join(shared, "gateway")
 	out, err := exec.Command("go", "build", "-o", path, ".").CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("%w: %s", err, out)

@@ -25,12 +25,9 @@ import (
 	"github.com/dermgate/dermgate/gateway/pathway"
 )
 
-// peers installs the HL7 libraries of npm once for all tests, in a folder of its own, and gives it.
+// peers installs the HL7 libraries of npm once for all tests and gives their folder.
 var peers = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "dermgate-peers-")
-	if err != nil {
-		return "", err
-	}
+	dir := filepath.Join(shared, "peers")
 	if err := os.CopyFS(dir, os.DirFS("../fixtures/peers")); err != nil {
 		return dir, err
 	}
