@@ -6,7 +6,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"net"
 	"os"
@@ -31,9 +30,7 @@ import (
 	"github.com/dermgate/dermgate/gateway/flow"
 	"github.com/dermgate/dermgate/gateway/observe"
 	"github.com/dermgate/dermgate/gateway/pathway"
-	"github.com/dermgate/dermgate/mapping"
 	"github.com/dermgate/dermgate/mapping/hl7"
-	"github.com/dermgate/dermgate/mapping/maps"
 )
 
 // app is the gateway wired together: the one place where configuration meets parts.
@@ -41,10 +38,11 @@ type app struct {
 	cfg      *config.Config
 	log      *slog.Logger
 	now      func() time.Time
-	every    time.Duration // how often workers look for due work unasked
+	every    time.Duration // how often workers look for due work unasked, and for changed maps
 	backoff  flow.Backoff
 	store    flow.Store
 	photos   *blob.Folder
+	maps     *siteMaps
 	pipeline *flow.Pipeline
 	metrics  *observe.Metrics
 	audit    *observe.Audit
@@ -133,8 +131,7 @@ func (a *app) openPipeline(context.Context) error {
 	if err != nil {
 		return err
 	}
-	set, err := loadMaps(a.cfg.Maps)
-	if err != nil {
+	if a.maps, err = openMaps(a.cfg, a.log, a.metrics); err != nil {
 		return err
 	}
 	machines, err := pathway.Load()
@@ -145,7 +142,7 @@ func (a *app) openPipeline(context.Context) error {
 		return err
 	}
 	a.pipeline = &flow.Pipeline{
-		Store: a.store, Bodies: bodies{folder}, Maps: func() *mapping.Set { return set }, Machines: machines, Timers: a.cfg.Timers,
+		Store: a.store, Bodies: bodies{folder}, Maps: a.maps.set.Load, Machines: machines, Timers: a.cfg.Timers,
 		Site:    flow.Site{Name: a.cfg.Site.Name, ODS: a.cfg.Site.ODS, Zone: a.cfg.Site.Timezone},
 		Sources: map[string]flow.SourceRules{}, Routes: routes(a.cfg),
 		Owners: flow.Owners{Provider: a.cfg.Owners.Provider.Name, Deputy: a.cfg.Owners.Provider.Deputy, Operations: a.cfg.Owners.Operations.Name},
@@ -154,15 +151,6 @@ func (a *app) openPipeline(context.Context) error {
 	}
 	a.accept = a.alarms.listen(a.metrics.Accept(a.pipeline.Accept))
 	return nil
-}
-
-// loadMaps compiles the shipped maps and, over them, a site's own.
-func loadMaps(folder string) (*mapping.Set, error) {
-	layers := []fs.FS{maps.FS}
-	if folder != "" {
-		layers = append(layers, os.DirFS(folder))
-	}
-	return mapping.Load(layers...)
 }
 
 func (a *app) poke(to string) {
@@ -312,6 +300,7 @@ func (a *app) run(ctx context.Context) error {
 	slices.Sort(names)
 	g.Go(func() error { a.sweep(ctx, 24*time.Hour); return nil })
 	g.Go(func() error { a.alarms.watch(ctx, 10*time.Second); return nil })
+	g.Go(func() error { a.maps.watch(ctx, a.every); return nil })
 	g.Go(func() error { a.metrics.Watch(ctx, a.store, names, 15*time.Second); return nil })
 	a.log.Info("serving", "address", a.public.Addr().String(), "listen", a.admin.Addr().String(), "digest", a.audit.Head().Hash)
 	err = g.Wait()

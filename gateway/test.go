@@ -25,7 +25,7 @@ func testVerb(std stdio) *cobra.Command {
 		Use:   "test [DIR]",
 		Short: "run mapping cases: *.txtar with an input and what must come of it",
 		Long: "Run mapping cases. A case is a txtar file with in.hl7 and want.json (the Bundle, indented) and want.issues (a line\n" +
-			"each); a part that is absent is not compared. UPDATE=1 in the environment rewrites what is there.",
+			"each); a part that is absent is not compared. \"(map set)\" stands for the digest of the maps. UPDATE=1 in the environment rewrites what is there.",
 		Example: "  gateway test -c gateway.yaml ./maps",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
@@ -54,18 +54,14 @@ func runCases(std stdio, cfg *config.Config, dir string) error {
 		return err
 	}
 	ran, failed := 0, 0
-	err = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() || !strings.HasSuffix(path, ".txtar") {
-			return err
-		}
+	err = eachCase(set, o, dir, func(c caseRun) error {
 		ran++
-		diff, err := runCase(set, o, path)
-		if err != nil {
-			return fmt.Errorf("%s: %w", path, err)
+		if os.Getenv("UPDATE") != "" {
+			return c.update()
 		}
-		if diff != "" {
+		if diff := c.diff(); diff != "" {
 			failed++
-			fmt.Fprintf(std.out, "FAIL %s\n%s", path, diff)
+			fmt.Fprintf(std.out, "FAIL %s\n%s", c.path, diff)
 		}
 		return nil
 	})
@@ -82,29 +78,90 @@ func runCases(std stdio, cfg *config.Config, dir string) error {
 	return nil
 }
 
-// runCase gives the difference between what came and what must come, "" for none.
-func runCase(set *mapping.Set, o mapping.Options, path string) (string, error) {
-	archive, err := txtar.ParseFile(path)
-	if err != nil {
-		return "", err
-	}
-	got := translateCase(set, o, part(archive, "in.hl7"))
+// caseRun is a case and what came of its message.
+type caseRun struct {
+	path    string // of the file
+	archive *txtar.Archive
+	got     map[string][]byte // by the name of the part that says what is wanted
+}
+
+// eachCase runs every *.txtar below a folder, hidden ones aside.
+func eachCase(set *mapping.Set, o mapping.Options, dir string, ran func(caseRun) error) error {
+	return siteFiles(dir, func(path string) error {
+		if filepath.Ext(path) != ".txtar" {
+			return nil
+		}
+		archive, err := txtar.ParseFile(path)
+		if err == nil {
+			err = ran(caseRun{path, archive, translateCase(set, o, part(archive, "in.hl7"))})
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", path, err)
+		}
+		return nil
+	})
+}
+
+// siteFiles visits the files below a folder, or below what it links to, in order; hidden ones are left out.
+func siteFiles(dir string, visit func(path string) error) error {
+	return fs.WalkDir(os.DirFS(dir), ".", func(name string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return fmt.Errorf("%s: %w", dir, err)
+		case mapping.Hidden(name) && d.IsDir():
+			return fs.SkipDir
+		case mapping.Hidden(name), d.IsDir():
+			return nil
+		}
+		return visit(filepath.Join(dir, filepath.FromSlash(name)))
+	})
+}
+
+// diff gives the difference between what came and what must come, "" for none.
+func (c caseRun) diff() string {
 	var diff strings.Builder
-	for i, f := range archive.Files {
-		want, known := got[f.Name]
-		if !known {
-			continue
-		}
-		if os.Getenv("UPDATE") != "" {
-			archive.Files[i].Data = want
-		} else if !bytes.Equal(want, f.Data) {
-			fmt.Fprintf(&diff, "%s (-want +got):\n%s", f.Name, cmp.Diff(string(f.Data), string(want)))
+	for _, f := range c.archive.Files {
+		if got, known := c.got[f.Name]; known && !bytes.Equal(got, f.Data) {
+			fmt.Fprintf(&diff, "%s (-want +got):\n%s", f.Name, cmp.Diff(string(f.Data), string(got)))
 		}
 	}
-	if os.Getenv("UPDATE") != "" {
-		return "", os.WriteFile(path, txtar.Format(archive), 0o644)
+	return diff.String()
+}
+
+// fault names the first line of the file, and its part, that differs from what came, and nothing of the
+// message; "" where all is as it must be.
+func (c caseRun) fault() (line int, what string) {
+	line = 1 + bytes.Count(c.archive.Comment, []byte("\n"))
+	for _, f := range c.archive.Files {
+		line++ // behind the part's marker
+		if got, known := c.got[f.Name]; known && !bytes.Equal(got, f.Data) {
+			return line + sameLines(f.Data, got), "the case fails: what came differs from " + f.Name + " here (gateway test shows how)"
+		}
+		line += bytes.Count(f.Data, []byte("\n"))
 	}
-	return diff.String(), nil
+	return 0, ""
+}
+
+// sameLines counts the lines that two texts begin with in common.
+func sameLines(a, b []byte) (n int) {
+	for {
+		lineA, restA, moreA := bytes.Cut(a, []byte("\n"))
+		lineB, restB, moreB := bytes.Cut(b, []byte("\n"))
+		if !moreA || !moreB || !bytes.Equal(lineA, lineB) {
+			return n
+		}
+		a, b, n = restA, restB, n+1
+	}
+}
+
+// update writes the file with what came in place of what was wanted.
+func (c caseRun) update() error {
+	for i, f := range c.archive.Files {
+		if got, known := c.got[f.Name]; known {
+			c.archive.Files[i].Data = got
+		}
+	}
+	return os.WriteFile(c.path, txtar.Format(c.archive), 0o644)
 }
 
 func part(a *txtar.Archive, name string) []byte {
@@ -115,6 +172,9 @@ func part(a *txtar.Archive, name string) []byte {
 	}
 	return nil
 }
+
+// setName stands in a case for the digest of the map set, which changes with every edit.
+const setName = "(map set)"
 
 func translateCase(set *mapping.Set, o mapping.Options, in []byte) map[string][]byte {
 	var issues issue.List
@@ -132,5 +192,5 @@ func translateCase(set *mapping.Set, o mapping.Options, in []byte) map[string][]
 	}
 	var lines bytes.Buffer
 	printIssues(&lines, issues)
-	return map[string][]byte{"want.json": out.Bytes(), "want.issues": lines.Bytes()}
+	return map[string][]byte{"want.json": bytes.ReplaceAll(out.Bytes(), []byte(set.Digest()), []byte(setName)), "want.issues": lines.Bytes()}
 }

@@ -26,7 +26,7 @@ type Set struct {
 func (s *Set) Digest() string { return s.digest }
 
 // Load compiles map files: the shipped ones (maps.FS) first, then a site's own. A later file replaces the
-// earlier one of its name, or adds to it where it says extend: true. The error is Faults: all that is wrong,
+// earlier one of its name, or adds to it where it says extend: true. Hidden ones are left out. The error is Faults: all that is wrong,
 // at file:line:col.
 func Load(layers ...fs.FS) (*Set, error) {
 	f := &faults{}
@@ -53,7 +53,10 @@ func readLayers(layers []fs.FS, f *faults) ([]*source, *names, string) {
 	h := sha256.New()
 	for _, layer := range layers {
 		err := fs.WalkDir(layer, ".", func(name string, d fs.DirEntry, err error) error {
-			if err != nil || d.IsDir() || path.Ext(name) != ".yaml" {
+			if err == nil && Hidden(name) && d.IsDir() {
+				return fs.SkipDir
+			}
+			if err != nil || d.IsDir() || Hidden(name) || path.Ext(name) != ".yaml" {
 				return err
 			}
 			b, err := fs.ReadFile(layer, name)
@@ -75,6 +78,13 @@ func readLayers(layers []fs.FS, f *faults) ([]*source, *names, string) {
 		}
 	}
 	return sources, n, hex.EncodeToString(h.Sum(nil))
+}
+
+// Hidden tells a file or folder that is none of a site's maps: its name begins with a dot, as those of
+// editors' locks, version control and mounted volumes do.
+func Hidden(name string) bool {
+	base := path.Base(name)
+	return base != "." && strings.HasPrefix(base, ".")
 }
 
 // names reads the systems and extensions that maps speak of by name.

@@ -59,10 +59,12 @@ type Act struct {
 	NotCreated bool   // resolve: the create had not worked
 }
 
-// Probe is one thing that must hold for the gateway to take messages.
+// Probe is one thing that must hold for the gateway to take messages or, where Lesser says what it is called
+// when it does not, one that it takes them without.
 type Probe struct {
-	Name  string
-	Check func(ctx context.Context) error
+	Name   string
+	Check  func(ctx context.Context) error
+	Lesser string // shown in place of "down", and the gateway is ready all the same; empty: it is not
 }
 
 // Admin is the listener of operations: the console and the command line use it and nothing else.
@@ -126,7 +128,11 @@ func (a *Admin) ready(c *gin.Context) {
 		err := p.Check(ctx)
 		cancel()
 		checks[p.Name] = "up"
-		if err != nil {
+		switch {
+		case err == nil:
+		case p.Lesser != "":
+			checks[p.Name] = p.Lesser // told in the log by whoever found it, once
+		default:
 			code = http.StatusServiceUnavailable
 			checks[p.Name] = "down"
 			a.Log.Warn("not ready", "name", p.Name, "error", err)

@@ -87,7 +87,7 @@ func admin(s *shop, l *ledger) *Admin {
 		Security: Security{Local: Identity{flow.Subject{Name: "local:me"}, []string{Operator, Referrer, Viewer}}},
 		Cases:    s, Messages: s, Acts: s, Explain: s, Original: s, Release: s, Audit: l.audit, Now: func() time.Time { return now },
 		Patient: func(n string) string { return "hash of " + n[:0] + fmt.Sprint(len(n)) },
-		Ready:   []Probe{{"store", func(context.Context) error { return s.err }}},
+		Ready:   []Probe{{Name: "store", Check: func(context.Context) error { return s.err }}},
 		Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "dermgate_store_up 1\n") }),
 		Log:     (&buffer{}).logger(),
 	}
@@ -319,6 +319,20 @@ func TestErrorsOfTheStore(t *testing.T) {
 		if got := call(t, http.DefaultClient, "GET", base+"/readyz", ""); got.code != 503 || !strings.Contains(got.body, `"store":"down"`) {
 			t.Errorf("readyz: %d %s", got.code, got.body)
 		}
+	}
+}
+
+func TestAGatewayIsReadyWithoutWhatItCanDoWithout(t *testing.T) {
+	s := &shop{}
+	a := admin(s, &ledger{})
+	a.Ready = append(a.Ready, Probe{Name: "maps", Check: func(context.Context) error { return errors.New("broken") }, Lesser: "stale"})
+	base := serve(t, nil, a.Handler())
+	if got := call(t, http.DefaultClient, "GET", base+"/readyz", ""); got.code != 200 || !strings.Contains(got.body, `{"checks":{"maps":"stale","store":"up"},"status":"up"}`) {
+		t.Errorf("%d %s", got.code, got.body)
+	}
+	s.err = errors.New("gone")
+	if got := call(t, http.DefaultClient, "GET", base+"/readyz", ""); got.code != 503 || !strings.Contains(got.body, `{"checks":{"maps":"stale","store":"down"},"status":"down"}`) {
+		t.Errorf("%d %s", got.code, got.body)
 	}
 }
 

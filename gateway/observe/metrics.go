@@ -31,6 +31,8 @@ type Metrics struct {
 	oldest     *prometheus.GaugeVec     // destination
 	store      *prometheus.HistogramVec // operation, result
 	healthy    prometheus.Gauge
+	reloads    *prometheus.CounterVec // result
+	stale      prometheus.Gauge
 }
 
 // NewMetrics makes the metrics on a registry of their own, with those of the Go runtime and the process.
@@ -59,10 +61,31 @@ func NewMetrics() *Metrics {
 		oldest:     gauge("oldest_waiting_seconds", "Age of the oldest waiting delivery.", "destination"),
 		store:      histogram("store_seconds", "Duration of a store operation, by result: ok, stale, conflict, lease, unavailable, failed.", seconds, "operation", "result"),
 		healthy:    prometheus.NewGauge(prometheus.GaugeOpts{Name: "dermgate_store_up", Help: "1 while the store can keep messages."}),
+		reloads:    counter("maps_reloads_total", "Looks at changed maps, by result: taken, refused.", "result"),
+		stale:      prometheus.NewGauge(prometheus.GaugeOpts{Name: "dermgate_maps_stale", Help: "1 while changed maps cannot be used and those before are in force."}),
+	}
+	for _, result := range []string{taken, refused} {
+		m.reloads.WithLabelValues(result) // there from the start, so that its first increase shows
 	}
 	m.registry.MustRegister(m.messages, m.refusals, m.accept, m.received, m.deliveries, m.deliver, m.attempts, m.waiting, m.parked,
-		m.oldest, m.store, m.healthy, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+		m.oldest, m.store, m.healthy, m.reloads, m.stale, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
+}
+
+// What came of changed maps.
+const (
+	taken   = "taken"
+	refused = "refused"
+)
+
+// Maps counts a look at changed maps; stale says that they were refused and those before stay in force.
+func (m *Metrics) Maps(stale bool) {
+	result, gauge := taken, 0.0
+	if stale {
+		result, gauge = refused, 1
+	}
+	m.reloads.WithLabelValues(result).Inc()
+	m.stale.Set(gauge)
 }
 
 // Handler serves the metrics in the Prometheus format.

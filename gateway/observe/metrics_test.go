@@ -154,3 +154,13 @@ func TestWatchCountsQueues(t *testing.T) {
 	m.Watch(ctx, s, []string{"epr"}, time.Minute)
 	want(t, scrape(t, m), `dermgate_deliveries_waiting{destination="epr"} 2`, "dermgate_store_up 0")
 }
+
+func TestChangedMapsAreCountedAndStaleOnesShow(t *testing.T) {
+	m := NewMetrics()
+	want(t, scrape(t, m), `dermgate_maps_reloads_total{result="taken"} 0`, `dermgate_maps_reloads_total{result="refused"} 0`, `dermgate_maps_stale 0`)
+	m.Maps(true)
+	m.Maps(true)
+	want(t, scrape(t, m), `dermgate_maps_reloads_total{result="refused"} 2`, `dermgate_maps_stale 1`)
+	m.Maps(false)
+	want(t, scrape(t, m), `dermgate_maps_reloads_total{result="taken"} 1`, `dermgate_maps_reloads_total{result="refused"} 2`, `dermgate_maps_stale 0`)
+}
