@@ -21,6 +21,9 @@ func (c *compiler) how(r *rule, src srcRule) bool {
 	case "lines":
 		r.join, r.write = true, joined
 		return c.typed(src.how, r.to.def, "string", "markdown") && c.placedOnly(r, src)
+	case "text":
+		r.join, r.write = true, attachText
+		return c.typed(src.how, r.to.def, "Attachment") && c.placedOnly(r, src)
 	case "file":
 		r.write = attach
 		return c.typed(src.how, r.to.def, "Attachment") && c.placedOnly(r, src)
@@ -39,7 +42,7 @@ func (c *compiler) how(r *rule, src srcRule) bool {
 	}
 	convert, ok := conversions[how]
 	if !ok {
-		known := append(keys(conversions), "lines", "file", "width", "height", "system")
+		known := append(keys(conversions), "lines", "text", "file", "width", "height", "system")
 		c.faults.add(src.how.at, "no conversion, table(…) or map %s%s", how, meant(how, known))
 		return false
 	}

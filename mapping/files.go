@@ -281,6 +281,11 @@ func attach(r *rule, s *scope) bool {
 	if p.kind == "" || p.kind == "broken" {
 		return false
 	}
+	return r.attach(s, p)
+}
+
+// attach writes a file that has been found.
+func (r *rule) attach(s *scope, p *payload) bool {
 	ok := r.setElement(s, func(att fhir.Element) bool {
 		set := func(name, value string) {
 			if value != "" {
@@ -317,6 +322,20 @@ func attach(r *rule, s *scope) bool {
 		r.traced(s, s.el, r.to.def)
 	}
 	return ok
+}
+
+// attachText writes all values of the place as one file of plain text, a line each.
+func attachText(r *rule, s *scope) bool {
+	text := bytes.Clone(r.linesOf(s))
+	if len(bytes.TrimSpace(text)) == 0 {
+		return false
+	}
+	p := payload{seg: s.seg, kind: "document", media: "text/plain; charset=utf-8", file: bytes.NewReader(text),
+		facts: image.Facts{Type: image.Text}, where: s.seg.Path(r.from.field)}
+	if other := r.from.segment; other != "" && !s.seg.Is(other) {
+		p.where = s.run.m.Find(other, 1).Path(r.from.field)
+	}
+	return r.attach(s, &p)
 }
 
 // sum gives the hashes of the file.

@@ -250,6 +250,15 @@ func mapped(p *program) writer {
 // joined writes all values of the place as lines of one text: notes and texts that a sender has spread over
 // repetitions and segments. Empty lines between them stay.
 func joined(r *rule, s *scope) bool {
+	text, _ := plainText(s.run, s.run.arena.keep(r.linesOf(s)))
+	if text == "" {
+		return false
+	}
+	return r.setText(s, text)
+}
+
+// linesOf gives all values of the place as lines, in scratch memory.
+func (r *rule) linesOf(s *scope) []byte {
 	buf := s.run.lines[:0]
 	c := r.from.cursor(s, true)
 	for line, last := 0, 0; c.advance(); line++ {
@@ -267,11 +276,7 @@ func joined(r *rule, s *scope) bool {
 		s.run.use(c.value)
 	}
 	s.run.lines = buf
-	text, _ := plainText(s.run, s.run.arena.keep(buf))
-	if text == "" {
-		return false
-	}
-	return r.setText(s, text)
+	return buf
 }
 
 // at tells whether the rule's condition holds for the value a cursor is at.

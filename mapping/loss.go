@@ -2,10 +2,12 @@ package mapping
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/dermgate/dermgate/mapping/fhir"
 	"github.com/dermgate/dermgate/mapping/hl7"
+	"github.com/dermgate/dermgate/mapping/issue"
 )
 
 // account tells for every valued leaf what became of it.
@@ -28,9 +30,22 @@ func (r *run) account(m *message, res *Result) {
 			t.field(seg, n+1, v)
 		}
 	}
+	t.deleted()
 	if r.trace != nil {
 		r.trace.finish(r, res)
 		res.Trace = r.trace
+	}
+}
+
+// deleted tells that a sender wants something deleted (`""`, HL7 v2.8 §2.5.3.4), once a message: a Bundle says
+// what is, and who reads it must not keep what is missing in it as unchanged.
+func (t *tally) deleted() {
+	switch {
+	case t.nulls == 1:
+		t.res.Issues = append(t.res.Issues, issue.Warn(issue.Value, t.null.String(), `"" asks to delete, which the Bundle does not say`))
+	case t.nulls > 1:
+		t.res.Issues = append(t.res.Issues, issue.Warn(issue.Value, t.null.String(),
+			`"" asks to delete, which the Bundle does not say; here and at `+strconv.Itoa(t.nulls-1)+" more places"))
 	}
 }
 
@@ -41,6 +56,9 @@ type tally struct {
 	m    *message
 	res  *Result
 	kind [256]part // of each byte
+
+	nulls int      // leaves that are `""`
+	null  hl7.Path // the first of them
 }
 
 // part is what a byte ends inside a field.
@@ -84,9 +102,15 @@ func (t *tally) field(seg hl7.Segment, n int, v hl7.Value) {
 	t.leaf(&at, v.Offset()+from, raw[from:])
 }
 
-// leaf counts one leaf; empty ones and `""` say nothing.
+// leaf counts one leaf; empty ones and `""` carry nothing.
 func (t *tally) leaf(at *leafAt, pos int, raw []byte) {
-	if len(raw) == 0 || len(raw) == 2 && raw[0] == '"' && raw[1] == '"' {
+	if len(raw) == 0 {
+		return
+	}
+	if len(raw) == 2 && raw[0] == '"' && raw[1] == '"' {
+		if t.nulls++; t.nulls == 1 {
+			t.null = at.path()
+		}
 		return
 	}
 	t.res.Leaves.Valued++

@@ -85,10 +85,20 @@ func (p *Pipeline) translateHL7(t *Translated, rules SourceRules) {
 		t.Issues = append(t.Issues, issue.From(err))
 		return
 	}
+	if !aboutCase(res.Bundle) {
+		t.Issues = issue.List{issue.New(issue.UnsupportedType, "MSH-9.1", "neither a request nor an answer: no case here takes it")}
+		return
+	}
 	t.Bundle, t.Files = res.Bundle, res.Files
 	t.Issues = append(t.Issues, res.Issues...)
 	t.Facts = FactsOf(t.Source, res.Bundle)
 	t.Facts.ControlID = text(m, "MSH-10")
+}
+
+// aboutCase tells a Bundle that asks for something or answers it. A patient record or a document alone belongs
+// to no case, and must not be taken for a request because it is no answer.
+func aboutCase(b *fhir.Bundle) bool {
+	return b.First("ServiceRequest").OK() || b.First("Task").OK()
 }
 
 // identify reads the message in its source's character set and says which it is; false when it is none.

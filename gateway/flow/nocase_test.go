@@ -1,0 +1,41 @@
+package flow_test
+
+import (
+	"context"
+	"strings"
+	"testing"
+
+	"github.com/dermgate/dermgate/gateway/flow"
+)
+
+// TestAMessageAboutNoCaseIsRefused: a map exists for these, and no place in the flow: they are neither taken
+// for requests nor acknowledged and dropped. The connection lives: a request is accepted after them.
+func TestAMessageAboutNoCaseIsRefused(t *testing.T) {
+	in := newIntake(t, flow.SourceRules{})
+	head := func(event, id string) string {
+		return "MSH|^~\\&|PAS|RXX01|DERMGATE|RXX01|20261103101500||" + event + "|" + id + "|P|2.4|||AL|NE|GBR|UNICODE UTF-8\r"
+	}
+	pid := "PID|1||9990001014^^^NHS^NH||Testcase^Rosalind||19680412|2\r"
+	letter := "TXA|1|CN|TX||||||||DOC1|||||AU\rOBX|1|TX|CN^Clinic letter^L||Seen today.||||||F\r"
+	for name, raw := range map[string]string{
+		"a letter":               head("MDM^T02^MDM_T02", "D1") + "EVN||20261103101500\r" + pid + "PV1|1|N\r" + letter,
+		"a letter of no patient": head("MDM^T02^MDM_T02", "D2") + "EVN||20261103101500\r" + letter,
+		"a new person":           head("ADT^A28^ADT_A05", "P1") + "EVN||20261103101500\r" + pid,
+		"a changed person":       head("ADT^A31^ADT_A05", "P2") + "EVN||20261103101500\r" + pid,
+	} {
+		receipt, err := in.Accept(context.Background(), flow.Received{Source: "gp", Format: flow.HL7v2, Raw: []byte(raw)})
+		if err != nil || !receipt.Refused {
+			t.Fatalf("%s: %+v %v", name, receipt, err)
+		}
+		if ack := string(receipt.Answer); !strings.Contains(ack, "MSA|AR|") || !strings.Contains(ack, "ERR|MSH^1^9^200") {
+			t.Errorf("%s: %q", name, ack)
+		}
+	}
+	if len(in.store.refusals) != 4 {
+		t.Errorf("%d refusals on record, want 4", len(in.store.refusals))
+	}
+	receipt, err := in.Accept(context.Background(), flow.Received{Source: "gp", Format: flow.HL7v2, Raw: []byte(request("R1"))})
+	if err != nil || receipt.Refused {
+		t.Errorf("a request after them: %+v %v", receipt, err)
+	}
+}
