@@ -143,7 +143,7 @@ func TestPlacesKeepTheirColumns(t *testing.T) {
 	if e := x.condition(text{s: `PID-8 == "PID-99"`}, lex); e == nil || len(e.reads) != 1 {
 		t.Errorf("a place in quotes was read: %v", f.list)
 	}
-	x.condition(text{s: `PID-8 == "F" || PID-3[1].1 == 7`, at: pos{"f.yaml", 3, 10}}, lex)
+	x.condition(text{s: `PID-8 == "F" || PID-3[1].1 == 7`, at: pos{file: "f.yaml", line: 3, col: 10}}, lex)
 	if len(f.list) != 1 || f.list[0].Line != 3 || f.list[0].Col != 10+strings.Index(`PID-8 == "F" || PID-3[1].1 == 7`, "== 7") {
 		t.Errorf("%v", f.list)
 	}

@@ -40,6 +40,7 @@ func (l Faults) sorted() Faults {
 type pos struct {
 	file      string
 	line, col int
+	layer     int // of Load's arguments, from 0
 }
 
 // plus moves n characters to the right.

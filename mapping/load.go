@@ -19,6 +19,8 @@ type Set struct {
 	events  map[string]*message    // into FHIR, by "REF^I12"
 	codes   map[string]bool        // message codes that have any map
 	outputs map[string]*outMessage // out of FHIR, by "RRI_I12"
+	into    map[string]*program    // every map of a segment or data type into FHIR, by name
+	back    map[string]*reverse    // the same out of FHIR
 	runs    sync.Pool              // of *run
 }
 
@@ -43,6 +45,7 @@ func Load(layers ...fs.FS) (*Set, error) {
 	if len(f.list) > 0 {
 		return nil, f.list.sorted()
 	}
+	s.into, s.back = c.programs, c.reversed
 	return s, nil
 }
 
@@ -51,7 +54,7 @@ func readLayers(layers []fs.FS, f *faults) ([]*source, *names, string) {
 	var sources []*source
 	n := &names{systems: map[string]text{}, extensions: map[string]extension{}, used: map[string]bool{}}
 	h := sha256.New()
-	for _, layer := range layers {
+	for i, layer := range layers {
 		err := fs.WalkDir(layer, ".", func(name string, d fs.DirEntry, err error) error {
 			if err == nil && Hidden(name) && d.IsDir() {
 				return fs.SkipDir
@@ -65,7 +68,7 @@ func readLayers(layers []fs.FS, f *faults) ([]*source, *names, string) {
 			}
 			h.Write([]byte(name + "\x00"))
 			h.Write(b)
-			r := &reader{file: name, faults: f}
+			r := &reader{layer: i, file: name, faults: f}
 			if path.Base(name) == "names.yaml" {
 				r.names(b, n)
 				return nil
@@ -74,7 +77,7 @@ func readLayers(layers []fs.FS, f *faults) ([]*source, *names, string) {
 			return nil
 		})
 		if err != nil {
-			f.add(pos{".", 1, 1}, "cannot be read: %s", err)
+			f.add(pos{file: ".", line: 1, col: 1}, "cannot be read: %s", err)
 		}
 	}
 	return sources, n, hex.EncodeToString(h.Sum(nil))

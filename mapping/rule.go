@@ -230,6 +230,9 @@ func (r *rule) put(s *scope) bool {
 		return false
 	}
 	s.run.writes++
+	if s.run.o.Ran != nil {
+		s.run.o.Ran.note(r.pos)
+	}
 	if r.when != nil && !r.join {
 		r.when.carried(s)
 	}

@@ -124,7 +124,7 @@ func (r *reader) named(s *source) {
 	want := strings.TrimSuffix(path.Base(r.file), ".yaml")
 	switch {
 	case s.name.s == "":
-		r.faults.add(pos{r.file, 1, 1}, "a map file begins with map: or table:")
+		r.faults.add(r.pos(1, 1), "a map file begins with map: or table:")
 	case s.name.s != want:
 		r.faults.add(s.name.at, "the file %s.yaml holds %s", want, s.name.s)
 	}

@@ -160,6 +160,9 @@ func (r *backRule) put(s *scope, el fhir.Element, computed string) bool {
 		return false
 	}
 	w.filled[at] = true
+	if w.o.Ran != nil {
+		w.o.Ran.note(r.at)
+	}
 	if r.to.segment != "" {
 		w.reps[at.field] = max(w.reps[at.field], at.rep)
 	}

@@ -23,15 +23,18 @@ type pair struct {
 
 // reader walks one file's YAML and says where it is not what it should be.
 type reader struct {
+	layer  int
 	file   string
 	faults *faults
 }
+
+func (r *reader) pos(line, col int) pos { return pos{r.file, line, col, r.layer} }
 
 // parse gives the top-level pairs of a file.
 func (r *reader) parse(b []byte) []pair {
 	f, err := parser.ParseBytes(b, 0)
 	if err != nil {
-		at, why := pos{r.file, 1, 1}, "not YAML"
+		at, why := r.pos(1, 1), "not YAML"
 		var se yamlerr.Error
 		if errors.As(err, &se) {
 			why = se.GetMessage()
@@ -43,7 +46,7 @@ func (r *reader) parse(b []byte) []pair {
 		return nil
 	}
 	if len(f.Docs) != 1 || f.Docs[0].Body == nil {
-		r.faults.add(pos{r.file, 1, 1}, "want one YAML document")
+		r.faults.add(r.pos(1, 1), "want one YAML document")
 		return nil
 	}
 	return r.pairs(f.Docs[0].Body)
@@ -93,7 +96,7 @@ func (r *reader) at(n ast.Node) pos {
 		return r.at(m.Key)
 	}
 	p := n.GetToken().Position
-	return pos{r.file, p.Line, p.Column}
+	return r.pos(p.Line, p.Column)
 }
 
 // scalar gives a node's text as written: 01 stays "01". The place is that of the first character inside
