@@ -149,7 +149,12 @@ func (c *compiler) mapHow(r *rule, src srcRule) bool {
 		c.faults.add(src.how.at, "%s reads a whole segment: list it under resources", src.how.s)
 		return false
 	}
-	if p.typ != r.to.def.Type {
+	refers := r.to.def.Type.Name == "Reference" && p.typ.Kind == fhir.Resource
+	if refers && r.to.def.Targets != nil && !slices.Contains(r.to.def.Targets, p.typ.Name) {
+		c.faults.add(src.how.at, "%s may not point at a %s; want %s", src.to.s, p.typ.Name, strings.Join(r.to.def.Targets, ", "))
+		return false
+	}
+	if p.typ != r.to.def.Type && !refers {
 		c.faults.add(src.how.at, "%s gives %s, and %s is %s", src.how.s, p.typ.Name, src.to.s, r.to.def.Type.Name)
 		return false
 	}
@@ -161,7 +166,10 @@ func (c *compiler) mapHow(r *rule, src srcRule) bool {
 		c.faults.add(src.how.at, "%s reads %s, and %s is %s", src.how.s, from, src.from.s, r.from.datatype)
 		return false
 	}
-	r.write = mapped(p)
+	if r.write = mapped(p); refers {
+		reference, _ := r.to.def.Type.Element("reference")
+		r.write = referred(p, reference)
+	}
 	return true
 }
 

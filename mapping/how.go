@@ -4,6 +4,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/dermgate/dermgate/mapping/fhir"
 	"github.com/dermgate/dermgate/mapping/hl7"
 	"github.com/dermgate/dermgate/mapping/issue"
 )
@@ -245,6 +246,51 @@ func mapped(p *program) writer {
 		}
 		return true
 	}
+}
+
+// referred writes a reference to a resource that a data type map makes. The same text under the same map is
+// the same resource: a doctor whom three fields name is one Practitioner.
+func referred(p *program, reference *fhir.ElementDef) writer {
+	return func(r *rule, s *scope) bool {
+		url, ok := s.run.resourceOf(p, r, s)
+		if !ok {
+			return false
+		}
+		return r.setElement(s, func(el fhir.Element) bool {
+			r.traced(s, el, nil)
+			return el.SetUUID(reference, url) == nil
+		})
+	}
+}
+
+// resourceOf makes the resource of a value, or finds the one that was made of the same text.
+func (r *run) resourceOf(p *program, rule *rule, s *scope) (url fhir.UUID, ok bool) {
+	for _, m := range r.made {
+		if m.by == p && string(m.of.Raw()) == string(s.in.v.Raw()) {
+			if n := s.in.v.Size(); n > 0 {
+				r.used.copy(m.of.Offset(), s.in.v.Offset(), n)
+			}
+			return m.url, true
+		}
+	}
+	where := rule.where(s)
+	url = r.url(p.src.name.s+"\x1f"+where.String(), 0, 0)
+	el, err := r.bundle.AddType(url, p.typ)
+	if err != nil {
+		return url, false // cannot happen: the type is compiled
+	}
+	before := r.writes
+	inner := r.scope(s)
+	inner.value, inner.path, inner.el, inner.resource = s.in.v, where, el, el
+	inner.deep = where.Component() > 0
+	p.invoke(inner)
+	r.done(inner)
+	if r.writes == before {
+		el.Parent().Remove()
+		return url, false
+	}
+	r.made = append(r.made, made{instance: instance{group: byReference, seg: s.seg, el: el, url: url}, by: p, of: s.in.v})
+	return url, true
 }
 
 // joined writes all values of the place as lines of one text: notes and texts that a sender has spread over

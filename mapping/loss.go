@@ -182,6 +182,15 @@ func (b bitmap) unset(start, end int) {
 	}
 }
 
+// copy sets the bits from one place on that are set from another on.
+func (b bitmap) copy(from, to, n int) {
+	for i := range n {
+		if b.has(from + i) {
+			b[(to+i)/64] |= 1 << ((to + i) % 64)
+		}
+	}
+}
+
 // between gives the bits of a word from one to before another, both counted from the word's first.
 func between(from, to int) uint64 {
 	return ^uint64(0) << max(from, 0) &^ (^uint64(0) << min(to, 64))

@@ -63,6 +63,16 @@ type instance struct {
 	alias bool // another instance's resource, which has the same key
 }
 
+// byReference stands for the group of a resource that a rule made to refer to.
+const byReference = -1
+
+// made is a resource that a data type map has made of a value.
+type made struct {
+	instance
+	by *program
+	of hl7.Value
+}
+
 var (
 	eventForm = regexp.MustCompile(`^[A-Z]{3}\^[A-Z][A-Z0-9]{2}$`)
 	countForm = regexp.MustCompile(`^(?:([01])\.\.)?(1|\*)$`)

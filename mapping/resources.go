@@ -123,7 +123,7 @@ func (l *link) write(r *run, m *message, from *instance) {
 		near := m.groups[want].eachSeg != "" && m.groups[want].eachSeg == m.groups[from.group].eachSeg
 		for k := r.firsts[want]; k < len(r.instances) && r.instances[k].group == want; k++ {
 			to := &r.instances[k]
-			if near && to.seg != from.seg || to.el == from.el {
+			if near && to.seg != from.seg || to.el == from.el || r.apart(from.seg, to.seg) {
 				continue
 			}
 			if l.single && wrote {
@@ -132,6 +132,24 @@ func (l *link) write(r *run, m *message, from *instance) {
 			wrote = l.put(r, from.el, to.url) || wrote
 		}
 	}
+}
+
+// apart tells two segments of which one belongs to another segment of the other's name: a result to a second
+// order is not a result of the first.
+func (r *run) apart(a, b hl7.Segment) bool {
+	return a.OK() && b.OK() && a != b && (r.elsewhere(a, b) || r.elsewhere(b, a))
+}
+
+// elsewhere tells a segment that belongs to one of the other's name, and not to it.
+func (r *run) elsewhere(child, parent hl7.Segment) bool {
+	for i := r.m.Owner(child.Index()); i >= 0; i = r.m.Owner(i) {
+		if o := r.m.Segment(i); o == parent {
+			return false
+		} else if o.Name() == parent.Name() {
+			return true
+		}
+	}
+	return false
 }
 
 // put writes one reference, once.

@@ -17,6 +17,7 @@ type rule struct {
 	simple  bool  // write sees nothing of the scope but its input
 	first   bool  // of field it reads one repetition, the first; the scope need not stand on it
 	join    bool  // all values are one
+	once    bool  // a value that reads as one before it in the resource is not written again
 	missing *missing
 	to      target
 	from    *place // where it reads; nil when value is set
@@ -226,8 +227,12 @@ func (r *rule) one(s *scope) bool {
 
 // put writes the scope's input and what is set beside it.
 func (r *rule) put(s *scope) bool {
-	if !r.write(r, s) {
+	again := r.once && s.run.repeats(r, s)
+	if !again && !r.write(r, s) {
 		return false
+	}
+	if r.once && !again {
+		s.run.saids = append(s.run.saids, said{r, s.resource, s.in.v})
 	}
 	s.run.writes++
 	if s.run.o.Ran != nil {
@@ -236,10 +241,29 @@ func (r *rule) put(s *scope) bool {
 	if r.when != nil && !r.join {
 		r.when.carried(s)
 	}
-	if len(r.set) > 0 {
+	if len(r.set) > 0 && !again {
 		r.beside(s)
 	}
 	return true
+}
+
+// said is a value that a rule with once: true has written.
+type said struct {
+	rule     *rule
+	resource fhir.Element
+	value    hl7.Value
+}
+
+// repeats tells whether the scope's input has been written by this rule in this resource; it is as mapped as
+// that one then.
+func (r *run) repeats(rule *rule, s *scope) bool {
+	for _, x := range r.saids {
+		if x.rule == rule && x.resource == s.resource && string(x.value.Raw()) == string(s.in.v.Raw()) {
+			r.used.copy(x.value.Offset(), s.in.v.Offset(), s.in.v.Size())
+			return true
+		}
+	}
+	return false
 }
 
 // beside writes what is set beside a value.

@@ -31,6 +31,8 @@ type run struct {
 	used      bitmap      // bytes that rules have carried over
 	instances []instance  // in the order of groups
 	firsts    []int       // of each group in instances
+	made      []made      // resources that rules refer to
+	saids     []said
 	payloads  []payload
 	files     []File
 	unread    error          // a file could not be read: nothing is known of it
@@ -150,8 +152,10 @@ func (r *run) reset() {
 	clear(r.instances)
 	clear(r.parts[:cap(r.parts)])
 	clear(r.payloads)
+	clear(r.made)
+	clear(r.saids)
 	clear(r.slots[:cap(r.slots)])
-	r.instances, r.payloads, r.slots, r.firsts = r.instances[:0], r.payloads[:0], r.slots[:0], r.firsts[:0]
+	r.instances, r.made, r.saids, r.payloads, r.slots, r.firsts = r.instances[:0], r.made[:0], r.saids[:0], r.payloads[:0], r.slots[:0], r.firsts[:0]
 	r.arena.close(len(r.body))
 	r.m, r.o, r.issues, r.files, r.unread, r.trace, r.marks, r.hash, r.body, r.writes = nil, Options{}, nil, nil, nil, nil, nil, "", "", 0
 	r.tree.Reset()

@@ -31,6 +31,7 @@ type srcRule struct {
 	from, to, how text
 	when, missing text
 	set           [][2]text
+	once          bool
 }
 
 // srcCheck is a condition that means trouble.
@@ -177,8 +178,13 @@ func (r *reader) rule(pairs []pair) (srcRule, bool) {
 			out.missing, _ = r.scalar(p.value)
 		case "set":
 			out.set = r.constants(p.value)
+		case "once":
+			t, _ := r.scalar(p.value)
+			if out.once = t.s == "true"; !out.once {
+				r.faults.add(t.at, "once: true, or nothing")
+			}
 		default:
-			r.unknown(p.key, "when", "missing", "set")
+			r.unknown(p.key, "when", "missing", "set", "once")
 		}
 	}
 	return out, true

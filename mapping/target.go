@@ -24,6 +24,7 @@ type step struct {
 	index  int            // as the map writes it; -1: none
 	url    *fhir.Constant // of an extension: written when it is added
 	system string         // an existing element with this system is meant; none is added
+	there  bool           // a primitive, which has to have its value: an extension of it is meant
 }
 
 // names are the systems and extensions that maps speak of by name.
@@ -173,8 +174,13 @@ func (c *compiler) target(t text, sh *shape) (*target, bool) {
 		}
 		if !last {
 			if d.Type.Kind == fhir.Primitive {
-				c.faults.add(s.at, "%s is a %s: nothing is inside it", s.name, d.Type.Name)
-				return nil, false
+				if d.Repeats() || steps[i+1].name != "extension" {
+					c.faults.add(s.at, "%s is a %s: nothing is inside it", s.name, d.Type.Name)
+					return nil, false
+				}
+				out.way = append(out.way, step{def: d, slot: sh.slot(path + "."), index: s.index, there: true})
+				typ = d.Type
+				continue
 			}
 			out.way = append(out.way, step{def: d, slot: sh.slot(path), index: s.index})
 			if len(d.Type.Required()) > 0 {
@@ -234,7 +240,7 @@ func (t *target) reach(s *scope) (fhir.Element, bool) {
 			next = st.find(el)
 		}
 		if !next.OK() {
-			if st.system != "" {
+			if st.system != "" || st.there {
 				return el, false
 			}
 			next, _ = el.AddDef(st.def) // cannot fail: find looked for a single one
@@ -305,6 +311,9 @@ func (t *target) prune(s *scope) {
 		el := s.slots[t.way[i].slot]
 		if !el.OK() {
 			continue
+		}
+		if t.way[i].there {
+			return
 		}
 		for c := range el.Children("") {
 			if url := t.way[i].url; url == nil || c.Def() != url.Def() {

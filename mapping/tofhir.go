@@ -46,7 +46,10 @@ func (s *Set) ToFHIR(m *hl7.Message, o Options) (*Result, error) {
 		g.run(r, n)
 	}
 	msg.link(r)
-	for r.undone(msg) { // one that goes may leave another without what it needs
+	for i := range r.made {
+		r.instances = append(r.instances, r.made[i].instance)
+	}
+	for r.undone() { // one that goes may leave another without what it needs
 	}
 	if r.unread != nil {
 		return nil, r.unread
@@ -85,7 +88,7 @@ func (s *Set) messageFor(m *hl7.Message) (*message, error) {
 
 // undone takes out resources that lack a required element after all: the leaves they were made from are
 // unmapped again, and the sender is told. It tells whether any went.
-func (r *run) undone(m *message) bool {
+func (r *run) undone() bool {
 	kept := 0
 	var gone []string
 	for i := range r.instances {
@@ -93,7 +96,7 @@ func (r *run) undone(m *message) bool {
 		if d := in.el.Lacking(); d != nil {
 			if !in.alias {
 				r.issues = append(r.issues, issue.Warn(issue.Required, in.seg.Path(0).String(),
-					"no "+m.groups[in.group].typ+" could be made: its "+d.Name+" is missing"))
+					"no "+in.el.Type().Name+" could be made: its "+d.Name+" is missing"))
 				gone = append(gone, in.url.String())
 				r.unuse(in.seg)
 				in.el.Parent().Remove()
