@@ -458,3 +458,12 @@ func noPatients(t *testing.T, what string, b []byte) {
 		}
 	}
 }
+
+func part(a *txtar.Archive, name string) []byte {
+	for _, f := range a.Files {
+		if f.Name == name {
+			return f.Data
+		}
+	}
+	return nil
+}

@@ -26,6 +26,7 @@ var layers = [][]string{
 	{"mapping/hl7", "mapping/fhir", "mapping/image", "mapping/maps"},
 	{"mapping/lift"},
 	{"mapping"},
+	{"mapping/cases"},
 	{"gateway/pathway"},
 	{"gateway/flow"},
 	{"adapters/*", "gateway/api", "gateway/config", "gateway/observe", "gateway/console", "gateway/photoworker"},
@@ -51,8 +52,8 @@ func layer(folder string) int {
 }
 
 // above are what tests may use though it stands above the package they test: the suites, the stand-ins,
-// the conversations, and the embedded store, so that flow is tested on a real one.
-var above = []string{"adapters/adaptertest", "adapters/sim", "adapters/bolt", "fixtures"}
+// the conversations, the cases of maps, and the embedded store, so that flow is tested on a real one.
+var above = []string{"mapping/cases", "adapters/adaptertest", "adapters/sim", "adapters/bolt", "fixtures"}
 
 // allowed tells whether a file of one folder may import the package in another.
 func allowed(from, to string, test bool) bool {

@@ -16,6 +16,7 @@ import (
 	"github.com/dermgate/dermgate/gateway/config"
 	"github.com/dermgate/dermgate/gateway/observe"
 	"github.com/dermgate/dermgate/mapping"
+	"github.com/dermgate/dermgate/mapping/cases"
 	"github.com/dermgate/dermgate/mapping/maps"
 )
 
@@ -63,25 +64,25 @@ func openMaps(cfg *config.Config, log *slog.Logger, metrics *observe.Metrics) (*
 }
 
 // load compiles the maps and runs the cases beside the site's; it counts those.
-func (m *siteMaps) load() (set *mapping.Set, cases int, err error) {
+func (m *siteMaps) load() (set *mapping.Set, count int, err error) {
 	if set, err = loadMaps(m.folder); err != nil || m.folder == "" {
 		return set, 0, err
 	}
 	var failed mapping.Faults
-	err = eachCase(set, m.options, m.folder, func(c caseRun) error {
-		cases++
-		line, what := c.fault()
+	err = eachCase(set, m.options, m.folder, func(path string, c cases.Came) error {
+		count++
+		line, what := c.Fault()
 		if what == "" {
 			return nil
 		}
-		name, err := filepath.Rel(m.folder, c.path)
+		name, err := filepath.Rel(m.folder, path)
 		failed = append(failed, &mapping.Fault{File: "maps/" + filepath.ToSlash(name), Line: line, Col: 1, Text: what})
 		return err
 	})
 	if err == nil && len(failed) > 0 {
 		err = failed
 	}
-	return set, cases, err
+	return set, count, err
 }
 
 // watch looks at the folder every so often until ctx ends.
@@ -109,7 +110,7 @@ func (m *siteMaps) look() {
 	if m.seen == m.tried || m.seen != before {
 		return
 	}
-	set, cases, err := m.load()
+	set, count, err := m.load()
 	if m.digest() != m.seen { // some of it was read before a change and some after
 		return
 	}
@@ -123,7 +124,7 @@ func (m *siteMaps) look() {
 		m.refuse(err)
 		return
 	}
-	m.log.Info("changed maps are in force", "path", m.folder, "digest", set.Digest(), "count", cases)
+	m.log.Info("changed maps are in force", "path", m.folder, "digest", set.Digest(), "count", count)
 }
 
 // mostFaults is how many faults of one edit the log lists.
@@ -161,7 +162,7 @@ func (m *siteMaps) digest() (sum [sha256.Size]byte) {
 	}
 	h := sha256.New()
 	err := siteFiles(m.folder, func(path string) error {
-		if ext := filepath.Ext(path); ext != ".yaml" && ext != ".txtar" {
+		if ext := filepath.Ext(path); ext != ".yaml" && ext != cases.Extension {
 			return nil
 		}
 		content := sha256.New()

@@ -248,7 +248,7 @@ func siteCase(t *testing.T, r *reloading) []byte {
 	}
 	t.Setenv("UPDATE", "")
 	b, err := os.ReadFile(path)
-	if err != nil || !bytes.Contains(b, []byte(`"gender": "female"`)) || !bytes.Contains(b, []byte(setName)) {
+	if err != nil || !bytes.Contains(b, []byte(`"gender": "female"`)) || !bytes.Contains(b, []byte("(map set)")) {
 		t.Fatalf("%v\n%s", err, b)
 	}
 	return b

@@ -9,62 +9,46 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
 	"golang.org/x/tools/txtar"
 
 	"github.com/dermgate/dermgate/mapping"
+	"github.com/dermgate/dermgate/mapping/cases"
 	"github.com/dermgate/dermgate/mapping/fhir"
 )
 
-// TestGolden runs each conversation of testdata/golden: message.hl7 in, and everything that comes of it.
-// UPDATE=1 rewrites what is expected.
+// TestGolden runs the shipped cases, testdata/golden: a message in, and everything that comes of it. They are
+// those of `gateway test`, by whose rules they run. UPDATE=1 rewrites what is expected.
 func TestGolden(t *testing.T) {
-	files, err := filepath.Glob("testdata/golden/*.txtar")
+	files, err := filepath.Glob("testdata/golden/*" + cases.Extension)
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no cases: %v", err)
 	}
 	for _, file := range files {
-		t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar"), func(t *testing.T) { golden(t, file) })
+		t.Run(strings.TrimSuffix(filepath.Base(file), cases.Extension), func(t *testing.T) { golden(t, file) })
 	}
 }
 
 func golden(t *testing.T, file string) {
-	a, err := txtar.ParseFile(file)
+	c, err := cases.Read(os.DirFS("."), filepath.ToSlash(file))
 	if err != nil {
 		t.Fatal(err)
 	}
-	res := translate(t, message(t, string(part(a, "message.hl7"))), options(t))
-	got := map[string][]byte{}
-	var bundle bytes.Buffer
-	if err := fhir.WriteIndented(&bundle, res.Bundle.Root); err != nil {
+	o := options(t)
+	o.Source = "map" // as `gateway map` and `gateway test` have it
+	came, err := c.Run(shippedSet(t), o)
+	if err != nil {
 		t.Fatal(err)
 	}
-	digest := []byte(shippedSet(t).Digest())
-	got["bundle.json"] = append(bytes.ReplaceAll(bytes.TrimSpace(bundle.Bytes()), digest, []byte("(map set)")), '\n')
-	got["issues"] = []byte(joinLines(issuesOf(res)))
-	var unmapped []string
-	for _, p := range res.Unmapped {
-		unmapped = append(unmapped, p.String())
-	}
-	got["unmapped"] = []byte(joinLines(unmapped))
-	for _, form := range []string{"RRI_I12", "ORU_R01", "REF_I12"} {
-		if part(a, form+".hl7") != nil {
-			got[form+".hl7"] = written(t, res, form)
-		}
-	}
-	for name, b := range got {
-		if os.Getenv("UPDATE") != "" {
-			setPart(a, name, b)
-			continue
-		}
-		if diff := cmp.Diff(string(part(a, name)), string(b)); diff != "" {
-			t.Errorf("%s (-want +got):\n%s", name, diff)
-		}
-	}
 	if os.Getenv("UPDATE") != "" {
-		if err := os.WriteFile(file, txtar.Format(a), 0o644); err != nil {
+		if err := os.WriteFile(file, came.Updated(), 0o644); err != nil {
 			t.Fatal(err)
 		}
+	}
+	if diff := came.Diff(); diff != "" {
+		t.Error(diff)
+	}
+	if !c.Wants("want.issues") || c.Wants("in.hl7") && !(c.Wants("want.json") && c.Wants("want.unmapped")) {
+		t.Error("a shipped case says all that is wanted: want.json, want.issues, want.unmapped")
 	}
 }
 
@@ -104,13 +88,6 @@ func content(f mapping.File) []byte {
 		panic(err)
 	}
 	return b
-}
-
-func joinLines(list []string) string {
-	if len(list) == 0 {
-		return ""
-	}
-	return strings.Join(list, "\n") + "\n"
 }
 
 func part(a *txtar.Archive, name string) []byte {

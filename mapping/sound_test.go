@@ -23,7 +23,7 @@ func TestSoundTextsAreWrittenLikeAnyOther(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		texts = append(texts, string(part(a, "message.hl7")))
+		texts = append(texts, string(part(a, "in.hl7")))
 	}
 	for _, text := range texts {
 		res := translate(t, message(t, text), options(t))

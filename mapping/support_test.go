@@ -1,6 +1,7 @@
 package mapping_test
 
 import (
+	"encoding/base64"
 	"os"
 	"path/filepath"
 	"strings"
@@ -44,16 +45,22 @@ func options(t testing.TB) mapping.Options {
 	}
 }
 
+// photo gives one of the small JPEGs of the cases.
+func photo(t testing.TB, name string) []byte {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join("testdata", "golden", name+".jpg"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
 // message reads a test message: lines end in CR, ${photo1} is a small JPEG in base64.
 func message(t testing.TB, text string) *hl7.Message {
 	t.Helper()
 	for _, n := range []string{"photo1", "photo2", "photo3"} {
 		if strings.Contains(text, "${"+n+"}") {
-			b, err := os.ReadFile(filepath.Join("testdata", n+".b64"))
-			if err != nil {
-				t.Fatal(err)
-			}
-			text = strings.ReplaceAll(text, "${"+n+"}", string(b))
+			text = strings.ReplaceAll(text, "${"+n+"}", base64.StdEncoding.EncodeToString(photo(t, n)))
 		}
 	}
 	m, err := hl7.Parse([]byte(strings.ReplaceAll(strings.TrimSpace(text), "\n", "\r")))

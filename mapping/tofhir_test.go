@@ -163,15 +163,8 @@ func TestHumanDates(t *testing.T) {
 }
 
 func TestPhotosInAnySpelling(t *testing.T) {
-	raw, err := os.ReadFile("testdata/photo1.b64")
-	if err != nil {
-		t.Fatal(err)
-	}
-	plain, err := base64.StdEncoding.DecodeString(string(raw))
-	if err != nil {
-		t.Fatal(err)
-	}
-	data := string(raw)
+	plain := photo(t, "photo1")
+	data := base64.StdEncoding.EncodeToString(plain)
 	broken := data[:100] + `\.br\` + data[100:200] + " " + data[200:]
 	for _, c := range []struct{ obx2, obx5, resource, issue string }{
 		{"ED", "EMIS^image^jpeg^Base64^" + data, "Media", ""},
