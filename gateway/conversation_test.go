@@ -37,6 +37,7 @@ import (
 //
 //	mllp FILE                 a GP system sends it; the ACK is the next output got/NN-ack.hl7
 //	fhir FILE                 posted to $process-message; the response is got/NN-response.json
+//	transaction FILE          posted to the base of the FHIR listener
 //	await STATE               the case that the script is about is in STATE
 //	answer OUTCOME RECOMMENDATION PRIORITY FILE      the A&G platform's specialist answers
 //	triage OUTCOME COMMENT…   the e-RS dermatologist decides;  book  books
@@ -45,6 +46,7 @@ import (
 //	release REASON…           the requester lets what is held go
 //	epr CODE                  the EPR answers the next message with this MSA-1
 //	settle                    nothing is under way any more
+//	trace                     an operator asks for the story of the newest case: got/NN-trace.txt
 func TestConversations(t *testing.T) {
 	gin.SetMode(gin.ReleaseMode)
 	files, err := filepath.Glob("../fixtures/conversations/*.txtar")
@@ -125,7 +127,7 @@ func converse(t *testing.T, file string) {
 	noPatients(k.t, "the log", k.log.Bytes())
 	noPatients(k.t, "the metrics", metrics)
 	for name, b := range k.got {
-		if strings.HasSuffix(name, "-response.json") && bytes.Contains(b, []byte("OperationOutcome")) || strings.HasSuffix(name, "-ack.hl7") {
+		if strings.HasSuffix(name, "-response.json") && bytes.Contains(b, []byte("OperationOutcome")) || strings.HasSuffix(name, "-ack.hl7") || strings.HasSuffix(name, "-trace.txt") {
 			noPatients(k.t, name, b)
 		}
 	}
@@ -141,7 +143,9 @@ func (k *talk) do(words []string) {
 	case "mllp":
 		err = k.mllp(args[0])
 	case "fhir":
-		err = k.fhir(args[0])
+		err = k.fhir(args[0], "/$process-message")
+	case "transaction":
+		err = k.fhir(args[0], "")
 	case "await":
 		err = until(k.ctx, "the case is "+args[0], func() bool { c, ok := k.current(); return ok && string(c.State) == args[0] })
 	case "answer":
@@ -160,6 +164,8 @@ func (k *talk) do(words []string) {
 		k.w.epr.Next(sim.Ack{Code: args[0]})
 	case "release":
 		err = k.release(strings.Join(args, " "))
+	case "trace":
+		err = k.trace()
 	case "settle":
 		err = until(k.ctx, "nothing is under way", k.settled)
 	default:
@@ -198,12 +204,12 @@ func (k *talk) mllp(name string) error {
 	return err
 }
 
-func (k *talk) fhir(name string) error {
+func (k *talk) fhir(name, path string) error {
 	message, err := k.input(name)
 	if err != nil {
 		return err
 	}
-	req, err := http.NewRequestWithContext(k.ctx, http.MethodPost, k.w.systmone.FHIR+"/$process-message", bytes.NewReader(message))
+	req, err := http.NewRequestWithContext(k.ctx, http.MethodPost, k.w.systmone.FHIR+path, bytes.NewReader(message))
 	if err != nil {
 		return err
 	}
@@ -263,6 +269,20 @@ func (k *talk) answer(args []string) error {
 	return k.w.ag.Answer(k.ctx, k.w.ag.Requests()[0].ID, sim.Advice{Outcome: args[0], Recommendation: args[1], Priority: args[2], Guidance: strings.TrimSpace(string(text))})
 }
 
+func (k *talk) trace() error {
+	c, ok := k.current()
+	if !ok {
+		return fmt.Errorf("no case")
+	}
+	var out, trouble bytes.Buffer
+	code := run(k.ctx, []string{"trace", c.ID, "--server", "http://" + k.w.app.admin.Addr().String()}, stdio{nil, &out, &trouble})
+	if code != 0 {
+		return fmt.Errorf("%s", trouble.String())
+	}
+	k.output("trace.txt", out.Bytes())
+	return nil
+}
+
 func (k *talk) release(reason string) error {
 	c, ok := k.current()
 	if !ok {
@@ -309,6 +329,8 @@ func lines(b []byte) []byte {
 var (
 	payload = regexp.MustCompile(`[A-Za-z0-9+/=]{200,}`)
 	stamps  = regexp.MustCompile(`\|20\d{12}(\.\d+)?([+-]\d{4})?\|`)
+	times   = regexp.MustCompile(`20\d\d-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}`)
+	mapSet  = regexp.MustCompile(`maps [0-9a-f]{12}`)
 	instant = regexp.MustCompile(`20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)`)
 )
 
@@ -326,6 +348,8 @@ func (k *talk) normal(b []byte) []byte {
 		}
 	}
 	text := stamps.ReplaceAllStringFunc(string(b), replace("|<time>|"))
+	text = times.ReplaceAllStringFunc(text, replace("<time>"))
+	text = mapSet.ReplaceAllLiteralString(text, "maps <digest>") // another with every edit of a shipped map
 	return []byte(instant.ReplaceAllStringFunc(text, replace("<time>")))
 }
 

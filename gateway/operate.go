@@ -92,7 +92,11 @@ func traceVerb(std stdio) *cobra.Command {
 			var out struct {
 				ID, Kind, State, Urgency string
 				Story                    []flow.Event
-				Deliveries               []struct {
+				Messages                 []struct {
+					ID, Source, Maps string
+					flow.Loss
+				}
+				Deliveries []struct {
 					ID, To, What, State string
 					Attempt             int
 					Cause               *issue.Issue
@@ -106,12 +110,35 @@ func traceVerb(std stdio) *cobra.Command {
 			for _, e := range out.Story {
 				fmt.Fprintf(std.out, "  %s  %-10s %s\n", e.At.Format("2006-01-02 15:04:05.000"), e.What, e.Text)
 			}
+			for _, m := range out.Messages {
+				fmt.Fprintf(std.out, "  message %s  from %s%s\n", m.ID, m.Source, byMaps(m.Maps)+left(m.Loss))
+			}
 			for _, d := range out.Deliveries {
 				fmt.Fprintf(std.out, "  delivery %s  %s to %s: %s, attempt %d%s\n", d.ID, d.What, d.To, d.State, d.Attempt, why(d.Cause))
 			}
 			return nil
 		}}
 	return o.flags(c, false)
+}
+
+// byMaps names a map set by the beginning of its digest, which is enough to tell it from another.
+func byMaps(digest string) string {
+	if digest == "" {
+		return ""
+	}
+	return ", maps " + digest[:min(len(digest), 12)]
+}
+
+// left tells what the maps left of a message.
+func left(l flow.Loss) string {
+	if len(l.Unmapped) == 0 {
+		return ""
+	}
+	text := ", unmapped: " + strings.Join(l.Unmapped, " ")
+	if l.Leaves != nil && l.Leaves.Unmapped > len(l.Unmapped) {
+		text += fmt.Sprintf(" and %d more", l.Leaves.Unmapped-len(l.Unmapped))
+	}
+	return text
 }
 
 func why(i *issue.Issue) string {

@@ -67,7 +67,12 @@ type Result struct {
 }
 
 // Count is the loss account of a message: Valued = Mapped + Ignored + Unmapped, in leaves.
-type Count struct{ Valued, Mapped, Ignored, Unmapped int }
+type Count struct {
+	Valued   int `json:"valued"`
+	Mapped   int `json:"mapped"`
+	Ignored  int `json:"ignored"`
+	Unmapped int `json:"unmapped"`
+}
 
 // File is a file that travelled in the message.
 type File struct {

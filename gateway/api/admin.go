@@ -177,7 +177,38 @@ type caseView struct {
 	Ended        bool            `json:"ended"`
 	Case         json.RawMessage `json:"case,omitempty"` // pathway.Case
 	Story        []flow.Event    `json:"story,omitempty"`
+	Messages     []messageView   `json:"messages,omitempty"`
 	Deliveries   []deliveryView  `json:"deliveries,omitempty"`
+}
+
+// messageView is what a case shows of a message: not its content, but what the maps left of it.
+type messageView struct {
+	ID     flow.ID     `json:"id"`
+	Source string      `json:"source"`
+	Format flow.Format `json:"format"`
+	At     time.Time   `json:"at"`
+	Maps   string      `json:"maps,omitempty"`
+	flow.Loss
+}
+
+// messagesOf gives the messages that a story tells of, in its order.
+func (a *Admin) messagesOf(ctx context.Context, story []flow.Event) ([]messageView, error) {
+	var out []messageView
+	for _, e := range story {
+		id, err := flow.ParseID(e.Ref)
+		if e.What != "received" || err != nil {
+			continue
+		}
+		m, err := a.Messages.Message(ctx, id)
+		if errors.Is(err, flow.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, messageView{ID: m.ID, Source: m.Source, Format: m.Format, At: m.At, Maps: m.Maps, Loss: m.Loss})
+	}
+	return out, nil
 }
 
 func viewCase(r flow.CaseRecord) caseView {
@@ -272,6 +303,9 @@ func (a *Admin) showCase(c *gin.Context) {
 	if err == nil {
 		view.Deliveries = viewDeliveries(deliveries)
 		view.Story, err = a.Cases.Story(ctx, id)
+	}
+	if err == nil {
+		view.Messages, err = a.messagesOf(ctx, view.Story)
 	}
 	if err != nil {
 		refuse(c, missing(err, "case"))

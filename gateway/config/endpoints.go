@@ -235,6 +235,7 @@ func (d *decoder) checks(n node, c *Checks) {
 		"nhs_number": oneOf(d, &c.NHSNumber, Require, Hold, Warn, Off),
 		"photo":      oneOf(d, &c.Photo, Strictly, Warn, Off),
 		"profile":    oneOf(d, &c.Profile, Require, Hold, Warn, Off),
+		"unmapped":   oneOf(d, &c.Unmapped, Warn, Off),
 	})
 }
 

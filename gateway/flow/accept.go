@@ -125,7 +125,7 @@ func (p *Pipeline) message(ctx context.Context, t Translated, id ID) (Message, e
 		return Message{}, err
 	}
 	m := Message{ID: id, Source: t.Source, Subject: t.Subject, At: t.At, Format: t.Format, RequestID: t.RequestID, Raw: raw,
-		Lifted: t.Lifted, Whole: t.Whole, Facts: facts, Issues: t.Issues, Maps: t.Maps, Idem: t.Idem}
+		Lifted: t.Lifted, Whole: t.Whole, Facts: facts, Issues: t.Issues, Maps: t.Maps, Loss: t.Loss, Idem: t.Idem}
 	if len(m.Lifted) > 0 && m.Whole == nil { // of a batch, which was hashed as one
 		m.Whole, err = p.whole(ctx, m)
 	}
@@ -149,6 +149,9 @@ func (p *Pipeline) check(t *Translated, rules SourceRules) {
 	}
 	if t.HL7 != nil { // as the site says: no check above may pass what it has refused
 		t.Issues = append(t.Issues, t.HL7.Validate(&rules.Validate)...)
+	}
+	if rules.Checks.Unmapped == Warn && t.Issues.Worst() == nil {
+		t.Issues = append(t.Issues, t.Loss.warnings()...)
 	}
 	if t.Bundle == nil || t.Issues.Worst() != nil || t.Facts.Event != Requested {
 		return

@@ -2,9 +2,11 @@ package flow
 
 import (
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/dermgate/dermgate/mapping/fhir"
+	"github.com/dermgate/dermgate/mapping/issue"
 )
 
 // answer makes the bytes that the sender gets: an ACK for HL7 v2, a response Bundle or OperationOutcome
@@ -73,15 +75,51 @@ func transactionResponse(tree *fhir.Tree, t Translated) ([]byte, error) {
 		return nil, err
 	}
 	w := writer{}
-	for r := range t.Bundle.Resources() {
+	for i, location := range t.entries {
 		response := w.add(w.add(b.Root, "entry"), "response")
 		w.set(response, "status", "201")
-		w.set(response, "location", r.Type().Name+"/"+r.Child("id").Text())
+		w.set(response, "location", location)
+		if issues := t.about(i); len(issues) > 0 && w.err == nil {
+			var o fhir.Element
+			if o, w.err = response.AddResource("outcome", "OperationOutcome"); w.err == nil {
+				w.err = fhir.AddIssues(o, issues)
+			}
+		}
 	}
 	if w.err != nil {
 		return nil, w.err
 	}
 	return fhir.AppendJSON(nil, b.Root)
+}
+
+// about gives the issues of the entry i, which the answer's entry of the same place tells (FHIR R4 §3.1.0.11.2).
+// Those of no entry are told with the first.
+func (t *Translated) about(i int) issue.List {
+	var out issue.List
+	for _, each := range t.Issues {
+		at := 0
+		if n, err := fmt.Sscanf(each.Where, "Bundle.entry[%d]", &at); (n != 1 || err != nil) || at >= len(t.entries) {
+			at = 0
+		}
+		if at == i {
+			out = append(out, each)
+		}
+	}
+	return out
+}
+
+// locations are where the facade shows the resources of a transaction, in the order of its entries; empty for
+// those it shows elsewhere or not at all.
+func locations(b *fhir.Bundle) []string {
+	var out []string
+	for entry := range b.Root.Children("entry") {
+		location := ""
+		if r := entry.Child("resource"); r.OK() && shown(r) {
+			location = r.Type().Name + "/" + resourceID(r)
+		}
+		out = append(out, location)
+	}
+	return out
 }
 
 // writer sets elements one after another and keeps the first error.

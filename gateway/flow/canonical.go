@@ -19,9 +19,10 @@ const shaURL = "urn:sha-256:"
 
 // canonical takes the files out of an inbound Bundle: the data of each Media and DocumentReference, inline
 // or in a Binary beside it, becomes a File and the attachment names it by hash. The error is an
-// *image.ReadError: a payload that was lifted could not be read.
-func canonical(b *fhir.Bundle, rules SourceRules, lifted map[string]mapping.Payload) ([]mapping.File, issue.List, error) {
-	in := inbound{b: b, limits: rules.Limits, lifted: lifted}
+// *image.ReadError: a payload that was lifted could not be read. The emptied Binaries keep their entries until
+// dropBinaries, so that all that is found meanwhile names the sender's own places.
+func canonical(b *fhir.Bundle, rules SourceRules, lifted map[string]mapping.Payload) (inbound, error) {
+	in := inbound{b: b, limits: rules.Limits, lifted: lifted, taken: map[fhir.Element]bool{}}
 	for m := range b.All("Media") {
 		in.take(m, m.Child("content"))
 	}
@@ -30,15 +31,25 @@ func canonical(b *fhir.Bundle, rules SourceRules, lifted map[string]mapping.Payl
 			in.take(d, c.Child("attachment"))
 		}
 	}
-	for entry := range b.Root.Children("entry") {
-		if r := entry.Child("resource"); r.OK() && r.Type().Name == "Binary" {
-			entry.Remove()
+	for bin := range b.All("Binary") {
+		if data := bin.Child("data"); data.OK() {
+			data.Remove()
+		}
+		if !in.taken[bin] {
+			in.loss.Unmapped = append(in.loss.Unmapped, bin.Path())
 		}
 	}
 	if len(lifted) > 0 {
 		in.restore(b.Root)
 	}
-	return in.files, in.issues, in.err
+	return in, in.err
+}
+
+// dropBinaries takes the entries out whose content has become files.
+func dropBinaries(b *fhir.Bundle) {
+	for bin := range b.All("Binary") {
+		bin.Parent().Remove()
+	}
 }
 
 // restore gives lifted data that belongs to no photo or document back to its element: a signature, a report's
@@ -68,6 +79,8 @@ type inbound struct {
 	limits image.Limits
 	lifted map[string]mapping.Payload // by the token that is in their place
 	files  []mapping.File
+	taken  map[fhir.Element]bool // Binaries that a photo or document names
+	loss   Loss
 	issues issue.List
 	err    error
 }
@@ -81,6 +94,7 @@ func (in *inbound) take(owner, att fhir.Element) {
 	data, place := att.Child("data"), att.Path()
 	if bin := in.b.Resolve(att.Child("url").Text()); !data.OK() && bin.OK() {
 		data = bin.Child("data")
+		in.taken[bin] = true
 	}
 	if !data.OK() {
 		if !strings.HasPrefix(att.Child("url").Text(), shaURL) { // else named, not sent: the other side knows it by hash

@@ -32,14 +32,16 @@ const (
 func resourceRefs(b *fhir.Bundle) []Ref {
 	var out []Ref
 	for r := range b.Resources() {
-		switch r.Type().Name {
-		case "ServiceRequest", "Media", "DocumentReference", "Provenance", "Communication":
-			if id := resourceID(r); id != "" {
-				out = append(out, Ref{systemResource, r.Type().Name + "/" + id})
-			}
+		if id := resourceID(r); id != "" && shown(r) {
+			out = append(out, Ref{systemResource, r.Type().Name + "/" + id})
 		}
 	}
 	return out
+}
+
+// shown tells a resource that can be read by its id.
+func shown(r fhir.Element) bool {
+	return slices.Contains([]string{"ServiceRequest", "Media", "DocumentReference", "Provenance", "Communication"}, r.Type().Name)
 }
 
 // resourceID gives the id of a resource, from its fullUrl when it has none itself.

@@ -57,6 +57,7 @@ type Checks struct {
 	Images    Check
 	NHSNumber Check
 	Photo     Check // of a photo that is none; "strict" in the configuration is Require
+	Unmapped  Check // of fields that no rule carries: Warn tells the sender of each
 }
 
 // SourceRules is what is known of a source beforehand.

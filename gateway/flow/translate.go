@@ -20,10 +20,12 @@ type Translated struct {
 	Bundle *fhir.Bundle // nil for an acknowledgement, a Notify callback and for what could not be read
 	Files  []mapping.File
 	Issues issue.List
-	Maps   string       // digest of the map set, HL7 v2 only
+	Maps   string // digest of the map set, HL7 v2 only
+	Loss   Loss
 	HL7    *hl7.Message // for the acknowledgement; nil for FHIR and for what is no HL7
 	Idem   Idem
 
+	entries  []string // of a Bundle that came: where each resource can be read
 	payloads map[string]mapping.Payload
 	unread   error           // a payload in the blob store could not be read: nothing is known of the message
 	envelope *hl7.Batch      // of a batch refused without any message in it
@@ -89,7 +91,7 @@ func (p *Pipeline) translateHL7(t *Translated, rules SourceRules) {
 		t.Issues = issue.List{issue.New(issue.UnsupportedType, "MSH-9.1", "neither a request nor an answer: no case here takes it")}
 		return
 	}
-	t.Bundle, t.Files = res.Bundle, res.Files
+	t.Bundle, t.Files, t.Loss = res.Bundle, res.Files, lossOf(res)
 	t.Issues = append(t.Issues, res.Issues...)
 	t.Facts = FactsOf(t.Source, res.Bundle)
 	t.Facts.ControlID = text(m, "MSH-10")
@@ -172,16 +174,18 @@ func (p *Pipeline) translateFHIR(t *Translated, rules SourceRules) {
 		t.Issues = append(t.Issues, issue.New(issue.Required, "Bundle.identifier", "X-Request-ID or Bundle.identifier is required: a repeat could not be told"))
 		return
 	}
-	files, trouble, err := canonical(b, rules, t.payloads)
+	t.entries = locations(b) // before the Binaries are taken out
+	in, err := canonical(b, rules, t.payloads)
 	if t.unread = err; err != nil {
 		return
 	}
-	t.Files = files
-	t.Issues = append(t.Issues, trouble...)
+	t.Files, t.Loss = in.files, in.loss
+	t.Issues = append(t.Issues, in.issues...)
 	t.Issues = append(t.Issues, fhir.Validate(root)...)
 	if t.Issues.Worst() == nil { // our own places say more: the second reader is asked about what they passed
 		t.Issues = append(t.Issues, fhir.Judge(root)...)
 	}
+	dropBinaries(b)
 	t.Bundle = b
 	t.Facts = FactsOf(t.Source, b)
 	t.Facts.ControlID = t.RequestID

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/dermgate/dermgate/mapping"
 	"github.com/dermgate/dermgate/mapping/issue"
 )
 
@@ -189,8 +190,16 @@ type Message struct {
 	Facts     []byte         `json:"facts,omitempty"` // JSON of flow.Facts
 	Issues    []*issue.Issue `json:"issues,omitempty"`
 	Maps      string         `json:"maps,omitempty"` // digest of the map set
-	Receipt   Receipt        `json:"receipt"`
-	Idem      Idem           `json:"idem"`
+	Loss
+	Receipt Receipt `json:"receipt"`
+	Idem    Idem    `json:"idem"`
+}
+
+// Loss is what the maps made of the valued leaves of an HL7 v2 message: how many, and where those are that no
+// rule carries and none ignores. Places only, never values.
+type Loss struct {
+	Leaves   *mapping.Count `json:"leaves,omitempty"`   // nil for what is not mapped
+	Unmapped []string       `json:"unmapped,omitempty"` // in their order; the first mostUnmapped
 }
 
 // Event is one line of a case's story. Text holds no patient data.

@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/dermgate/dermgate/gateway/flow"
+	"github.com/dermgate/dermgate/mapping"
 	"github.com/dermgate/dermgate/mapping/issue"
 )
 
@@ -33,6 +34,7 @@ type Metrics struct {
 	healthy    prometheus.Gauge
 	reloads    *prometheus.CounterVec // result
 	stale      prometheus.Gauge
+	leaves     *prometheus.CounterVec // source, result
 }
 
 // NewMetrics makes the metrics on a registry of their own, with those of the Go runtime and the process.
@@ -62,13 +64,14 @@ func NewMetrics() *Metrics {
 		store:      histogram("store_seconds", "Duration of a store operation, by result: ok, stale, conflict, lease, unavailable, failed.", seconds, "operation", "result"),
 		healthy:    prometheus.NewGauge(prometheus.GaugeOpts{Name: "dermgate_store_up", Help: "1 while the store can keep messages."}),
 		reloads:    counter("maps_reloads_total", "Looks at changed maps, by result: taken, refused.", "result"),
+		leaves:     counter("leaves_total", "Valued leaves (fields down to the sub-component) of kept HL7 v2 messages by what the maps make of them: mapped, ignored, unmapped; of FHIR the resources that are not carried, as unmapped.", "source", "result"),
 		stale:      prometheus.NewGauge(prometheus.GaugeOpts{Name: "dermgate_maps_stale", Help: "1 while changed maps cannot be used and those before are in force."}),
 	}
 	for _, result := range []string{taken, refused} {
 		m.reloads.WithLabelValues(result) // there from the start, so that its first increase shows
 	}
 	m.registry.MustRegister(m.messages, m.refusals, m.accept, m.received, m.deliveries, m.deliver, m.attempts, m.waiting, m.parked,
-		m.oldest, m.store, m.healthy, m.reloads, m.stale, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+		m.oldest, m.store, m.healthy, m.reloads, m.stale, m.leaves, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
 
@@ -169,10 +172,10 @@ type store struct {
 }
 
 func (s *store) observe(operation string, start time.Time, err error) {
-	s.metrics.store.WithLabelValues(operation, kept(err)).Observe(since(start))
+	s.metrics.store.WithLabelValues(operation, ended(err)).Observe(since(start))
 }
 
-func kept(err error) string {
+func ended(err error) string {
 	for name, sentinel := range map[string]error{"stale": flow.ErrStale, "conflict": flow.ErrConflict,
 		"lease": flow.ErrLease, "unavailable": flow.ErrUnavailable} {
 		if errors.Is(err, sentinel) {
@@ -185,10 +188,26 @@ func kept(err error) string {
 	return "ok"
 }
 
-// Put is flow.Queue's, timed.
+// Put is flow.Queue's, timed; what the maps left of a message is counted when it is first kept.
 func (s *store) Put(ctx context.Context, c flow.Change) (r flow.Receipt, err error) {
 	defer func(start time.Time) { s.observe("put", start, err) }(time.Now())
-	return s.Store.Put(ctx, c)
+	if r, err = s.Store.Put(ctx, c); err == nil && !r.Repeat && c.Message != nil {
+		s.metrics.kept(c.Message)
+	}
+	return r, err
+}
+
+// kept counts what the maps left of a message. Of FHIR, which is carried as it came, only what is not.
+func (m *Metrics) kept(msg *flow.Message) {
+	left := msg.Leaves
+	if left == nil {
+		left = &mapping.Count{Unmapped: len(msg.Unmapped)}
+	}
+	for result, n := range map[string]int{"mapped": left.Mapped, "ignored": left.Ignored, "unmapped": left.Unmapped} {
+		if n > 0 {
+			m.leaves.WithLabelValues(msg.Source, result).Add(float64(n))
+		}
+	}
 }
 
 // Claim is flow.Queue's, timed.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/dermgate/dermgate/gateway/flow"
+	"github.com/dermgate/dermgate/mapping"
 	"github.com/dermgate/dermgate/mapping/issue"
 )
 
@@ -163,4 +164,33 @@ func TestChangedMapsAreCountedAndStaleOnesShow(t *testing.T) {
 	want(t, scrape(t, m), `dermgate_maps_reloads_total{result="refused"} 2`, `dermgate_maps_stale 1`)
 	m.Maps(false)
 	want(t, scrape(t, m), `dermgate_maps_reloads_total{result="taken"} 1`, `dermgate_maps_reloads_total{result="refused"} 2`, `dermgate_maps_stale 0`)
+}
+
+type keeper struct {
+	flow.Store
+	receipt flow.Receipt
+	err     error
+}
+
+func (k keeper) Put(context.Context, flow.Change) (flow.Receipt, error) { return k.receipt, k.err }
+
+// What the maps leave is counted by source, once for each message however often it comes.
+func TestLeavesAreCountedWhenAMessageIsFirstKept(t *testing.T) {
+	m := NewMetrics()
+	hl7 := &flow.Message{Source: "gp", Loss: flow.Loss{Leaves: &mapping.Count{Valued: 9, Mapped: 5, Ignored: 1, Unmapped: 3}, Unmapped: []string{"ZPI-1"}}}
+	fhir := &flow.Message{Source: "platform", Loss: flow.Loss{Unmapped: []string{"Bundle.entry[1].resource"}}}
+	for _, k := range []struct {
+		keeper
+		message *flow.Message
+	}{{keeper{}, hl7}, {keeper{receipt: flow.Receipt{Repeat: true}}, hl7}, {keeper{err: flow.ErrUnavailable}, hl7}, {keeper{}, nil}, {keeper{}, hl7}, {keeper{}, fhir}} {
+		if _, err := m.Store(k.keeper).Put(t.Context(), flow.Change{Message: k.message}); err != k.err {
+			t.Error(err)
+		}
+	}
+	text := scrape(t, m)
+	want(t, text, `dermgate_leaves_total{result="mapped",source="gp"} 10`, `dermgate_leaves_total{result="ignored",source="gp"} 2`,
+		`dermgate_leaves_total{result="unmapped",source="gp"} 6`, `dermgate_leaves_total{result="unmapped",source="platform"} 1`)
+	if strings.Contains(text, "ZPI") {
+		t.Error("a field of a message is a label")
+	}
 }

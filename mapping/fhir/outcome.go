@@ -25,6 +25,7 @@ var wire = map[issue.Kind]struct {
 	issue.Denied:                {"forbidden", 403},
 	issue.Conflict:              {"conflict", 409},
 	issue.Unavailable:           {"transient", 503},
+	issue.Unmapped:              {"not-supported", 422},
 	issue.Internal:              {"exception", 500},
 }
 

@@ -58,6 +58,8 @@ func answers(k issue.Kind) answer {
 		return answer{"AA", "205", "Duplicate key identifier"}
 	case issue.Conflict:
 		return answer{"AE", "205", "Duplicate key identifier"}
+	case issue.Unmapped: // no error's code: before v2.5 there is no severity to tell a warning by
+		return answer{"AE", "0", "Message accepted"}
 	}
 	return answer{"AR", "207", "Application error"} // denied, unavailable, internal
 }

@@ -16,7 +16,7 @@ func TestEveryKindHasAnAnswer(t *testing.T) {
 		issue.TooLong: {"AE", "104"}, issue.UnsupportedType: {"AR", "200"}, issue.UnsupportedEvent: {"AR", "201"},
 		issue.UnsupportedProcessing: {"AR", "202"}, issue.UnsupportedVersion: {"AR", "203"}, issue.NotFound: {"AE", "204"},
 		issue.Duplicate: {"AA", "205"}, issue.Conflict: {"AE", "205"}, issue.Denied: {"AR", "207"},
-		issue.Unavailable: {"AR", "207"}, issue.Internal: {"AR", "207"},
+		issue.Unavailable: {"AR", "207"}, issue.Unmapped: {"AE", "0"}, issue.Internal: {"AR", "207"},
 	}
 	for _, k := range issue.Kinds() {
 		got := [2]string{AckCode([]*issue.Issue{issue.New(k, "", "")}), ErrorCode(k)}

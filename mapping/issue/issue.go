@@ -26,13 +26,14 @@ const (
 	Denied                Kind = "denied"                 // not allowed for this sender or person
 	Conflict              Kind = "conflict"               // stale version, locked record, same id with other bytes
 	Unavailable           Kind = "unavailable"            // a part we need is down; trying again helps
+	Unmapped              Kind = "unmapped"               // carried by no rule; a warning: the original is kept
 	Internal              Kind = "internal"               // our own fault
 )
 
 // Kinds lists every Kind, so that a boundary's table can be tested for completeness.
 func Kinds() []Kind {
 	return []Kind{Structure, Required, Value, Code, TooLong, UnsupportedType, UnsupportedEvent,
-		UnsupportedProcessing, UnsupportedVersion, NotFound, Duplicate, Denied, Conflict, Unavailable, Internal}
+		UnsupportedProcessing, UnsupportedVersion, NotFound, Duplicate, Denied, Conflict, Unavailable, Unmapped, Internal}
 }
 
 // Severity of an issue, by HL7 v2 table 0516 and FHIR issue-severity.
