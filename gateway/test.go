@@ -1,10 +1,13 @@
 package main
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -13,62 +16,132 @@ import (
 	"github.com/dermgate/dermgate/mapping/cases"
 )
 
+// testRun is one `gateway test`.
+type testRun struct {
+	std                               stdio
+	config                            string
+	coverage, shipped, update, asJSON bool
+	atLeast                           int
+
+	Passed   int          `json:"passed"`
+	Failed   []failedCase `json:"failed"`
+	Coverage *coverage    `json:"coverage,omitempty"`
+}
+
+// failedCase is a case and the difference between what it wants and what came.
+type failedCase struct {
+	File string `json:"file"`
+	Diff string `json:"diff"`
+}
+
 func testVerb(std stdio) *cobra.Command {
-	var file string
+	t := testRun{std: std, Failed: []failedCase{}}
 	c := &cobra.Command{
 		Use:   "test [DIR]",
 		Short: "run mapping cases: *.txtar with an input and what must come of it",
-		Long: "Run mapping cases. A case is a txtar file: in.hl7, and what must come of it: want.json (the Bundle, indented),\n" +
-			"want.issues and want.unmapped (a line each), want.RRI_I12.hl7 (the message the Bundle becomes, a segment a line; also of\n" +
-			"in.json, a Bundle). A wanted part that is absent is not compared. UPDATE=1 in the environment rewrites what is wanted, and\n" +
-			"writes all of it into a case that has its input alone; read it before you keep it.",
-		Example: "  gateway test -c gateway.yaml ./maps",
+		Long: "Run the mapping cases below a folder (default: the maps folder of the configuration, else ./maps). Where the configuration\n" +
+			"names no maps, those in the same folder are used over the shipped ones.\n\n" +
+			"A case is a txtar file: in.hl7, and what must come of it: want.json (the Bundle, indented), want.issues and want.unmapped (a\n" +
+			"line each), want.RRI_I12.hl7 (the message the Bundle becomes, a segment a line; also of in.json, a Bundle). A wanted part\n" +
+			"that is absent is not compared. A txtar file without any of these is left out.\n\n" +
+			"--update, or UPDATE=1 in the environment, rewrites what is wanted, and writes all of it into a case that has its input\n" +
+			"alone; read it before you keep it. --coverage tells which rules of the maps no case runs.",
+		Example: "  gateway test ./maps\n  gateway test -c gateway.yaml --coverage --at-least 100",
 		Args:    cobra.MaximumNArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error {
-			dir := "."
-			if len(args) > 0 {
-				dir = args[0]
-			}
-			cfg, err := load(file)
-			if err != nil {
-				return faults(std, err)
-			}
-			return runCases(std, cfg, dir)
+		RunE: func(c *cobra.Command, args []string) error {
+			t.coverage = t.coverage || c.Flags().Changed("at-least")
+			return t.run(args)
 		},
 	}
-	c.Flags().StringVarP(&file, "config", "c", "", "configuration whose maps and source rules to use")
+	c.Flags().StringVarP(&t.config, "config", "c", "", "configuration whose maps and source rules to use")
+	c.Flags().BoolVar(&t.update, "update", os.Getenv("UPDATE") != "", "rewrite what is wanted with what came")
+	c.Flags().BoolVar(&t.coverage, "coverage", false, "print for each map file how many of its rules a case runs, and those that none runs")
+	c.Flags().BoolVar(&t.shipped, "shipped", false, "count the rules of the shipped maps too (default where there are no others)")
+	c.Flags().IntVar(&t.atLeast, "at-least", 0, "exit 1 when fewer per cent of the rules are run")
+	c.Flags().BoolVar(&t.asJSON, "json", false, "one JSON object instead of lines")
 	return c
 }
 
-func runCases(std stdio, cfg *config.Config, dir string) error {
-	set, err := loadMaps(cfg.Maps)
+func (t *testRun) run(args []string) error {
+	cfg, err := load(t.config)
 	if err != nil {
-		return faults(std, err)
+		return faults(t.std, err)
+	}
+	dir, folder := testFolders(cfg, args)
+	set, err := loadMaps(folder)
+	if err != nil {
+		return faults(t.std, err)
 	}
 	o, err := mapFlags{}.options(cfg)
 	if err != nil {
 		return err
 	}
-	ran, failed := 0, 0
-	err = eachCase(set, o, dir, func(path string, c cases.Came) error {
-		ran++
-		if os.Getenv("UPDATE") != "" {
-			return os.WriteFile(path, c.Updated(), 0o644)
-		}
-		if diff := c.Diff(); diff != "" {
-			failed++
-			fmt.Fprintf(std.out, "FAIL %s\n%s", path, diff)
-		}
-		return nil
-	})
-	if err != nil {
+	if t.coverage {
+		o.Ran = &mapping.Coverage{}
+	}
+	if err := eachCase(set, o, dir, t.ran); err != nil {
 		return err
 	}
-	fmt.Fprintf(std.out, "%d passed, %d failed\n", ran-failed, failed)
+	if t.Passed+len(t.Failed) == 0 {
+		return fmt.Errorf("no case (*%s) under %s", cases.Extension, dir)
+	}
+	if t.coverage {
+		from := siteLayer
+		if t.shipped || !slices.ContainsFunc(set.Rules(), func(r mapping.Rule) bool { return r.Layer == siteLayer }) {
+			from = shippedLayer
+		}
+		found := covered(set, o.Ran, from)
+		t.Coverage = &found
+	}
+	return t.tell()
+}
+
+// testFolders gives the folder of the cases and that of the maps.
+func testFolders(cfg *config.Config, args []string) (dir, folder string) {
 	switch {
-	case ran == 0:
-		return fmt.Errorf("no *.txtar under %s", dir)
-	case failed > 0:
+	case len(args) > 0:
+		dir = args[0]
+	case cfg.Maps != "":
+		dir = cfg.Maps
+	default:
+		dir = "maps"
+	}
+	return dir, cmp.Or(cfg.Maps, dir)
+}
+
+// ran judges what came of one case.
+func (t *testRun) ran(path string, c cases.Came) error {
+	diff := c.Diff()
+	switch {
+	case t.update:
+		if err := os.WriteFile(path, c.Updated(), 0o644); err != nil {
+			return err
+		}
+		t.Passed++
+	case diff == "":
+		t.Passed++
+	default:
+		t.Failed = append(t.Failed, failedCase{path, diff})
+	}
+	return nil
+}
+
+// tell prints what was found; exit 1 for a case that fails, and for too few rules run.
+func (t *testRun) tell() error {
+	if t.asJSON {
+		if err := printJSON(t.std.out, t); err != nil {
+			return err
+		}
+	} else {
+		for _, f := range t.Failed {
+			fmt.Fprintf(t.std.out, "FAIL %s\n%s", f.File, f.Diff)
+		}
+		if t.Coverage != nil {
+			t.Coverage.print(t.std.out)
+		}
+		fmt.Fprintf(t.std.out, "%d passed, %d failed\n", t.Passed, len(t.Failed))
+	}
+	if len(t.Failed) > 0 || t.Coverage != nil && t.Coverage.percent() < t.atLeast {
 		return errFound
 	}
 	return nil
@@ -81,6 +154,9 @@ func eachCase(set *mapping.Set, o mapping.Options, dir string, ran func(path str
 			return nil
 		}
 		c, err := cases.Read(os.DirFS(filepath.Dir(path)), filepath.Base(path))
+		if errors.Is(err, cases.ErrNoCase) {
+			return nil
+		}
 		if err != nil {
 			return fmt.Errorf("%s: %w", path, err)
 		}

@@ -19,7 +19,7 @@ type Options struct {
 	Limits  image.Limits // of each file
 	Trace   bool         // record which leaf and rule each element comes from
 	Files   FilesMode
-	Ran     *Coverage // when not nil, notes the rules that write
+	Ran     *Coverage // when not nil, notes the rules that do something
 	// Payloads are files that were taken out of the message while it was read, by the token that stands in the
 	// place of each (mapping/lift).
 	Payloads map[string]Payload
@@ -117,5 +117,5 @@ type Out struct {
 	Charset          string                                 // MSH-18, table 0211; empty: UNICODE UTF-8
 	Zone             *time.Location                         // times are written as local time there with its offset; nil: UTC
 	Files            func(sha256 string) (fhir.Data, error) // a file that the Bundle names by its hash
-	Ran              *Coverage                              // when not nil, notes the rules that write
+	Ran              *Coverage                              // when not nil, notes the rules that do something
 }

@@ -346,7 +346,7 @@ func (c *compiler) check(src srcCheck, s *source, lex lexicon) *check {
 	if !ok || when == nil {
 		return nil
 	}
-	k := &check{place: *p, when: when, issue: issue.Issue{Kind: issue.Value, Text: src.text.s}}
+	k := &check{place: *p, when: when, issue: issue.Issue{Kind: issue.Value, Text: src.text.s}, pos: src.place.at}
 	switch src.severity.s {
 	case "", "error":
 	case "warning":

@@ -19,8 +19,7 @@ type Set struct {
 	events  map[string]*message    // into FHIR, by "REF^I12"
 	codes   map[string]bool        // message codes that have any map
 	outputs map[string]*outMessage // out of FHIR, by "RRI_I12"
-	into    map[string]*program    // every map of a segment or data type into FHIR, by name
-	back    map[string]*reverse    // the same out of FHIR
+	sources map[string]*source     // every map as written, by name
 	runs    sync.Pool              // of *run
 }
 
@@ -45,7 +44,7 @@ func Load(layers ...fs.FS) (*Set, error) {
 	if len(f.list) > 0 {
 		return nil, f.list.sorted()
 	}
-	s.into, s.back = c.programs, c.reversed
+	s.sources = c.sources
 	return s, nil
 }
 

@@ -118,10 +118,11 @@ func (t *tally) leaf(at *leafAt, pos int, raw []byte) {
 		t.res.Leaves.Mapped++
 		return
 	}
-	if reason := t.m.ignored(at); reason != "" {
+	if x := t.m.ignored(at); x != nil {
 		t.res.Leaves.Ignored++
+		t.run.o.Ran.note(x.at)
 		if t.run.trace != nil {
-			t.run.trace.Ignored = append(t.run.trace.Ignored, IgnoredLeaf{at.path().String(), reason})
+			t.run.trace.Ignored = append(t.run.trace.Ignored, IgnoredLeaf{at.path().String(), x.reason})
 		}
 		return
 	}
@@ -131,15 +132,15 @@ func (t *tally) leaf(at *leafAt, pos int, raw []byte) {
 
 func (at *leafAt) path() hl7.Path { return at.seg.Path(at.field).Repeat(at.rep).Part(at.comp, at.sub) }
 
-// ignored gives the reason for leaving a place out, "" when there is none.
-func (m *message) ignored(at *leafAt) string {
+// ignored gives the rule that leaves a place out, nil when there is none.
+func (m *message) ignored(at *leafAt) *ignored {
 	for i := range m.ignore {
 		x := &m.ignore[i]
 		if x.field == at.field && (x.comp == 0 || x.comp == at.comp) && at.seg.Is(x.segment) {
-			return x.reason
+			return x
 		}
 	}
-	return ""
+	return nil
 }
 
 // unuse makes the leaves of a segment unmapped again.

@@ -29,6 +29,7 @@ type ignored struct {
 	segment     string
 	field, comp int
 	reason      string
+	at          pos
 }
 
 // group makes resources of one type.
@@ -41,6 +42,7 @@ type group struct {
 	eachSeg    string
 	where, key *expr
 	links      []link
+	at         pos
 }
 
 // link fills a reference of each resource of a group.
@@ -129,7 +131,7 @@ func (c *compiler) expectation(m *message, e srcExpect) {
 }
 
 func (c *compiler) group(src srcGroup, s *source) *group {
-	g := &group{name: src.name.s, typ: src.typ.s}
+	g := &group{name: src.name.s, typ: src.typ.s, at: src.name.at}
 	typ, ok := c.schema.Resource(src.typ.s)
 	if !ok {
 		c.faults.add(src.typ.at, "no FHIR R4 resource %s%s", src.typ.s, meant(src.typ.s, c.schema.ResourceNames()))
@@ -261,7 +263,7 @@ func (c *compiler) ignores(m *message) {
 			case kept(p):
 				c.faults.add(i.place.at, "%s carries clinical or identifying content: it may be unmapped, never ignored", i.place.s)
 			default:
-				m.ignore = append(m.ignore, ignored{p.segment, p.field, p.comp, i.reason.s})
+				m.ignore = append(m.ignore, ignored{p.segment, p.field, p.comp, i.reason.s, i.place.at})
 			}
 		}
 	}

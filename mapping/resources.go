@@ -57,6 +57,7 @@ func (g *group) instance(r *run, n int, seg hl7.Segment, rep int) {
 				if other.group == n && other.key == made.key {
 					other.seg, other.rep, other.alias = seg, rep, true
 					r.instances = append(r.instances, other)
+					r.o.Ran.note(g.at)
 					return
 				}
 			}
@@ -75,6 +76,7 @@ func (g *group) instance(r *run, n int, seg hl7.Segment, rep int) {
 		return
 	}
 	r.instances = append(r.instances, made)
+	r.o.Ran.note(g.at)
 }
 
 // fill runs the maps of a group on a resource: on its own segment, or on every segment of the map's name

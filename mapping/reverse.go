@@ -50,6 +50,7 @@ type outGroup struct {
 	where   *expr
 	split   bool
 	set     []backConstant
+	at      pos
 }
 
 // written are the names that expressions out of FHIR may use beside paths.
@@ -271,7 +272,7 @@ func (c *compiler) outMessage(s *source) *outMessage {
 			c.faults.add(src.name.at, "no segment %s%s", src.name.s, meant(src.name.s, hl7.Segments()))
 			continue
 		}
-		g := &outGroup{segment: src.name.s}
+		g := &outGroup{segment: src.name.s, at: src.name.at}
 		for _, name := range src.maps {
 			p := c.reverseOf(name)
 			if p == nil || p.typ == nil {

@@ -59,6 +59,7 @@ type check struct {
 	place place
 	when  *expr
 	issue issue.Issue
+	pos   pos
 }
 
 // invoke runs a map on an element, in the scope of its caller but for what differs.
@@ -114,6 +115,7 @@ func (c *check) run(s *scope) {
 	_, at := c.place.value(s)
 	found := c.issue
 	found.Where = at.String()
+	s.run.o.Ran.note(c.pos)
 	s.run.issues = append(s.run.issues, &found)
 }
 
@@ -235,9 +237,7 @@ func (r *rule) put(s *scope) bool {
 		s.run.saids = append(s.run.saids, said{r, s.resource, s.in.v})
 	}
 	s.run.writes++
-	if s.run.o.Ran != nil {
-		s.run.o.Ran.note(r.pos)
-	}
+	s.run.o.Ran.note(r.pos)
 	if r.when != nil && !r.join {
 		r.when.carried(s)
 	}

@@ -40,6 +40,7 @@ func (s *Set) ToFHIR(m *hl7.Message, o Options) (*Result, error) {
 			sc := r.scope(&r.bare)
 			sc.el, sc.resource = r.bundle.Root, r.bundle.Root
 			g.fill(r, sc)
+			r.o.Ran.note(g.at)
 			r.done(sc)
 			continue
 		}

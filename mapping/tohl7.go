@@ -113,6 +113,9 @@ func (g *outGroup) segmentOf(s *scope) {
 			r.run(s)
 		}
 	}
+	if w.begun {
+		w.o.Ran.note(g.at)
+	}
 	if w.begun || g.split {
 		for _, k := range g.set {
 			w.put(k.to.spot(s), k.text)
@@ -160,9 +163,7 @@ func (r *backRule) put(s *scope, el fhir.Element, computed string) bool {
 		return false
 	}
 	w.filled[at] = true
-	if w.o.Ran != nil {
-		w.o.Ran.note(r.at)
-	}
+	w.o.Ran.note(r.at)
 	if r.to.segment != "" {
 		w.reps[at.field] = max(w.reps[at.field], at.rep)
 	}

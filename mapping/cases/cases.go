@@ -23,6 +23,7 @@ import (
 	"io/fs"
 	"path"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/google/go-cmp/cmp"
@@ -43,6 +44,9 @@ var (
 	wantedHL7   = regexp.MustCompile(`^want\.([A-Z0-9]{3}_[A-Z0-9]{3})(?:@([0-9.]+))?\.hl7$`)
 )
 
+// ErrNoCase is the error for a txtar file that says nothing of an input or of what is wanted: it is for other ends.
+var ErrNoCase = errors.New("no case: neither in.hl7 nor in.json, nor anything wanted")
+
 // Read reads a case and the files that it names.
 func Read(folder fs.FS, name string) (*Case, error) {
 	b, err := fs.ReadFile(folder, name)
@@ -50,6 +54,11 @@ func Read(folder fs.FS, name string) (*Case, error) {
 		return nil, err
 	}
 	c := &Case{archive: txtar.Parse(b), files: map[string][]byte{}}
+	if !slices.ContainsFunc(c.archive.Files, func(f txtar.File) bool {
+		return strings.HasPrefix(f.Name, "in.") || strings.HasPrefix(f.Name, "want.")
+	}) {
+		return nil, ErrNoCase
+	}
 	for _, f := range c.archive.Files {
 		switch f.Name {
 		case "in.hl7", "in.json", "want.json", "want.issues", "want.unmapped":

@@ -135,7 +135,9 @@ func TestInputs(t *testing.T) {
 func TestNoCase(t *testing.T) {
 	for text, want := range map[string]string{
 		"-- in.hl7 --\n-- wanted.json --\n":       "wanted.json: no part of a case",
-		"-- message.hl7 --\n":                     "message.hl7: no part of a case",
+		"-- in.hl7 --\n-- issues --\n":            "issues: no part of a case",
+		"-- message.hl7 --\n":                     "no case: neither in.hl7 nor in.json",
+		"":                                        "no case: neither in.hl7 nor in.json",
 		"-- in.hl7 --\n-- in.json --\n":           "one of in.hl7 and in.json",
 		"-- want.json --\n":                       "one of in.hl7 and in.json",
 		"-- in.hl7 --\nOBX|1|ED|||${leg}\n":       "in.hl7: ${leg}: want one file leg.* beside the case, there are 0",

@@ -1,0 +1,103 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// siteMap adds to the shipped map of PID: the first rule is for what no message here has.
+const siteMap = `map: PID[Patient]
+extend: true
+rules:
+  - PID-30 -> deceasedBoolean: boolean
+    when: PID-29 == "never"
+  - ("true") -> active: boolean
+`
+
+const siteCaseText = `-- in.hl7 --
+MSH|^~\&|PAS|RXX01|DERMGATE|RXX01|20261124101500||ADT^A28^ADT_A05|Z1|P|2.4
+EVN|A28|20261124101500
+PID|1||9990001014^^^NHS^NH||Testcase^Rosalind||19680412|2
+PV1|1|N
+`
+
+// called runs the program.
+func called(t *testing.T, args ...string) (out, errs string, code int) {
+	t.Helper()
+	var o, e bytes.Buffer
+	code = run(t.Context(), args, stdio{strings.NewReader(""), &o, &e})
+	return o.String(), e.String(), code
+}
+
+// folder writes files by name into a folder of their own.
+func folder(t *testing.T, files map[string]string) string {
+	t.Helper()
+	dir := t.TempDir()
+	for name, text := range files {
+		name = filepath.Join(dir, filepath.FromSlash(name))
+		if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+// `gateway test DIR` takes the maps of the folder with its cases, fills new ones, and tells which rules none runs.
+func TestTestVerb(t *testing.T) {
+	dir := folder(t, map[string]string{"segments/PID[Patient].yaml": siteMap, "cases/z1.txtar": siteCaseText, "cases/other.txtar": "-- script --\n"})
+	if out, errs, code := called(t, "test", "--update", dir); code != 0 || out != "1 passed, 0 failed\n" {
+		t.Fatalf("%d %s %s", code, out, errs)
+	}
+	name := filepath.Join(dir, "cases", "z1.txtar")
+	b, err := os.ReadFile(name)
+	if err != nil || !strings.Contains(string(b), `"active": true`) {
+		t.Fatalf("the folder's maps are not used: %v %s", err, b)
+	}
+	out, errs, code := called(t, "test", "--coverage", dir)
+	const missed = "maps/segments/PID[Patient].yaml:4:5: no case runs PID-30 -> deceasedBoolean\n"
+	if code != 0 || !strings.HasPrefix(out, "maps/segments/PID[Patient].yaml  1/2\n"+missed) || !strings.HasSuffix(out, "1 of 2 rules run, 50 %\n1 passed, 0 failed\n") {
+		t.Errorf("coverage: %d %s %s", code, out, errs)
+	}
+	if _, _, code := called(t, "test", "--at-least", "50", dir); code != 0 {
+		t.Errorf("50 %% are enough and it ends with %d", code)
+	}
+	if out, _, code := called(t, "test", "--at-least", "51", dir); code != 1 || !strings.Contains(out, missed) {
+		t.Errorf("too few rules run: %d %s", code, out)
+	}
+	if out, _, code := called(t, "test", "--shipped", "--coverage", dir); code != 0 || !strings.Contains(out, "maps/segments/RF1[Task].yaml") {
+		t.Errorf("with the shipped maps: %d %s", code, out)
+	}
+	if err := os.WriteFile(name, []byte(strings.Replace(string(b), `"female"`, `"male"`, 1)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out, _, code := called(t, "test", dir); code != 1 || !strings.Contains(out, "FAIL "+name+"\nwant.json (-want +got):") || !strings.HasSuffix(out, "0 passed, 1 failed\n") {
+		t.Errorf("a case that fails: %d %s", code, out)
+	}
+	out, _, code = called(t, "test", "--json", "--coverage", dir)
+	var got testRun
+	if err := json.Unmarshal([]byte(out), &got); err != nil || code != 1 || len(got.Failed) != 1 || got.Failed[0].File != name || got.Coverage.Run != 1 ||
+		got.Coverage.Files[0].Missed[0] != (missing{4, 5, "PID-30 -> deceasedBoolean"}) {
+		t.Errorf("--json: %v %d %s", err, code, out)
+	}
+	if _, errs, code := called(t, "test", t.TempDir()); code != 1 || !strings.Contains(errs, "no case") {
+		t.Errorf("an empty folder: %d %s", code, errs)
+	}
+	if _, errs, code := called(t, "test", "--what", dir); code != 2 {
+		t.Errorf("wrong usage: %d %s", code, errs)
+	}
+}
+
+// The shipped cases pass under the verb as they do under go test.
+func TestShippedCases(t *testing.T) {
+	out, errs, code := called(t, "test", "--coverage", "../mapping/testdata/golden")
+	if code != 0 || !strings.Contains(out, "maps/segments/PID[Patient].yaml") {
+		t.Errorf("%d %s %s", code, out, errs)
+	}
+}
