@@ -5,8 +5,12 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/dermgate/dermgate/mapping"
+	"github.com/dermgate/dermgate/mapping/issue"
 )
 
 // siteMap adds to the shipped map of PID: the first rule is for what no message here has.
@@ -61,8 +65,9 @@ func TestTestVerb(t *testing.T) {
 		t.Fatalf("the folder's maps are not used: %v %s", err, b)
 	}
 	out, errs, code := called(t, "test", "--coverage", dir)
-	const missed = "maps/segments/PID[Patient].yaml:4:5: no case runs PID-30 -> deceasedBoolean\n"
-	if code != 0 || !strings.HasPrefix(out, "maps/segments/PID[Patient].yaml  1/2\n"+missed) || !strings.HasSuffix(out, "1 of 2 rules run, 50 %\n1 passed, 0 failed\n") {
+	pid := filepath.Join(dir, "segments", "PID[Patient].yaml")
+	missed := pid + ":4:5: no case runs PID-30 -> deceasedBoolean\n"
+	if code != 0 || !strings.HasPrefix(out, pid+"  1/2\n"+missed) || !strings.HasSuffix(out, "1 of 2 rules run, 50 %\n1 passed, 0 failed\n") {
 		t.Errorf("coverage: %d %s %s", code, out, errs)
 	}
 	if _, _, code := called(t, "test", "--at-least", "50", dir); code != 0 {
@@ -99,5 +104,63 @@ func TestShippedCases(t *testing.T) {
 	out, errs, code := called(t, "test", "--coverage", "../mapping/testdata/golden")
 	if code != 0 || !strings.Contains(out, "maps/segments/PID[Patient].yaml") {
 		t.Errorf("%d %s %s", code, out, errs)
+	}
+}
+
+// lint names a site's file as the site does, and a shipped one as traces do.
+func TestLintVerb(t *testing.T) {
+	dir := folder(t, map[string]string{"tables/AdministrativeSexUK.yaml": "table: AdministrativeSexUK\nextend: true\ncodez: {\"2\": male}\n"})
+	fault := filepath.Join(dir, "tables", "AdministrativeSexUK.yaml") + ":3:1: "
+	out, errs, code := called(t, "lint", dir)
+	if code != 1 || !strings.HasPrefix(out, fault) || !strings.Contains(out, `did you mean "codes"?`) || !strings.HasPrefix(errs, "warning: (default):1:1: no destinations") {
+		t.Errorf("%d %s %s", code, out, errs)
+	}
+	out, _, code = called(t, "lint", "--json", dir)
+	var got []mapping.Fault
+	if err := json.Unmarshal([]byte(out), &got); err != nil || code != 1 || len(got) != 1 || got[0].Line != 3 || got[0].Col != 1 || !strings.HasPrefix(fault, got[0].File+":3") {
+		t.Errorf("--json: %v %d %s", err, code, out)
+	}
+	if out, _, code := called(t, "lint", "--json"); code != 0 || out != "[]\n" {
+		t.Errorf("without a fault: %d %s", code, out)
+	}
+	if out, _, code := called(t, "lint", filepath.Join(dir, "nowhere")); code != 1 || !strings.Contains(out, "nowhere") {
+		t.Errorf("a folder that is not there: %d %s", code, out)
+	}
+}
+
+// map tells what the source's validate and the Bundle's validation find, and explains itself in one object.
+func TestMapVerb(t *testing.T) {
+	config := filepath.Join(folder(t, map[string]string{"gateway.yaml": "site: {name: A, ods: RXX01}\nsources:\n  - name: pas\n    kind: hl7http\n" +
+		"    kind_of_case: {from: RF1-3.1, advice: [AG]}\n    validate: {structure: warn}\n"}), "gateway.yaml")
+	const message = "MSH|^~\\&|PAS|RXX01|DERMGATE|RXX01|20261124101500||ADT^A28^ADT_A05|Z1|P|2.4\rEVN|A28|20261124101500\rPID|1||9990001014^^^NHS^NH||Testcase^Rosalind\rPV1|1|N\rFT1|1\rZZZ|1|x\r"
+	out, errs, code := verb(t, message, "map", "-c", config)
+	if code != 0 || !strings.Contains(errs, "warning: FT1") || !strings.Contains(out, `"resourceType": "Bundle"`) {
+		t.Errorf("%d %s %s", code, out, errs)
+	}
+	out, _, code = verb(t, message, "map", "-c", config, "--explain")
+	var got struct {
+		Elements []mapping.TracedElement
+		Unmapped []string
+		Ignored  []mapping.IgnoredLeaf
+		Leaves   mapping.Count
+		Issues   issue.List
+	}
+	if err := json.Unmarshal([]byte(out), &got); err != nil || code != 0 || len(got.Elements) == 0 || len(got.Issues) == 0 ||
+		!slices.Contains(got.Unmapped, "ZZZ-2[1].1") || got.Leaves.Valued != got.Leaves.Mapped+got.Leaves.Ignored+got.Leaves.Unmapped ||
+		len(got.Unmapped) != got.Leaves.Unmapped || len(got.Ignored) != got.Leaves.Ignored {
+		t.Errorf("--explain: %v %d %s", err, code, out)
+	}
+	for _, wrong := range [][]string{{"--to", "xml"}, {"--to", "hl7", "--explain"}, {"--source", "nobody"}} {
+		if _, _, code := verb(t, message, append([]string{"map", "-c", config}, wrong...)...); code != 2 {
+			t.Errorf("%v: exit %d", wrong, code)
+		}
+	}
+	maps := folder(t, map[string]string{"segments/PID[Patient].yaml": siteMap})
+	if out, _, code := verb(t, message, "map", "--maps", maps); code != 0 || !strings.Contains(out, `"active": true`) {
+		t.Errorf("--maps: %d %s", code, out)
+	}
+	bundle, _, _ := verb(t, message, "map")
+	if out, _, code := verb(t, bundle, "map", "--to", "hl7", "--message", "REF_I12", "--version", "2.3"); code != 0 || !strings.Contains(out, "|2.3|") || !strings.Contains(out, "PID|1||9990001014^^^NHS^NH") {
+		t.Errorf("--to hl7: %d %s", code, out)
 	}
 }

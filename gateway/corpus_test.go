@@ -1,13 +1,16 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/dermgate/dermgate/fixtures/corpus"
+	"github.com/dermgate/dermgate/gateway/config"
 )
 
 // corpusFiles is how many messages and batches the corpus has.
@@ -88,5 +91,40 @@ func TestCorpusIsAnswered(t *testing.T) {
 	}
 	if strings.Contains(out, "no answer") || !strings.Contains(out, "AA 1 ") { // our own referral, sent last
 		t.Errorf("%s\n%s", out[max(0, len(out)-400):], errs)
+	}
+}
+
+// TestCorpusIsMapped shows every file of the corpus as `gateway map --explain` does: an object for each message that has
+// a map, whose leaves add up; the others are refused with exit 1.
+func TestCorpusIsMapped(t *testing.T) {
+	set, err := loadMaps("") // once: the verb would for each
+	if err != nil {
+		t.Fatal(err)
+	}
+	mapped, refused := 0, 0
+	for name, raw := range corpus.HL7v2() {
+		var out, errs bytes.Buffer
+		err := mapFlags{explain: true}.toFHIR(stdio{nil, &out, &errs}, config.Default(), set, raw)
+		if err != nil && (!errors.Is(err, errFound) || !strings.Contains(errs.String(), "error: ")) {
+			t.Errorf("%s: %v: %s", name, err, errs.String())
+		}
+		objects := json.NewDecoder(&out)
+		for objects.More() {
+			var got explained
+			if err := objects.Decode(&got); err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+			mapped++
+			if l := got.Leaves; l.Valued != l.Mapped+l.Ignored+l.Unmapped || len(got.Unmapped) != l.Unmapped || len(got.Ignored) != l.Ignored || len(got.Elements) == 0 {
+				t.Errorf("%s: the leaves do not add up: %+v", name, l)
+			}
+		}
+		if err != nil {
+			refused++
+		}
+	}
+	t.Logf("%d messages mapped, %d files refused in part or whole", mapped, refused)
+	if mapped < 400 {
+		t.Errorf("only %d messages have a map", mapped)
 	}
 }

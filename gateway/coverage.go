@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"path/filepath"
 	"text/tabwriter"
 
 	"github.com/dermgate/dermgate/mapping"
@@ -17,7 +18,7 @@ type coverage struct {
 
 // fileCoverage is one map file's part of it.
 type fileCoverage struct {
-	File   string    `json:"file"` // "maps/segments/PID[Patient].yaml"
+	File   string    `json:"file"` // "maps/segments/PID[Patient].yaml" of the shipped ones, a site's by its path
 	Rules  int       `json:"rules"`
 	Run    int       `json:"run"`
 	Missed []missing `json:"missed"`
@@ -37,14 +38,17 @@ const (
 	siteLayer
 )
 
-// covered counts the rules from a layer on.
-func covered(set *mapping.Set, ran *mapping.Coverage, from int) coverage {
+// covered counts the rules from a layer on; folder is where the site's are.
+func covered(set *mapping.Set, ran *mapping.Coverage, from int, folder string) coverage {
 	c := coverage{Files: []fileCoverage{}}
 	for _, r := range set.Rules() {
 		if r.Layer < from {
 			continue
 		}
 		name := "maps/" + r.File
+		if r.Layer == siteLayer {
+			name = filepath.Join(folder, filepath.FromSlash(r.File))
+		}
 		if n := len(c.Files); n == 0 || c.Files[n-1].File != name || c.Files[n-1].layer != r.Layer {
 			c.Files = append(c.Files, fileCoverage{File: name, Missed: []missing{}, layer: r.Layer})
 		}

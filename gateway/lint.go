@@ -10,48 +10,74 @@ import (
 	"github.com/dermgate/dermgate/mapping"
 )
 
+// lint collects the faults of a configuration and of maps.
+type lint struct {
+	std    stdio
+	asJSON bool
+	found  []error
+}
+
 func lintVerb(std stdio) *cobra.Command {
 	var file string
+	l := lint{std: std, found: []error{}}
 	c := &cobra.Command{
 		Use:     "lint [-c FILE] [MAPS_DIR]",
 		Short:   "every fault of the configuration and the maps, each with file:line:col",
 		Example: "  gateway lint -c gateway.yaml\n  gateway lint ./maps",
 		Args:    cobra.MaximumNArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error {
-			n, folder := 0, ""
-			cfg, err := load(file)
-			if err != nil {
-				k, err := printFaults(std, err)
-				if err != nil {
-					return err
-				}
-				n += k
-			} else {
-				k, _ := printFaults(std, errorOf(append(cfg.CheckFiles(), unsupported(cfg)...)))
-				n, folder = n+k, cfg.Maps
-				for _, w := range cfg.Warnings() {
-					fmt.Fprintln(std.err, "warning:", w)
-				}
-			}
-			if len(args) > 0 {
-				folder = args[0]
-			}
-			if _, err := loadMaps(folder); err != nil {
-				k, err := printFaults(std, err)
-				if err != nil {
-					return err
-				}
-				n += k
-			}
-			if n > 0 {
-				return errFound
-			}
-			fmt.Fprintln(std.err, "no faults")
-			return nil
-		},
+		RunE:    func(_ *cobra.Command, args []string) error { return l.run(file, args) },
 	}
 	c.Flags().StringVarP(&file, "config", "c", "", "configuration file")
+	c.Flags().BoolVar(&l.asJSON, "json", false, "one JSON array of {file, line, col, text} instead of lines")
 	return c
+}
+
+func (l *lint) run(file string, args []string) error {
+	folder := ""
+	cfg, err := load(file)
+	if err == nil {
+		folder = cfg.Maps
+		for _, w := range cfg.Warnings() {
+			fmt.Fprintln(l.std.err, "warning:", w)
+		}
+		err = errorOf(append(cfg.CheckFiles(), unsupported(cfg)...))
+	}
+	if err := l.add(err); err != nil {
+		return err
+	}
+	if len(args) > 0 {
+		folder = args[0]
+	}
+	_, err = loadMaps(folder)
+	if err := l.add(err); err != nil {
+		return err
+	}
+	return l.tell()
+}
+
+// add takes the faults in an error; any other error is given back.
+func (l *lint) add(err error) error {
+	found, other := faultsOf(err)
+	l.found = append(l.found, found...)
+	return other
+}
+
+// tell prints the faults; exit 1 where there are any.
+func (l *lint) tell() error {
+	if l.asJSON {
+		if err := printJSON(l.std.out, l.found); err != nil {
+			return err
+		}
+	} else {
+		for _, f := range l.found {
+			fmt.Fprintln(l.std.out, f)
+		}
+	}
+	if len(l.found) > 0 {
+		return errFound
+	}
+	fmt.Fprintln(l.std.err, "no faults")
+	return nil
 }
 
 func errorOf(f config.Faults) error {
@@ -61,25 +87,21 @@ func errorOf(f config.Faults) error {
 	return f
 }
 
-// printFaults prints the faults of a configuration or of maps and counts them; any other error is given
-// back.
-func printFaults(std stdio, err error) (int, error) {
-	if err == nil {
-		return 0, nil
-	}
+// faultsOf gives the faults of a configuration or of maps in an error; any other error is given back.
+func faultsOf(err error) (found []error, other error) {
 	var conf config.Faults
 	var maps mapping.Faults
 	switch {
 	case errors.As(err, &conf):
 		for _, f := range conf {
-			fmt.Fprintln(std.out, f)
+			found = append(found, f)
 		}
-		return len(conf), nil
 	case errors.As(err, &maps):
 		for _, f := range maps {
-			fmt.Fprintln(std.out, f)
+			found = append(found, f)
 		}
-		return len(maps), nil
+	default:
+		return nil, err
 	}
-	return 0, err
+	return found, nil
 }

@@ -1,10 +1,11 @@
 package main
 
 import (
-	"encoding/json"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -19,8 +20,9 @@ import (
 
 // mapFlags are the choices of `map`.
 type mapFlags struct {
-	config, to, message, source string
-	explain, inline             bool
+	config, maps, source string
+	to, message, version string
+	explain, inline      bool
 }
 
 func mapVerb(std stdio) *cobra.Command {
@@ -28,8 +30,11 @@ func mapVerb(std stdio) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "map [FILE|-]",
 		Short: "translate a message: HL7 v2 to FHIR, or a FHIR Bundle to HL7 v2",
-		Long: "Translate a message and print the result; issues go to stderr. Nothing is stored and the checks of a source\n" +
-			"are not enforced. Photos appear as Media with a urn:sha-256 url; --inline puts their data in.\n" +
+		Long: "Translate a message and print the result; issues go to stderr, what the source's validate finds and what is wrong with\n" +
+			"the Bundle among them. Nothing is stored and the checks of a source are not enforced. Photos appear as Media with a\n" +
+			"urn:sha-256 url; --inline puts their data in.\n\n" +
+			"--explain prints one JSON object instead: for each element the leaves it comes from and its rule, the leaves that were\n" +
+			"left unmapped or ignored, and how many there are of each.\n\n" +
 			"A file of several HL7 v2 messages, with or without FHS and BHS, gives one result a message, one behind the other (jq\n" +
 			"reads them so); faults of the envelope and messages that cannot be translated are told, and the exit code is 1.",
 		Example: "  gateway map fixtures/messages/advice.hl7\n  gateway map --explain message.hl7\n  gateway map --to hl7 --message RRI_I12 answer.json",
@@ -43,9 +48,11 @@ func mapVerb(std stdio) *cobra.Command {
 		},
 	}
 	c.Flags().StringVarP(&f.config, "config", "c", "", "configuration whose maps and source rules to use")
+	c.Flags().StringVar(&f.maps, "maps", "", "folder of your own maps (default: that of the configuration)")
 	c.Flags().StringVar(&f.source, "source", "", "source of the configuration whose rules to use (default: its first HL7 v2 one)")
 	c.Flags().StringVar(&f.to, "to", "fhir", "fhir or hl7")
-	c.Flags().StringVar(&f.message, "message", "RRI_I12", "with --to hl7: RRI_I12, ORU_R01 or REF_I12")
+	c.Flags().StringVar(&f.message, "message", "RRI_I12", "with --to hl7: which message, the name of a Bundle[…] map")
+	c.Flags().StringVar(&f.version, "version", "2.4", "with --to hl7: in which version of HL7 v2")
 	c.Flags().BoolVar(&f.explain, "explain", false, "one JSON object that says where each element comes from, and what was left")
 	c.Flags().BoolVar(&f.inline, "inline", false, "put the data of photos in")
 	return c
@@ -56,9 +63,12 @@ func (f mapFlags) run(std stdio, raw []byte) error {
 	if err != nil {
 		return faults(std, err)
 	}
-	set, err := loadMaps(cfg.Maps)
+	set, err := loadMaps(cmp.Or(f.maps, cfg.Maps))
 	if err != nil {
 		return faults(std, err)
+	}
+	if f.to == "hl7" && (f.explain || f.inline) {
+		return errUsage{errors.New("--explain and --inline are for what is translated to FHIR")}
 	}
 	switch f.to {
 	case "fhir":
@@ -71,6 +81,12 @@ func (f mapFlags) run(std stdio, raw []byte) error {
 
 // options gives the rules of the chosen source.
 func (f mapFlags) options(cfg *config.Config) (mapping.Options, error) {
+	o, _, err := f.rules(cfg)
+	return o, err
+}
+
+// rules gives those of the chosen source: how to translate, and what to hold the message to.
+func (f mapFlags) rules(cfg *config.Config) (mapping.Options, hl7.Profile, error) {
 	o := mapping.Options{Source: "map", Zone: cfg.Site.Timezone, Trace: f.explain, Limits: image.Limits{Bytes: cfg.Limits.PhotoBytes, Pixels: cfg.Limits.PhotoPixels}}
 	if f.inline {
 		o.Files = mapping.FilesInline
@@ -81,27 +97,27 @@ func (f mapFlags) options(cfg *config.Config) (mapping.Options, error) {
 		}
 		rules, err := sourceRules(cfg, s)
 		o.Charset, o.Kind, o.Urgency = rules.Charset, rules.Kind, rules.Urgency
-		return o, err
+		return o, rules.Validate, err
 	}
 	if f.source != "" {
-		return o, errUsage{fmt.Errorf("--source %s: no such HL7 v2 source in the configuration", f.source)}
+		return o, hl7.Profile{}, errUsage{fmt.Errorf("--source %s: no such HL7 v2 source in the configuration", f.source)}
 	}
-	return o, nil
+	return o, hl7.Profile{}, nil
 }
 
 func (f mapFlags) toFHIR(std stdio, cfg *config.Config, set *mapping.Set, raw []byte) error {
-	o, err := f.options(cfg)
+	o, profile, err := f.rules(cfg)
 	if err != nil {
 		return err
 	}
 	if !hl7.Several(raw, o.Charset) {
-		return f.oneToFHIR(std, set, o, raw)
+		return f.oneToFHIR(std, set, o, &profile, raw)
 	}
 	batch := hl7.Split(raw, o.Charset)
 	printIssues(std.err, batch.Issues)
 	found := batch.Issues.Worst() != nil
 	for i, raw := range batch.Messages {
-		err := f.oneToFHIR(std, set, o, raw)
+		err := f.oneToFHIR(std, set, o, &profile, raw)
 		if err != nil && !errors.Is(err, errFound) {
 			return err
 		}
@@ -116,7 +132,14 @@ func (f mapFlags) toFHIR(std stdio, cfg *config.Config, set *mapping.Set, raw []
 	return nil
 }
 
-func (f mapFlags) oneToFHIR(std stdio, set *mapping.Set, o mapping.Options, raw []byte) error {
+// explained is what --explain prints.
+type explained struct {
+	*mapping.Trace
+	Leaves mapping.Count `json:"leaves"`
+	Issues issue.List    `json:"issues"`
+}
+
+func (f mapFlags) oneToFHIR(std stdio, set *mapping.Set, o mapping.Options, profile *hl7.Profile, raw []byte) error {
 	m, err := hl7.ParseIn(raw, o.Charset)
 	if err != nil {
 		return refusal(std, false, issue.From(err))
@@ -125,18 +148,19 @@ func (f mapFlags) oneToFHIR(std stdio, set *mapping.Set, o mapping.Options, raw 
 	if err != nil {
 		return refusal(std, false, issue.From(err))
 	}
-	printIssues(std.err, res.Issues)
+	issues := slices.Concat(issue.List{}, res.Issues, m.Validate(profile))
+	invalid := fhir.Validate(res.Bundle.Root)
+	issues = append(issues, invalid...)
+	printIssues(std.err, issues)
 	if f.explain {
-		return json.NewEncoder(std.out).Encode(res.Trace)
+		err = printJSON(std.out, explained{res.Trace, res.Leaves, issues})
+	} else {
+		err = fhir.WriteIndented(std.out, res.Bundle.Root)
 	}
-	if err := fhir.WriteIndented(std.out, res.Bundle.Root); err != nil {
-		return err
+	if err == nil && invalid.Worst() != nil {
+		err = errFound
 	}
-	if l := fhir.Validate(res.Bundle.Root); l.Worst() != nil {
-		printIssues(std.err, l)
-		return errFound
-	}
-	return nil
+	return err
 }
 
 func (f mapFlags) toHL7(std stdio, cfg *config.Config, set *mapping.Set, raw []byte) error {
@@ -148,7 +172,7 @@ func (f mapFlags) toHL7(std stdio, cfg *config.Config, set *mapping.Set, raw []b
 	if root.Type().Name != "Bundle" {
 		return errUsage{errors.New("want a FHIR Bundle")}
 	}
-	out, issues, err := set.ToHL7(&fhir.Bundle{Root: root}, mapping.Out{Message: f.message, ControlID: "MAP1", At: time.Now(), Zone: cfg.Site.Timezone,
+	out, issues, err := set.ToHL7(&fhir.Bundle{Root: root}, mapping.Out{Message: f.message, Version: f.version, ControlID: "MAP1", At: time.Now(), Zone: cfg.Site.Timezone,
 		Sender: mapping.Party{App: "DERMGATE", Facility: cfg.Site.ODS},
 		Files: func(string) (fhir.Data, error) {
 			return fhir.Data{}, issue.New(issue.NotFound, "Media.content", "a photo that is not in the Bundle")

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -26,7 +27,16 @@ func loadMaps(folder string) (*mapping.Set, error) {
 	if folder != "" {
 		layers = append(layers, os.DirFS(folder))
 	}
-	return mapping.Load(layers...)
+	set, err := mapping.Load(layers...)
+	var faults mapping.Faults
+	if errors.As(err, &faults) {
+		for _, f := range faults {
+			if f.Layer == siteLayer { // where the site finds it
+				f.File = filepath.Join(folder, filepath.FromSlash(strings.TrimPrefix(f.File, "maps/")))
+			}
+		}
+	}
+	return set, err
 }
 
 // siteMaps are the maps in force. When a file of the site's folder changes, all are compiled, its cases are
@@ -75,9 +85,8 @@ func (m *siteMaps) load() (set *mapping.Set, count int, err error) {
 		if what == "" {
 			return nil
 		}
-		name, err := filepath.Rel(m.folder, path)
-		failed = append(failed, &mapping.Fault{File: "maps/" + filepath.ToSlash(name), Line: line, Col: 1, Text: what})
-		return err
+		failed = append(failed, &mapping.Fault{File: path, Line: line, Col: 1, Text: what, Layer: siteLayer})
+		return nil
 	})
 	if err == nil && len(failed) > 0 {
 		err = failed

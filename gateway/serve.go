@@ -58,8 +58,12 @@ func load(file string) (*config.Config, error) {
 // faults prints everything that is wrong with a configuration or the maps, a line each, and ends with
 // exit 1; any other error is passed on.
 func faults(std stdio, err error) error {
-	if _, err := printFaults(stdio{std.in, std.err, std.err}, err); err != nil {
-		return err
+	found, other := faultsOf(err)
+	if other != nil {
+		return other
+	}
+	for _, f := range found {
+		fmt.Fprintln(std.err, f)
 	}
 	return errFound
 }

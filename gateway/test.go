@@ -90,7 +90,7 @@ func (t *testRun) run(args []string) error {
 		if t.shipped || !slices.ContainsFunc(set.Rules(), func(r mapping.Rule) bool { return r.Layer == siteLayer }) {
 			from = shippedLayer
 		}
-		found := covered(set, o.Ran, from)
+		found := covered(set, o.Ran, from, folder)
 		t.Coverage = &found
 	}
 	return t.tell()

@@ -9,9 +9,11 @@ import (
 
 // Fault is one thing wrong with a map file.
 type Fault struct {
-	File      string
-	Line, Col int // from 1
-	Text      string
+	File  string `json:"file"` // "maps/segments/PID[Patient].yaml"
+	Line  int    `json:"line"` // from 1
+	Col   int    `json:"col"`  // from 1
+	Text  string `json:"text"`
+	Layer int    `json:"-"` // which of Load's arguments has the file, from 0
 }
 
 // Error gives "file:line:col: text".
@@ -53,7 +55,7 @@ func (p pos) String() string { return fmt.Sprintf("maps/%s:%d:%d", p.file, p.lin
 type faults struct{ list Faults }
 
 func (f *faults) add(at pos, format string, args ...any) {
-	f.list = append(f.list, &Fault{File: "maps/" + at.file, Line: at.line, Col: at.col, Text: fmt.Sprintf(format, args...)})
+	f.list = append(f.list, &Fault{File: "maps/" + at.file, Line: at.line, Col: at.col, Text: fmt.Sprintf(format, args...), Layer: at.layer})
 }
 
 // meant gives `; did you mean "x"?` when one of the known words is near, else "".

@@ -76,7 +76,7 @@ func readLayers(layers []fs.FS, f *faults) ([]*source, *names, string) {
 			return nil
 		})
 		if err != nil {
-			f.add(pos{file: ".", line: 1, col: 1}, "cannot be read: %s", err)
+			f.add(pos{file: ".", line: 1, col: 1, layer: i}, "cannot be read: %s", err)
 		}
 	}
 	return sources, n, hex.EncodeToString(h.Sum(nil))

@@ -138,7 +138,7 @@ func (r *run) begin(m *hl7.Message, o *Options) {
 		r.body = r.arena.keep(raw)
 	}
 	if o.Trace {
-		r.trace = &Trace{}
+		r.trace = &Trace{Elements: []TracedElement{}, Unmapped: []string{}, Ignored: []IgnoredLeaf{}} // no null in JSON
 	}
 	r.name()
 	r.bare.run = r
