@@ -330,49 +330,49 @@ func TestAHalfWrittenMapIsWaitedFor(t *testing.T) {
 	}
 }
 
-// Two senders do not notice that the maps are edited back and forth under them, with a broken one between:
-// all is taken, and each message names the set that made its translation.
+// Two senders, of 100 messages a second each at most, do not notice that the maps are edited back and forth under
+// them, with a broken edit between: all is taken, and each message names the set that made its translation.
 func TestMapsChangeUnderLoad(t *testing.T) {
-	const senders, each = 2, 200 // at 100/s each
 	r := startReloading(t)
-	female := r.inForce()
+	sets := map[string]string{"female": r.inForce()}
 	r.sex("male")
-	r.until("the edit is in force", func() bool { return r.inForce() != female })
-	wanted := map[string]string{female: "F", r.inForce(): "M"}
+	r.until("the edit is in force", func() bool { return r.inForce() != sets["female"] })
+	sets["male"] = r.inForce()
+	edited := make(chan struct{})
+	sent := [2]int{}
 	var wg sync.WaitGroup
-	for k := range senders {
+	for k := range sent {
 		wg.Go(func() {
 			var conn *mllp.Conn
 			tick := time.NewTicker(10 * time.Millisecond)
 			defer tick.Stop()
-			for n := range each {
-				if code, err := exchange(&conn, r.a.servers[0].Address(), referral(k*each+n)); code != "AA" {
-					t.Errorf("message %d of sender %d: %s %v", n, k, code, err)
+			for {
+				if code, err := exchange(&conn, r.a.servers[0].Address(), referral(k*50_000+sent[k])); code != "AA" {
+					t.Errorf("message %d of sender %d: %s %v", sent[k], k, code, err)
 				}
-				<-tick.C
+				sent[k]++
+				select {
+				case <-edited:
+					conn.Close()
+					return
+				case <-tick.C:
+				}
 			}
-			conn.Close()
 		})
 	}
-	sent := make(chan struct{})
-	go func() { wg.Wait(); close(sent) }()
-	edits := 0
-	for busy := true; busy; edits++ {
-		switch edits % 3 {
-		case 0:
-			r.sex("female")
-		case 1:
+	for range 3 {
+		for _, code := range []string{"female", "male"} {
 			r.write(r.table(), []byte("table: [\n"))
-		case 2:
-			r.sex("male")
-		}
-		select {
-		case <-sent:
-			busy = false
-		case <-time.After(150 * time.Millisecond):
+			r.untilSaid("stale", "1")
+			r.sex(code)
+			r.until("the edit is in force", func() bool { return r.inForce() == sets[code] })
 		}
 	}
-	r.until("all have arrived", func() bool { return r.got(0) != "" && r.arrivals() == senders*each })
+	close(edited)
+	wg.Wait()
+	all := sent[0] + sent[1]
+	wanted := map[string]string{sets["female"]: "F", sets["male"]: "M"}
+	r.until("all have arrived", func() bool { return r.arrivals() == all })
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	by := map[string]int{}
@@ -387,8 +387,8 @@ func TestMapsChangeUnderLoad(t *testing.T) {
 		}
 		by[wanted[m.Maps]]++
 	}
-	t.Logf("%d messages, %d edits: %v", len(r.receipts), edits, by)
-	if len(r.receipts) != senders*each || by["F"] == 0 || by["M"] == 0 {
+	t.Logf("%d messages: %v", len(r.receipts), by)
+	if len(r.receipts) != all || by["F"] == 0 || by["M"] == 0 {
 		t.Errorf("%d messages, by set %v: both were to be at work", len(r.receipts), by)
 	}
 }
