@@ -13,7 +13,7 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 PURE := ./mapping/...
 REST := ./gateway/... ./adapters/... ./fixtures/...
 
-.PHONY: help demo test lint bench bench-peers fuzz redis node build
+.PHONY: help demo test lint bench bench-peers fuzz interop java redis node build
 
 help: ## this text
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,6 +48,15 @@ fuzz: ## every fuzz target for FUZZTIME (30s)
 	    go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) "$$(dirname "$$file")"; \
 	  done; \
 	done
+
+INTEROP := fixtures/interop
+interop: java ## HL7's own validator (Java, by Maven) over every Bundle of the fixtures: an error or an unexplained warning fails
+	@rm -rf $(INTEROP)/target/bundles
+	go run ./$(INTEROP)/bundles $(INTEROP)/target/bundles
+	mvn -q -B -f $(INTEROP) compile exec:java -Dexec.args="$(INTEROP)/target/bundles $(INTEROP)/ukcore.zip $(INTEROP)/warnings.tsv"
+
+java: # nothing is installed for it: make test does without
+	@for tool in javac mvn; do command -v $$tool >/dev/null || { echo "make interop needs $$tool: a JDK of 17 or later and Maven (Debian: default-jdk-headless maven)" >&2; exit 1; }; done
 
 build: ## bin/gateway, static
 	CGO_ENABLED=0 go build -trimpath -tags nomsgpack -ldflags '-s -w' -o bin/gateway ./gateway

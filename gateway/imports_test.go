@@ -32,7 +32,7 @@ var layers = [][]string{
 	{"adapters/*", "gateway/api", "gateway/config", "gateway/observe", "gateway/console", "gateway/photoworker"},
 	{"adapters/adaptertest", "adapters/sim"}, // the suites and the stand-ins know adapters
 	{"fixtures"},
-	{"gateway"},
+	{"gateway", "fixtures/interop/*"}, // programs
 }
 
 // layer gives the layer of a package's folder, -1 for a folder nobody planned. An exact name goes before "*".

@@ -90,6 +90,15 @@ func (c *Case) fetch(folder fs.FS, dir, name string) error {
 	return err
 }
 
+// Input gives the case's input with the files that it names.
+func (c *Case) Input() []byte {
+	in := c.part("in.hl7")
+	if in == nil {
+		in = c.part("in.json")
+	}
+	return c.full(in)
+}
+
 // part gives a part, nil when there is none.
 func (c *Case) part(name string) []byte {
 	for _, f := range c.archive.Files {
