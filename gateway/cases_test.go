@@ -66,7 +66,7 @@ func TestTestVerb(t *testing.T) {
 	}
 	out, errs, code := called(t, "test", "--coverage", dir)
 	pid := filepath.Join(dir, "segments", "PID[Patient].yaml")
-	missed := pid + ":4:5: no case runs PID-30 -> deceasedBoolean\n"
+	missed := pid + ":4:5: no case runs PID-30 -> deceasedBoolean: boolean\n"
 	if code != 0 || !strings.HasPrefix(out, pid+"  1/2\n"+missed) || !strings.HasSuffix(out, "1 of 2 rules run, 50 %\n1 passed, 0 failed\n") {
 		t.Errorf("coverage: %d %s %s", code, out, errs)
 	}
@@ -88,7 +88,7 @@ func TestTestVerb(t *testing.T) {
 	out, _, code = called(t, "test", "--json", "--coverage", dir)
 	var got testRun
 	if err := json.Unmarshal([]byte(out), &got); err != nil || code != 1 || len(got.Failed) != 1 || got.Failed[0].File != name || got.Coverage.Run != 1 ||
-		got.Coverage.Files[0].Missed[0] != (missing{4, 5, "PID-30 -> deceasedBoolean"}) {
+		got.Coverage.Files[0].Missed[0] != (missing{4, 5, "PID-30 -> deceasedBoolean: boolean"}) {
 		t.Errorf("--json: %v %d %s", err, code, out)
 	}
 	if _, errs, code := called(t, "test", t.TempDir()); code != 1 || !strings.Contains(errs, "no case") {

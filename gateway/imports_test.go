@@ -26,7 +26,7 @@ var layers = [][]string{
 	{"mapping/hl7", "mapping/fhir", "mapping/image", "mapping/maps"},
 	{"mapping/lift"},
 	{"mapping"},
-	{"mapping/cases"},
+	{"mapping/cases", "mapping/starter"},
 	{"gateway/pathway"},
 	{"gateway/flow"},
 	{"adapters/*", "gateway/api", "gateway/config", "gateway/observe", "gateway/console", "gateway/photoworker"},

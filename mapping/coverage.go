@@ -13,7 +13,7 @@ type Rule struct {
 	Map       string // "PID[Patient]"
 	File      string // in its layer: "segments/PID[Patient].yaml"
 	Line, Col int    // from 1
-	Text      string // as written: "PID-7 -> birthDate"
+	Text      string // as written: "PID-7 -> birthDate: date"
 }
 
 // Rules gives every rule of the set's maps, both ways, by file, layer and line.
@@ -28,7 +28,7 @@ func (s *Set) Rules() []Rule {
 	}
 	for _, src := range s.sources {
 		for _, r := range src.rules {
-			add(src, r.from.at, r.from.s, " -> ", r.to.s)
+			add(src, r.from.at, r.from.s, " -> ", r.to.s, ": ", r.how.s)
 		}
 		for _, c := range src.checks {
 			add(src, c.place.at, "check ", c.place.s)

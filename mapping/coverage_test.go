@@ -91,8 +91,8 @@ rules:
 		t.Fatal(err)
 	}
 	want := map[string]bool{"resource patient": true, "resource photos": false, "ignore MSH-8": true, "ignore MSH-21": false,
-		"PID-7 -> birthDate": true, "PID-8 -> gender": true, "PID-5[1].1.1 -> name[0].family": false, "check PID-7": true, "check PID-8": false,
-		`("completed") -> status`: false, "OBX-5[1] -> content": false}
+		"PID-7 -> birthDate: date": true, "PID-8 -> gender: table(AdministrativeSexUK)": true, "PID-5[1].1.1 -> name[0].family: string": false, "check PID-7": true, "check PID-8": false,
+		`("completed") -> status: code`: false, "OBX-5[1] -> content: file": false}
 	for _, r := range set.Rules() {
 		if r.Layer == 0 {
 			if o.Ran.Has(r) {

@@ -20,7 +20,8 @@ type Set struct {
 	codes   map[string]bool        // message codes that have any map
 	outputs map[string]*outMessage // out of FHIR, by "RRI_I12"
 	sources map[string]*source     // every map as written, by name
-	runs    sync.Pool              // of *run
+	tables  map[string]*table
+	runs    sync.Pool // of *run
 }
 
 // Digest is the SHA-256 of everything the set was made from, hex: two sets of one digest translate alike.
@@ -44,7 +45,7 @@ func Load(layers ...fs.FS) (*Set, error) {
 	if len(f.list) > 0 {
 		return nil, f.list.sorted()
 	}
-	s.sources = c.sources
+	s.sources, s.tables = c.sources, c.tables
 	return s, nil
 }
 
@@ -151,10 +152,33 @@ func merge(sources []*source, f *faults) map[string]*source {
 		both.rules = append(slices.Clone(s.rules), before.rules...)
 		both.checks = append(slices.Clone(s.checks), before.checks...)
 		both.ignore = append(slices.Clone(s.ignore), before.ignore...)
-		both.groups = append(slices.Clone(before.groups), s.groups...)
+		both.groups = joinGroups(before.groups, s.groups, f)
 		both.segments = append(slices.Clone(before.segments), s.segments...)
 		both.events = append(slices.Clone(before.events), s.events...)
 		out[s.name.s] = &both
+	}
+	return out
+}
+
+// joinGroups adds the resources of an extending message map: one of a name that is there has more maps and links then.
+func joinGroups(before, more []srcGroup, f *faults) []srcGroup {
+	out := slices.Clone(before)
+	for _, g := range more {
+		i := slices.IndexFunc(before, func(b srcGroup) bool { return b.name.s == g.name.s })
+		if i < 0 {
+			out = append(out, g)
+			continue
+		}
+		if g.typ.s != out[i].typ.s {
+			f.add(g.typ.at, "%s is a %s in the map that this one extends", g.name.s, out[i].typ.s)
+		}
+		for _, said := range []text{g.each, g.where, g.key} {
+			if said.s != "" {
+				f.add(said.at, "the map that this one extends says for which segments there is a resource %s", g.name.s)
+			}
+		}
+		out[i].maps = append(slices.Clone(out[i].maps), g.maps...)
+		out[i].link = append(slices.Clone(out[i].link), g.link...)
 	}
 	return out
 }

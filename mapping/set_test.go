@@ -129,3 +129,39 @@ func TestWhateverComesTheBundleIsValid(t *testing.T) {
 		res.Release()
 	}
 }
+
+// A resource of a name that the shipped message map has gets more maps: a Z segment's fields go into the same Patient.
+func TestASiteAddsMapsToAShippedResource(t *testing.T) {
+	site := func(resource string) fstest.MapFS {
+		return fstest.MapFS{
+			"messages/REF_I12.yaml":      {Data: []byte("map: REF_I12\nextend: true\nresources:\n  - " + resource + "\n")},
+			"segments/ZPI[Patient].yaml": {Data: []byte("map: ZPI[Patient]\nrules:\n  - ZPI-1[1] -> maritalStatus.text: string\n")},
+		}
+	}
+	set, err := mapping.Load(maps.FS, site("patient: Patient <- ZPI[Patient]"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	res, err := set.ToFHIR(message(t, advice+"\nZPI|Widowed, lives alone"), options(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for p := range res.Bundle.All("Patient") {
+		n++
+		if got := p.At("maritalStatus.text").Text(); got != "Widowed, lives alone" || p.At("gender").Text() == "" {
+			t.Errorf("maritalStatus %q, gender %q", got, p.At("gender").Text())
+		}
+	}
+	if n != 1 {
+		t.Errorf("%d patients", n)
+	}
+	for resource, want := range map[string]string{
+		"patient: Practitioner <- XCN[Practitioner]":      "maps/messages/REF_I12.yaml:4:14: patient is a Patient in the map that this one extends",
+		"patient: Patient <- ZPI[Patient]\n    each: ZPI": "maps/messages/REF_I12.yaml:5:11: the map that this one extends says for which segments there is a resource patient",
+	} {
+		if _, err := mapping.Load(maps.FS, site(resource)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", resource, err)
+		}
+	}
+}
