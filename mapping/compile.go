@@ -157,8 +157,10 @@ var given = map[string]variable{
 		at: func(s *scope) hl7.Path { return s.run.o.Kind.From }},
 	"urgency": {text: func(s *scope) string { return s.run.urgency.value }, mark: func(s *scope) { s.run.use(s.run.m.Get(s.run.o.Urgency.From)) },
 		at: func(s *scope) hl7.Path { return s.run.o.Urgency.From }},
-	"file":        {text: func(s *scope) string { return s.run.file(s).kind }},
-	"owner":       {text: func(s *scope) string { return s.run.m.Segment(s.run.m.Owner(s.seg.Index())).Name() }},
+	"file":  {text: func(s *scope) string { return s.run.file(s).kind }},
+	"owner": {text: func(s *scope) string { return s.run.m.Segment(s.run.m.Owner(s.seg.Index())).Name() }},
+	"owners": {list: true, texts: func(s *scope) []string { return s.run.owners(s.seg) },
+		any: func(s *scope, name string) bool { return slices.Contains(s.run.owners(s.seg), name) }},
 	"messageHash": {text: func(s *scope) string { return s.run.sha() }},
 	"mapDigest":   {text: func(s *scope) string { return s.run.set.digest }},
 }

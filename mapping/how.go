@@ -18,6 +18,7 @@ var conversions = map[string]conversion{
 	"string": plainText, "markdown": plainText, "code": codeText, "id": idText, "uri": uriText, "url": uriText,
 	"canonical": uriText, "boolean": booleanText, "integer": integerText, "positiveInt": integerText, "unsignedInt": integerText,
 	"decimal": decimalText, "date": dateText, "dateTime": dateTimeText, "instant": instantText,
+	"time": timeText,
 }
 
 // leads tells the conversions that read the first component of a composite, as every version before the
@@ -198,6 +199,25 @@ func instantText(r *run, in string) (string, string) {
 	}
 	r.unsure = r.unsure || !sure
 	return r.arena.keep(r.arena.scratch), ""
+}
+
+// timeText reads an HL7 time of day (HH[MM[SS[.S…]]], v2.8 §2.A.75), with colons too.
+func timeText(_ *run, in string) (string, string) {
+	in = strings.ReplaceAll(strings.TrimSpace(in), ":", "")
+	whole, fraction, point := strings.Cut(in, ".")
+	if len(whole) == 2 || len(whole) == 4 {
+		whole += "0000"[:6-len(whole)]
+	}
+	digits := func(s string) bool { return strings.Trim(s, "0123456789") == "" }
+	if len(whole) != 6 || !digits(whole) || !digits(fraction) || point && fraction == "" ||
+		whole[:2] > "23" || whole[2:4] > "59" || whole[4:] > "59" {
+		return "", "not a time of day"
+	}
+	out := whole[:2] + ":" + whole[2:4] + ":" + whole[4:]
+	if point {
+		out += "." + fraction
+	}
+	return out, ""
 }
 
 // primitive writes by a conversion.

@@ -251,7 +251,7 @@ func (r *run) use(v hl7.Value) {
 func dependent(segment string) bool { return segment == "NTE" || segment == "CTD" || segment == "OBX" }
 
 // relative gives the segment of a name that a scope sees first: its own, one it belongs to, one that belongs
-// to it, else the first in the message.
+// to it, else the first in the message that is not another's: the timing of one order is not that of the next.
 func (r *run) relative(here hl7.Segment, segment string) hl7.Segment {
 	if !here.OK() {
 		return r.m.Find(segment, 1)
@@ -270,7 +270,35 @@ func (r *run) relative(here hl7.Segment, segment string) hl7.Segment {
 	if dependent(segment) {
 		return hl7.Segment{}
 	}
-	return r.m.Find(segment, 1)
+	found := r.m.Find(segment, 1)
+	for found.OK() && r.anothers(here, found) {
+		found = r.m.Find(segment, found.Occurrence()+1)
+	}
+	return found
+}
+
+// anothers tells a segment that is there for another one of a scope's segment, or of one that this belongs to.
+func (r *run) anothers(here, found hl7.Segment) bool {
+	if c := r.child(found, here.Name(), found.Index()+1); c.OK() {
+		return true
+	}
+	for h := here.Index(); h >= 0; h = r.m.Owner(h) {
+		for f := r.m.Owner(found.Index()); f >= 0; f = r.m.Owner(f) {
+			if f != h && r.m.Segment(f).Name() == r.m.Segment(h).Name() {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// owners names the segments that one belongs to, the innermost first.
+func (r *run) owners(s hl7.Segment) []string {
+	var out []string
+	for i := r.m.Owner(s.Index()); i >= 0; i = r.m.Owner(i) {
+		out = append(out, r.m.Segment(i).Name())
+	}
+	return out
 }
 
 // child gives the first segment of a name from index i on that belongs to s.
@@ -299,8 +327,11 @@ func (r *run) following(here hl7.Segment, segment string, last hl7.Segment, star
 	if !here.OK() {
 		return r.m.Find(segment, last.Occurrence()+1)
 	}
-	if r.m.Owner(last.Index()) == here.Index() {
-		return r.child(here, segment, last.Index()+1)
+	owner := r.m.Owner(last.Index())
+	for h := here.Index(); h >= 0 && owner >= 0; h = r.m.Owner(h) {
+		if h == owner {
+			return r.child(r.m.Segment(h), segment, last.Index()+1)
+		}
 	}
 	return hl7.Segment{}
 }
