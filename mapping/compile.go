@@ -152,17 +152,18 @@ func (c *compiler) lexicon(s *source) lexicon {
 
 // given are the names that every expression into FHIR may use beside places.
 var given = map[string]variable{
-	"source": {text: func(s *scope) string { return s.run.o.Source }},
-	"kind": {text: func(s *scope) string { return s.run.kind.value }, mark: func(s *scope) { s.run.use(s.run.m.Get(s.run.o.Kind.From)) },
+	"source": {doc: "the configured name of the source", text: func(s *scope) string { return s.run.o.Source }},
+	"kind": {doc: "`advice`, `referral` or `\"\"`, by the source's own rule and nothing else", text: func(s *scope) string { return s.run.kind.value }, mark: func(s *scope) { s.run.use(s.run.m.Get(s.run.o.Kind.From)) },
 		at: func(s *scope) hl7.Path { return s.run.o.Kind.From }},
-	"urgency": {text: func(s *scope) string { return s.run.urgency.value }, mark: func(s *scope) { s.run.use(s.run.m.Get(s.run.o.Urgency.From)) },
+	"urgency": {doc: "`TWO_WEEK_WAIT`, `URGENT`, `ROUTINE` or `\"\"`, by the source's own rule", text: func(s *scope) string { return s.run.urgency.value }, mark: func(s *scope) { s.run.use(s.run.m.Get(s.run.o.Urgency.From)) },
 		at: func(s *scope) hl7.Path { return s.run.o.Urgency.From }},
-	"file":  {text: func(s *scope) string { return s.run.file(s).kind }},
-	"owner": {text: func(s *scope) string { return s.run.m.Segment(s.run.m.Owner(s.seg.Index())).Name() }},
-	"owners": {list: true, texts: func(s *scope) []string { return s.run.owners(s.seg) },
-		any: func(s *scope, name string) bool { return slices.Contains(s.run.owners(s.seg), name) }},
-	"messageHash": {text: func(s *scope) string { return s.run.sha() }},
-	"mapDigest":   {text: func(s *scope) string { return s.run.set.digest }},
+	"file":  {doc: "what the value is: `photo`, `document`, `broken` or `\"\"`", text: func(s *scope) string { return s.run.file(s).kind }},
+	"owner": {doc: "the name of the segment that this one belongs to", text: func(s *scope) string { return s.run.m.Segment(s.run.m.Owner(s.seg.Index())).Name() }},
+	"owners": {doc: "the names of all segments that this one belongs to, the nearest first; a list", list: true,
+		texts: func(s *scope) []string { return s.run.owners(s.seg) },
+		any:   func(s *scope, name string) bool { return slices.Contains(s.run.owners(s.seg), name) }},
+	"messageHash": {doc: "SHA-256 of the message as received, hex", text: func(s *scope) string { return s.run.sha() }},
+	"mapDigest":   {doc: "SHA-256 of the map set, hex", text: func(s *scope) string { return s.run.set.digest }},
 }
 
 // place compiles the FROM of a rule or a check's place.

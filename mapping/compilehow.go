@@ -42,8 +42,7 @@ func (c *compiler) how(r *rule, src srcRule) bool {
 	}
 	convert, ok := conversions[how]
 	if !ok {
-		known := append(keys(conversions), "lines", "text", "file", "width", "height", "system")
-		c.faults.add(src.how.at, "no conversion, table(…) or map %s%s", how, meant(how, known))
+		c.faults.add(src.how.at, "no conversion, table(…) or map %s%s", how, meant(how, namesOf(hows)))
 		return false
 	}
 	if !c.typed(src.how, r.to.def, how) {

@@ -7,5 +7,5 @@
 // network and no randomness here. Nothing is lost silently: every valued leaf of a message is mapped, ignored
 // for a stated reason, or listed as unmapped.
 //
-// The language is described in LANGUAGE.md; the maps are in maps/.
+// The language is described in docs/mapping.md; the maps are in maps/.
 package mapping

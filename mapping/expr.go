@@ -62,6 +62,7 @@ const costLimit = 10_000
 // variable is a name an expression may use: a text, or a list of texts.
 type variable struct {
 	name  string
+	doc   string // of a name that every expression may use
 	list  bool
 	text  func(*scope) string
 	place *place // a single place: compared without making a text

@@ -21,6 +21,7 @@ type Set struct {
 	outputs map[string]*outMessage // out of FHIR, by "RRI_I12"
 	sources map[string]*source     // every map as written, by name
 	tables  map[string]*table
+	names   *names
 	runs    sync.Pool // of *run
 }
 
@@ -45,7 +46,7 @@ func Load(layers ...fs.FS) (*Set, error) {
 	if len(f.list) > 0 {
 		return nil, f.list.sorted()
 	}
-	s.sources, s.tables = c.sources, c.tables
+	s.sources, s.tables, s.names = c.sources, c.tables, names
 	return s, nil
 }
 
@@ -103,7 +104,7 @@ func (r *reader) names(b []byte, n *names) {
 				n.extensions[x.key.s] = r.extension(x)
 			}
 		default:
-			r.unknown(p.key, "systems", "extensions")
+			r.unknown(p.key, namesKeys)
 		}
 	}
 }
@@ -119,7 +120,7 @@ func (r *reader) extension(p pair) extension {
 		case "value":
 			typ, _ = r.scalar(k.value)
 		default:
-			r.unknown(k.key, "url", "value")
+			r.unknown(k.key, extensionKeys)
 		}
 	}
 	t, _ := fhir.R4().Datatype("Extension")

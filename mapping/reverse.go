@@ -55,20 +55,20 @@ type outGroup struct {
 
 // written are the names that expressions out of FHIR may use beside paths.
 var written = map[string]variable{
-	"senderApp":        {text: func(s *scope) string { return s.out.o.Sender.App }},
-	"senderFacility":   {text: func(s *scope) string { return s.out.o.Sender.Facility }},
-	"receiverApp":      {text: func(s *scope) string { return s.out.o.Receiver.App }},
-	"receiverFacility": {text: func(s *scope) string { return s.out.o.Receiver.Facility }},
-	"controlID":        {text: func(s *scope) string { return s.out.o.ControlID }},
-	"application":      {text: func(s *scope) string { return s.out.o.Application }},
-	"version":          {text: func(s *scope) string { return s.out.o.Version }},
-	"charset":          {text: func(s *scope) string { return s.out.o.Charset }},
-	"now":              {text: func(s *scope) string { return s.out.now() }},
-	"message":          {text: func(s *scope) string { return s.out.o.Message[:3] }},
-	"trigger":          {text: func(s *scope) string { return s.out.o.Message[4:] }},
-	"structure":        {text: func(s *scope) string { return s.out.o.Message }},
-	"setID":            {text: func(s *scope) string { return s.out.setID() }},
-	"line":             {text: func(s *scope) string { return s.out.line }},
+	"senderApp":        {doc: "MSH-3", text: func(s *scope) string { return s.out.o.Sender.App }},
+	"senderFacility":   {doc: "MSH-4", text: func(s *scope) string { return s.out.o.Sender.Facility }},
+	"receiverApp":      {doc: "MSH-5", text: func(s *scope) string { return s.out.o.Receiver.App }},
+	"receiverFacility": {doc: "MSH-6", text: func(s *scope) string { return s.out.o.Receiver.Facility }},
+	"controlID":        {doc: "MSH-10", text: func(s *scope) string { return s.out.o.ControlID }},
+	"application":      {doc: "MSH-16: `AL` where the receiver answers again later, else `NE`", text: func(s *scope) string { return s.out.o.Application }},
+	"version":          {doc: "MSH-12", text: func(s *scope) string { return s.out.o.Version }},
+	"charset":          {doc: "MSH-18", text: func(s *scope) string { return s.out.o.Charset }},
+	"now":              {doc: "the time of writing", text: func(s *scope) string { return s.out.now() }},
+	"message":          {doc: "MSH-9.1", text: func(s *scope) string { return s.out.o.Message[:3] }},
+	"trigger":          {doc: "MSH-9.2", text: func(s *scope) string { return s.out.o.Message[4:] }},
+	"structure":        {doc: "MSH-9.3", text: func(s *scope) string { return s.out.o.Message }},
+	"setID":            {doc: "the number of this segment among those of its name", text: func(s *scope) string { return s.out.setID() }},
+	"line":             {doc: "with `split: lines`: the line", text: func(s *scope) string { return s.out.line }},
 }
 
 // backLexicon gives what expressions of a map out of FHIR may name.
@@ -223,7 +223,7 @@ func (c *compiler) backHow(r *backRule, src srcRule) bool {
 	}
 	convert, ok := backConversions[how]
 	if !ok {
-		c.faults.add(src.how.at, "no conversion, table(…) or map %s%s", how, meant(how, append(keys(backConversions), "file", "system")))
+		c.faults.add(src.how.at, "no conversion, table(…) or map %s%s", how, meant(how, namesOf(backHows)))
 		return false
 	}
 	if r.from != nil && r.from.typ.Kind != fhir.Primitive {

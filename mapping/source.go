@@ -109,8 +109,7 @@ func (r *reader) read(b []byte) *source {
 		case "table", "system", "codes", "otherwise", "unlisted":
 			r.tableKey(&table, p)
 		default:
-			r.unknown(p.key, "map", "each", "for", "extend", "rules", "checks", "ignore", "expect", "resources", "segments",
-				"table", "system", "codes", "otherwise", "unlisted")
+			r.unknown(p.key, fileKeys)
 		}
 	}
 	if table.name.s != "" {
@@ -184,7 +183,7 @@ func (r *reader) rule(pairs []pair) (srcRule, bool) {
 				r.faults.add(t.at, "once: true, or nothing")
 			}
 		default:
-			r.unknown(p.key, "when", "missing", "set", "once")
+			r.unknown(p.key, ruleKeys)
 		}
 	}
 	return out, true
@@ -221,7 +220,7 @@ func (r *reader) check(pairs []pair) (srcCheck, bool) {
 	for _, p := range pairs[1:] {
 		to, known := map[string]*text{"when": &out.when, "severity": &out.severity, "kind": &out.kind}[p.key.s]
 		if !known {
-			r.unknown(p.key, "when", "severity", "kind")
+			r.unknown(p.key, checkKeys)
 			continue
 		}
 		*to, _ = r.scalar(p.value)
@@ -239,7 +238,7 @@ func (r *reader) ignored(pairs []pair) (srcIgnore, bool) {
 		ok = false
 	}
 	for _, p := range pairs[1:] {
-		r.unknown(p.key)
+		r.unknown(p.key, nil)
 	}
 	return srcIgnore{pairs[0].key, reason}, ok
 }
@@ -270,7 +269,7 @@ func (r *reader) resource(pairs []pair) (srcGroup, bool) {
 				out.link = append(out.link, srcLink{l.key, r.texts(l.value)})
 			}
 		default:
-			r.unknown(p.key, "each", "where", "key", "link")
+			r.unknown(p.key, resourceKeys)
 		}
 	}
 	return out, true
@@ -295,7 +294,7 @@ func (r *reader) segment(pairs []pair) (srcGroup, bool) {
 		case "set":
 			out.set = r.constants(p.value)
 		default:
-			r.unknown(p.key, "each", "where", "split", "set")
+			r.unknown(p.key, segmentKeys)
 		}
 	}
 	return out, true

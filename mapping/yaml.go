@@ -139,6 +139,6 @@ func (r *reader) texts(n ast.Node) []text {
 }
 
 // unknown reports a key that means nothing here.
-func (r *reader) unknown(k text, known ...string) {
-	r.faults.add(k.at, "unknown key %q%s", k.s, meant(k.s, known))
+func (r *reader) unknown(k text, known []named) {
+	r.faults.add(k.at, "unknown key %q%s", k.s, meant(k.s, namesOf(known)))
 }

@@ -12,28 +12,63 @@ type Kind string
 
 // The kinds, after the error table of the architecture document.
 const (
-	Structure             Kind = "structure"              // not readable as what it claims to be
-	Required              Kind = "required"               // something mandatory is absent
-	Value                 Kind = "value"                  // present, but not a valid value of its type
-	Code                  Kind = "code"                   // a code outside its table or value set
-	TooLong               Kind = "too-long"               // over a length, size or count limit
-	UnsupportedType       Kind = "unsupported-type"       // message type, media type or resource type
-	UnsupportedEvent      Kind = "unsupported-event"      // trigger event
-	UnsupportedProcessing Kind = "unsupported-processing" // MSH-11 processing id
-	UnsupportedVersion    Kind = "unsupported-version"    // MSH-12 version id
-	NotFound              Kind = "not-found"              // an identifier that leads nowhere
-	Duplicate             Kind = "duplicate"              // seen before; the first answer stands
-	Denied                Kind = "denied"                 // not allowed for this sender or person
-	Conflict              Kind = "conflict"               // stale version, locked record, same id with other bytes
-	Unavailable           Kind = "unavailable"            // a part we need is down; trying again helps
-	Unmapped              Kind = "unmapped"               // carried by no rule; a warning: the original is kept
-	Internal              Kind = "internal"               // our own fault
+	Structure             Kind = "structure"
+	Required              Kind = "required"
+	Value                 Kind = "value"
+	Code                  Kind = "code"
+	TooLong               Kind = "too-long"
+	UnsupportedType       Kind = "unsupported-type"
+	UnsupportedEvent      Kind = "unsupported-event"
+	UnsupportedProcessing Kind = "unsupported-processing"
+	UnsupportedVersion    Kind = "unsupported-version"
+	NotFound              Kind = "not-found"
+	Duplicate             Kind = "duplicate"
+	Denied                Kind = "denied"
+	Conflict              Kind = "conflict"
+	Unavailable           Kind = "unavailable"
+	Unmapped              Kind = "unmapped"
+	Internal              Kind = "internal"
 )
+
+var kinds = []struct {
+	kind    Kind
+	meaning string
+}{
+	{Structure, "not readable as what it claims to be"},
+	{Required, "something mandatory is absent"},
+	{Value, "present, but not a valid value of its type"},
+	{Code, "a code outside its table or value set"},
+	{TooLong, "over a length, size or count limit"},
+	{UnsupportedType, "message type, media type or resource type"},
+	{UnsupportedEvent, "trigger event"},
+	{UnsupportedProcessing, "MSH-11 processing id"},
+	{UnsupportedVersion, "MSH-12 version id"},
+	{NotFound, "an identifier that leads nowhere"},
+	{Duplicate, "seen before; the first answer stands"},
+	{Denied, "not allowed for this sender or person"},
+	{Conflict, "stale version, locked record, same id with other bytes"},
+	{Unavailable, "a part we need is down; trying again helps"},
+	{Unmapped, "carried by no rule; a warning: the original is kept"},
+	{Internal, "our own fault"},
+}
 
 // Kinds lists every Kind, so that a boundary's table can be tested for completeness.
 func Kinds() []Kind {
-	return []Kind{Structure, Required, Value, Code, TooLong, UnsupportedType, UnsupportedEvent,
-		UnsupportedProcessing, UnsupportedVersion, NotFound, Duplicate, Denied, Conflict, Unavailable, Unmapped, Internal}
+	out := make([]Kind, len(kinds))
+	for i, k := range kinds {
+		out[i] = k.kind
+	}
+	return out
+}
+
+// Meaning says in a few words what a Kind is for.
+func (k Kind) Meaning() string {
+	for _, known := range kinds {
+		if known.kind == k {
+			return known.meaning
+		}
+	}
+	return ""
 }
 
 // Severity of an issue, by HL7 v2 table 0516 and FHIR issue-severity.
