@@ -22,6 +22,7 @@ var functions = []function{
 	{name: "digits", doc: "the text without spaces and hyphens", text: digits},
 	{name: "tail", doc: "the text without its first character", text: tail},
 	{name: "ods", doc: "the shape of an ODS code: 3 to 10 capitals and digits, a digit among them or three letters", test: odsShape},
+	{name: "number", doc: "a decimal number as FHIR writes it, a leading + or point aside", test: func(s string) bool { t, _ := decimalText(nil, s); return t != "" }},
 	{name: "isTime", doc: "a date or time in a form that the date conversions read", test: func(s string) bool { _, ok := parseMoment(s); return ok }},
 }
 
