@@ -76,6 +76,10 @@ func codingSystem(t *table, d *fhir.ElementDef) writer {
 	}
 }
 
+// shortestOID is where the last dot of an OID stands at the earliest: a shorter one (1.2.3) names a country or a
+// standards body, never who assigns numbers, and HL7's validator refuses it.
+const shortestOID = 5
+
 // unknownSystem is codingSystem for a name that the table does not have.
 func unknownSystem(r *run, in string) (string, string) {
 	in = strings.TrimSpace(in)
@@ -84,7 +88,7 @@ func unknownSystem(r *run, in string) (string, string) {
 		return "", ""
 	case strings.Contains(in, "://"), strings.HasPrefix(in, "urn:"):
 		return uriText(r, in)
-	case isOID(in):
+	case isOID(in) && strings.LastIndexByte(in, '.') >= shortestOID:
 		return r.prefixed("urn:oid:", in), ""
 	}
 	out, why := uriText(r, in)
