@@ -86,7 +86,7 @@ var hows = []named{
 	{"decimal", "a number with its digits as sent; the first component of a composite"},
 	{"date", "the day of a date or time, as precise as it is"},
 	{"dateTime", "a date or time; one without offset is local to the source's zone"},
-	{"time", "the time of day in a date or time"},
+	{"time", "a time of day, HH[MM[SS]], with colons or without"},
 	{"instant", "a point in time, at least its day"},
 	{"lines", "all values of the place, a line each"},
 	{"text", "the same as the Attachment of a plain text file"},
