@@ -97,9 +97,9 @@ func traceVerb(std stdio) *cobra.Command {
 					flow.Loss
 				}
 				Deliveries []struct {
-					ID, To, What, State string
-					Attempt             int
-					Cause               *issue.Issue
+					ID, To, What, State, Maps string
+					Attempt                   int
+					Cause                     *issue.Issue
 				}
 			}
 			raw, err := o.call(cmd.Context(), http.MethodGet, "/api/v1/cases/"+url.PathEscape(args[0]), nil, &out)
@@ -114,7 +114,7 @@ func traceVerb(std stdio) *cobra.Command {
 				fmt.Fprintf(std.out, "  message %s  from %s%s\n", m.ID, m.Source, byMaps(m.Maps)+left(m.Loss))
 			}
 			for _, d := range out.Deliveries {
-				fmt.Fprintf(std.out, "  delivery %s  %s to %s: %s, attempt %d%s\n", d.ID, d.What, d.To, d.State, d.Attempt, why(d.Cause))
+				fmt.Fprintf(std.out, "  delivery %s  %s to %s: %s, attempt %d%s%s\n", d.ID, d.What, d.To, d.State, d.Attempt, byMaps(d.Maps), why(d.Cause))
 			}
 			return nil
 		}}

@@ -226,6 +226,7 @@ type deliveryView struct {
 	To      string       `json:"to"`
 	What    string       `json:"what"`
 	Key     string       `json:"key"`
+	Maps    string       `json:"maps,omitempty"`
 	State   flow.State   `json:"state"`
 	Attempt int          `json:"attempt"`
 	Due     time.Time    `json:"due"`
@@ -239,7 +240,7 @@ type deliveryView struct {
 func viewDeliveries(ds []flow.Delivery) []deliveryView {
 	views := make([]deliveryView, len(ds))
 	for i, d := range ds {
-		views[i] = deliveryView{ID: d.ID, Case: d.Case, Message: d.Message, Parent: d.Parent, To: d.To, What: d.What, Key: d.Key,
+		views[i] = deliveryView{ID: d.ID, Case: d.Case, Message: d.Message, Parent: d.Parent, To: d.To, What: d.What, Key: d.Key, Maps: d.Maps,
 			State: d.State, Attempt: d.Attempt, Due: d.Due, Created: d.Created, Bytes: d.Body.Size, Parts: len(d.Parts), Cause: d.Cause}
 		for _, s := range d.Steps {
 			views[i].Steps = append(views[i].Steps, s.Name)

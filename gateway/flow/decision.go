@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/dermgate/dermgate/gateway/pathway"
+	"github.com/dermgate/dermgate/mapping"
 	"github.com/dermgate/dermgate/mapping/fhir"
 )
 
@@ -21,6 +22,7 @@ type decision struct {
 	version int64 // of the record that was read; 0: the case is new
 	at      time.Time
 	why     ID           // the message that caused it
+	set     *mapping.Set // translates and renders all of it, whatever is put in force meanwhile
 	request *fhir.Bundle // canonical Bundle of the request; loaded when first needed
 	story   []Event
 	out     []Delivery
@@ -32,7 +34,7 @@ func (p *Pipeline) read(record CaseRecord) (*decision, error) {
 	if err := json.Unmarshal(record.State, c); err != nil {
 		return nil, fmt.Errorf("case %s: %w", record.ID, err)
 	}
-	return &decision{p: p, c: c, version: record.Version, at: p.Now()}, nil
+	return &decision{p: p, c: c, version: record.Version, at: p.Now(), set: p.Maps()}, nil
 }
 
 func (d *decision) id() ID { id, _ := ParseID(d.c.ID); return id }
@@ -144,7 +146,7 @@ func (d *decision) deliver(ctx context.Context, e Endpoint, m outgoing) error {
 		return err
 	}
 	d.out = append(d.out, Delivery{ID: d.derive("delivery", e.Name, m.what, m.key), Case: d.id(), Message: d.why, To: e.Name,
-		Lane: d.c.ID, Class: class(d.c.Urgency), Key: m.key, What: m.what, Body: body, Parts: m.parts, Note: m.note,
+		Lane: d.c.ID, Class: class(d.c.Urgency), Key: m.key, What: m.what, Maps: m.maps, Body: body, Parts: m.parts, Note: m.note,
 		State: Waiting, Due: d.at, Created: d.at})
 	return nil
 }
@@ -157,6 +159,7 @@ type outgoing struct {
 	mediaType string
 	parts     []BodyRef
 	note      string
+	maps      string // digest of the set that rendered it; empty where none did
 }
 
 // whole is the body of a message that is in memory.

@@ -9,8 +9,16 @@ import (
 	"github.com/dermgate/dermgate/mapping/issue"
 )
 
-// Explain translates a kept HL7 v2 message again and says where each element comes from and what was left.
-func (p *Pipeline) Explain(ctx context.Context, m Message) (*mapping.Trace, error) {
+// Explanation tells where the elements of a translation come from, and which set of maps made it.
+type Explanation struct {
+	*mapping.Trace
+	Maps string `json:"maps"`      // digest of today's set, which the trace is of
+	Kept string `json:"maps_kept"` // of the one that the message was kept with: when it is another, so may its Bundle have been
+}
+
+// Explain translates a kept HL7 v2 message again, by today's maps, and says where each element comes from and
+// what was left.
+func (p *Pipeline) Explain(ctx context.Context, m Message) (*Explanation, error) {
 	if m.Format != HL7v2 {
 		return nil, issue.New(issue.UnsupportedType, "message", "only HL7 v2 messages are mapped, and can be explained")
 	}
@@ -23,10 +31,11 @@ func (p *Pipeline) Explain(ctx context.Context, m Message) (*mapping.Trace, erro
 	if err != nil {
 		return nil, err
 	}
-	res, err := p.Maps().ToFHIR(parsed, mapping.Options{Source: m.Source, Charset: rules.Charset, Zone: p.Site.Zone, Kind: rules.Kind,
+	set := p.Maps()
+	res, err := set.ToFHIR(parsed, mapping.Options{Source: m.Source, Charset: rules.Charset, Zone: p.Site.Zone, Kind: rules.Kind,
 		Urgency: rules.Urgency, Limits: rules.Limits, Trace: true, Payloads: p.payloads(ctx, m.Lifted)})
 	if err != nil {
 		return nil, err
 	}
-	return res.Trace, nil
+	return &Explanation{res.Trace, set.Digest(), m.Maps}, nil
 }

@@ -119,7 +119,7 @@ func (f *Facade) view(ctx context.Context, r CaseRecord) (*fhir.Bundle, error) {
 		if err != nil {
 			return nil, err
 		}
-		t, err := f.P.reload(ctx, id)
+		t, err := f.P.reload(ctx, d.set, id)
 		if err != nil {
 			return nil, err
 		}

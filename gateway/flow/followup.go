@@ -103,7 +103,7 @@ type Applier struct{ P *Pipeline }
 // Deliver applies one follow-up. It is applied at most once however often this runs: the change carries
 // the message's id. A message that does not translate any more parks, visibly.
 func (a Applier) Deliver(ctx context.Context, work Delivery, _ func(Step) error) (Outcome, error) {
-	t, err := a.P.reload(ctx, work.Message)
+	t, err := a.P.reload(ctx, a.P.Maps(), work.Message)
 	if err != nil {
 		return Outcome{}, storeTrouble(err)
 	}
@@ -139,7 +139,7 @@ func (p *Pipeline) apply(ctx context.Context, work Delivery, t *Translated) erro
 	if err != nil {
 		return err
 	}
-	d.why = work.Message
+	d.why, d.set = work.Message, t.set
 	moved := d.c.Moves
 	if t.Facts.Event != NoticeStatus { // seven a notice: only what they come to is part of the story
 		d.tell("received", t.Facts.Event+" from "+t.Source, work.Message.String())

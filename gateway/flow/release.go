@@ -70,7 +70,7 @@ func (d *decision) letGo(ctx context.Context) error {
 		if _, err := d.fire(ctx, pathway.Corrected); err != nil {
 			return err
 		}
-		t, err := d.p.reload(ctx, d.why)
+		t, err := d.p.reload(ctx, d.set, d.why)
 		if err != nil {
 			return err
 		}

@@ -21,7 +21,7 @@ func (d *decision) loadRequest(ctx context.Context) (*fhir.Bundle, error) {
 	if err != nil {
 		return nil, err
 	}
-	t, err := d.p.reload(ctx, id)
+	t, err := d.p.reload(ctx, d.set, id)
 	if err != nil {
 		return nil, err
 	}
@@ -29,8 +29,8 @@ func (d *decision) loadRequest(ctx context.Context) (*fhir.Bundle, error) {
 	return t.Bundle, nil
 }
 
-// reload reads a kept message and translates it again.
-func (p *Pipeline) reload(ctx context.Context, id ID) (Translated, error) {
+// reload reads a kept message and translates it again, by the one set of maps that what it is for is made with.
+func (p *Pipeline) reload(ctx context.Context, set *mapping.Set, id ID) (Translated, error) {
 	m, err := p.Store.Message(ctx, id)
 	if err != nil {
 		return Translated{}, fmt.Errorf("message %s: %w", id, err)
@@ -39,7 +39,7 @@ func (p *Pipeline) reload(ctx context.Context, id ID) (Translated, error) {
 	if err != nil {
 		return Translated{}, fmt.Errorf("message %s: %w", id, err)
 	}
-	t := p.Translate(ctx, Received{Source: m.Source, Subject: m.Subject, At: m.At, Format: m.Format, Raw: raw,
+	t := p.translate(ctx, set, Received{Source: m.Source, Subject: m.Subject, At: m.At, Format: m.Format, Raw: raw,
 		RequestID: m.RequestID, Lifted: m.Lifted, Whole: m.Whole}, p.Sources[m.Source])
 	if t.unread != nil {
 		return t, fmt.Errorf("message %s: %w", id, t.unread)
@@ -85,7 +85,7 @@ func (d *decision) render(ctx context.Context, e Endpoint, what string, answer *
 		return outgoing{}, err
 	}
 	id := d.derive("outbound", e.Name, what, fmt.Sprint(d.c.Moves))
-	m := outgoing{what: what, key: id.String(), mediaType: "application/fhir+json"}
+	m := outgoing{what: what, key: id.String(), mediaType: "application/fhir+json", maps: d.set.Digest()}
 	b, err := d.compose(request, answer, m.key)
 	if err != nil {
 		return outgoing{}, err
@@ -136,7 +136,7 @@ func (d *decision) hl7(ctx context.Context, e Endpoint, m outgoing, b *fhir.Bund
 		form = e.Answer
 	}
 	b.Root.At("identifier.value").SetText(d.c.Request.ControlID) // MSA-2; the message's own id is MSH-10
-	out, issues, err := d.p.Maps().ToHL7(b, mapping.Out{
+	out, issues, err := d.set.ToHL7(b, mapping.Out{
 		Message: form, Version: e.Version, ControlID: m.key, Application: e.Application, At: d.at,
 		Sender: mapping.Party{App: "DERMGATE", Facility: d.p.Site.ODS}, Receiver: mapping.Party{App: e.App, Facility: e.Facility},
 		Charset: e.Charset, Zone: d.p.Site.Zone,

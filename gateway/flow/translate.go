@@ -20,11 +20,12 @@ type Translated struct {
 	Bundle *fhir.Bundle // nil for an acknowledgement, a Notify callback and for what could not be read
 	Files  []mapping.File
 	Issues issue.List
-	Maps   string // digest of the map set, HL7 v2 only
+	Maps   string // digest of the map set in force, which read it; empty for a callback
 	Loss   Loss
 	HL7    *hl7.Message // for the acknowledgement; nil for FHIR and for what is no HL7
 	Idem   Idem
 
+	set      *mapping.Set
 	entries  []string // of a Bundle that came: where each resource can be read
 	payloads map[string]mapping.Payload
 	unread   error           // a payload in the blob store could not be read: nothing is known of the message
@@ -37,7 +38,15 @@ type Translated struct {
 // of it: no clock, no store. What could not be
 // read at all has an error issue and no Bundle.
 func (p *Pipeline) Translate(ctx context.Context, r Received, rules SourceRules) Translated {
-	t := Translated{Received: r, payloads: p.payloads(ctx, r.Lifted)}
+	return p.translate(ctx, p.Maps(), r, rules)
+}
+
+// translate is Translate with the maps of a decision under way, which today's may have overtaken.
+func (p *Pipeline) translate(ctx context.Context, set *mapping.Set, r Received, rules SourceRules) Translated {
+	t := Translated{Received: r, set: set, payloads: p.payloads(ctx, r.Lifted)}
+	if r.Format != Notify {
+		t.Maps = set.Digest()
+	}
 	switch r.Format {
 	case HL7v2:
 		p.translateHL7(&t, rules)
@@ -75,9 +84,7 @@ func (p *Pipeline) translateHL7(t *Translated, rules SourceRules) {
 		translateAck(t, m)
 		return
 	}
-	set := p.Maps()
-	t.Maps = set.Digest()
-	res, err := set.ToFHIR(m, mapping.Options{Source: t.Source, Charset: rules.Charset, Zone: p.Site.Zone,
+	res, err := t.set.ToFHIR(m, mapping.Options{Source: t.Source, Charset: rules.Charset, Zone: p.Site.Zone,
 		Kind: rules.Kind, Urgency: rules.Urgency, Limits: rules.Limits, Payloads: t.payloads})
 	if unread := (*image.ReadError)(nil); errors.As(err, &unread) {
 		t.unread = err

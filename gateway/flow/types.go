@@ -189,7 +189,7 @@ type Message struct {
 	Whole     *Whole         `json:"whole,omitempty"`
 	Facts     []byte         `json:"facts,omitempty"` // JSON of flow.Facts
 	Issues    []*issue.Issue `json:"issues,omitempty"`
-	Maps      string         `json:"maps,omitempty"` // digest of the map set
+	Maps      string         `json:"maps,omitempty"` // digest of the map set in force when it came, which read it
 	Loss
 	Receipt Receipt `json:"receipt"`
 	Idem    Idem    `json:"idem"`
@@ -309,6 +309,7 @@ type Delivery struct {
 	Class   int          `json:"class"`            // ClassUrgent or ClassRoutine
 	Key     string       `json:"key"`              // outbound idempotency key: MSH-10, X-Request-ID or messageReference; never changes
 	What    string       `json:"what"`             // "referral", "advice-request", "answer", "outcome", "notice:N1", "poll", …
+	Maps    string       `json:"maps,omitempty"`   // digest of the map set that it was translated and rendered with
 	Body    BodyRef      `json:"body"`
 	Parts   []BodyRef    `json:"parts,omitempty"` // photos and documents the destination sends along, in order
 	Note    string       `json:"note,omitempty"`  // small data of internal work: timer purpose, poll cursor
