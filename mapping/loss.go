@@ -19,6 +19,7 @@ func (r *run) account(m *message, res *Result) {
 	for i := range r.m.Segments() {
 		seg := r.m.Segment(i)
 		header := seg.Is("MSH")
+		t.ignore = m.ignore[seg.Name()]
 		for n, v := range r.fields(seg) {
 			if len(v.Raw()) == 0 {
 				continue
@@ -56,6 +57,8 @@ type tally struct {
 	m    *message
 	res  *Result
 	kind [256]part // of each byte
+
+	ignore []ignored // of the segment
 
 	nulls int      // leaves that are `""`
 	null  hl7.Path // the first of them
@@ -118,9 +121,8 @@ func (t *tally) leaf(at *leafAt, pos int, raw []byte) {
 		t.res.Leaves.Mapped++
 		return
 	}
-	if x := t.m.ignored(at); x != nil {
+	if x := t.ignored(at); x != nil {
 		t.res.Leaves.Ignored++
-		t.run.o.Ran.note(x.at)
 		if t.run.trace != nil {
 			t.run.trace.Ignored = append(t.run.trace.Ignored, IgnoredLeaf{at.path().String(), x.reason})
 		}
@@ -132,15 +134,22 @@ func (t *tally) leaf(at *leafAt, pos int, raw []byte) {
 
 func (at *leafAt) path() hl7.Path { return at.seg.Path(at.field).Repeat(at.rep).Part(at.comp, at.sub) }
 
-// ignored gives the rule that leaves a place out, nil when there is none.
-func (m *message) ignored(at *leafAt) *ignored {
-	for i := range m.ignore {
-		x := &m.ignore[i]
-		if x.field == at.field && (x.comp == 0 || x.comp == at.comp) && at.seg.Is(x.segment) {
-			return x
+// ignored gives the first rule that leaves a place out, nil when there is none.
+func (t *tally) ignored(at *leafAt) (first *ignored) {
+	for i := range t.ignore {
+		x := &t.ignore[i]
+		if x.field != at.field || x.comp != 0 && x.comp != at.comp {
+			continue
 		}
+		if first == nil {
+			first = x
+		}
+		if t.run.o.Ran == nil {
+			break
+		}
+		t.run.o.Ran.note(x.at) // and of each map that says so too
 	}
-	return nil
+	return first
 }
 
 // unuse makes the leaves of a segment unmapped again.

@@ -15,7 +15,7 @@ type message struct {
 	src    *source
 	expect []expectation
 	groups []*group
-	ignore []ignored // of all maps
+	ignore map[string][]ignored // of all maps, by segment
 }
 
 // expectation is how often a segment may stand.
@@ -26,7 +26,6 @@ type expectation struct {
 
 // ignored is a place left out on purpose.
 type ignored struct {
-	segment     string
 	field, comp int
 	reason      string
 	at          pos
@@ -83,7 +82,7 @@ var (
 
 // message compiles a message map into FHIR.
 func (c *compiler) message(s *source) *message {
-	m := &message{name: s.name.s, src: s}
+	m := &message{name: s.name.s, src: s, ignore: map[string][]ignored{}}
 	for _, e := range s.events {
 		if !eventForm.MatchString(e.s) {
 			c.faults.add(e.at, "an event is written CODE^TRIGGER, such as REF^I12")
@@ -263,7 +262,7 @@ func (c *compiler) ignores(m *message) {
 			case kept(p):
 				c.faults.add(i.place.at, "%s carries clinical or identifying content: it may be unmapped, never ignored", i.place.s)
 			default:
-				m.ignore = append(m.ignore, ignored{p.segment, p.field, p.comp, i.reason.s, i.place.at})
+				m.ignore[p.segment] = append(m.ignore[p.segment], ignored{p.field, p.comp, i.reason.s, i.place.at})
 			}
 		}
 	}

@@ -136,19 +136,17 @@ func (l *link) write(r *run, m *message, from *instance) {
 	}
 }
 
-// apart tells two segments of which one belongs to another segment of the other's name: a result to a second
-// order is not a result of the first.
+// apart tells two segments that belong to different ones of a name, or of which one belongs to another segment of
+// the other's name: a result to a second order is not a result of the first, nor is it of the first's specimen.
 func (r *run) apart(a, b hl7.Segment) bool {
-	return a.OK() && b.OK() && a != b && (r.elsewhere(a, b) || r.elsewhere(b, a))
-}
-
-// elsewhere tells a segment that belongs to one of the other's name, and not to it.
-func (r *run) elsewhere(child, parent hl7.Segment) bool {
-	for i := r.m.Owner(child.Index()); i >= 0; i = r.m.Owner(i) {
-		if o := r.m.Segment(i); o == parent {
-			return false
-		} else if o.Name() == parent.Name() {
-			return true
+	if !a.OK() || !b.OK() || a == b {
+		return false
+	}
+	for i := a.Index(); i >= 0; i = r.m.Owner(i) {
+		for j := b.Index(); j >= 0; j = r.m.Owner(j) {
+			if i != j && (i != a.Index() || j != b.Index()) && r.m.Segment(i).Name() == r.m.Segment(j).Name() {
+				return true
+			}
 		}
 	}
 	return false
