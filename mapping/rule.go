@@ -94,11 +94,35 @@ func (g guard) hold(s *scope) {
 	if !el.OK() || !el.Parent().OK() {
 		return
 	}
-	if d := el.Lacking(); d != nil {
-		s.run.issues = append(s.run.issues, issue.Warn(issue.Required, s.seg.Path(0).String(),
-			"no "+el.Type().Name+" could be made: its "+d.Name+" is missing"))
-		el.Remove()
+	d := el.Lacking()
+	switch {
+	case d == nil:
+	case d.Type.Name == "Reference": // a link of the message may fill it
+		s.run.waiting = append(s.run.waiting, waiting{el, s.seg})
+	default:
+		s.run.dismiss(el, s.seg, d)
 	}
+}
+
+// waiting is an element that lacks a reference until the links are written.
+type waiting struct {
+	el  fhir.Element
+	seg hl7.Segment // that it is made from
+}
+
+// settle takes those away that no link has filled.
+func (r *run) settle() {
+	for _, w := range r.waiting {
+		if d := w.el.Lacking(); d != nil && w.el.Parent().OK() {
+			r.dismiss(w.el, w.seg, d)
+		}
+	}
+}
+
+func (r *run) dismiss(el fhir.Element, seg hl7.Segment, lacks *fhir.ElementDef) {
+	r.issues = append(r.issues, issue.Warn(issue.Required, seg.Path(0).String(),
+		"no "+el.Type().Name+" could be made: its "+lacks.Name+" is missing"))
+	el.Remove()
 }
 
 // split gives the parts a data type map reads: components, or the sub-components of a component.

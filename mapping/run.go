@@ -33,6 +33,7 @@ type run struct {
 	firsts    []int       // of each group in instances
 	made      []made      // resources that rules refer to
 	saids     []said
+	waiting   []waiting
 	payloads  []payload
 	files     []File
 	unread    error          // a file could not be read: nothing is known of it
@@ -154,6 +155,8 @@ func (r *run) reset() {
 	clear(r.payloads)
 	clear(r.made)
 	clear(r.saids)
+	clear(r.waiting)
+	r.waiting = r.waiting[:0]
 	clear(r.slots[:cap(r.slots)])
 	r.instances, r.made, r.saids, r.payloads, r.slots, r.firsts = r.instances[:0], r.made[:0], r.saids[:0], r.payloads[:0], r.slots[:0], r.firsts[:0]
 	r.arena.close(len(r.body))

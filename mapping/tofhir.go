@@ -52,6 +52,7 @@ func (s *Set) ToFHIR(m *hl7.Message, o Options) (*Result, error) {
 	}
 	for r.undone() { // one that goes may leave another without what it needs
 	}
+	r.settle()
 	if r.unread != nil {
 		return nil, r.unread
 	}

@@ -79,6 +79,7 @@ const (
 	in3 = name('I')<<16 | name('N')<<8 | name('3')
 	obr = name('O')<<16 | name('B')<<8 | name('R')
 	orc = name('O')<<16 | name('R')<<8 | name('C')
+	mrg = name('M')<<16 | name('R')<<8 | name('G')
 	pd1 = name('P')<<16 | name('D')<<8 | name('1')
 	pid = name('P')<<16 | name('I')<<8 | name('D')
 	pr1 = name('P')<<16 | name('R')<<8 | name('1')

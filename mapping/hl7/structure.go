@@ -37,7 +37,7 @@ func parents(n name) [3]name {
 		return [3]name{obr}
 	case aut:
 		return [3]name{pr1}
-	case pd1:
+	case pd1, mrg:
 		return [3]name{pid}
 	case pv2:
 		return [3]name{pv1}

@@ -100,7 +100,7 @@ func TestMessagesFitTheirGrammar(t *testing.T) {
 		{"ACK^A01", "MSH SFT MSA ERR ERR"},
 		{"ADT^A01", "MSH EVN PID PD1<2 ROL NK1 NK1 PV1 PV2<7 ROL DB1 OBX OBX AL1 DG1 PR1 ROL<15 GT1 IN1 IN2<18 IN3<18 IN1 ACC UB1 PDA"},
 		{"ADT^A28", "MSH EVN PID PD1<2 NK1 PV1 AL1"},
-		{"ADT^A40", "MSH EVN PID PD1<2 MRG PID MRG PV1"},
+		{"ADT^A40", "MSH EVN PID PD1<2 MRG<2 PID MRG<5 PV1<5"},
 		{"ADT^A17", "MSH EVN PID PV1 OBX PID PV1 PV2<6"},
 		{"ADT^A37", "MSH EVN PID PD1<2 PID"},
 	} {
@@ -141,7 +141,7 @@ func TestWhatDoesNotFitIsReportedAndKept(t *testing.T) {
 		{"ORM^O01", "MSH PID OBR OBX<2", "ORC: missing in ORDER of ORM_O01, which OBR begins"},
 		{"OMG^O19", "MSH ORC OBR<1 OBX<2 NTE<3 PRT<3", "PRT: not expected after NTE in OMG_O19"},
 		{"ADT^A01", "MSH EVN PV1 PID PD1<3 NK1 PV2<2", "PID: not expected after PV1 in ADT_A01"},
-		{"ADT^A40", "MSH EVN PID PV1 PID MRG", "MRG: missing in PATIENT of ADT_A39, which PID begins"},
+		{"ADT^A40", "MSH EVN PID PV1<2 PID MRG<4", "MRG: missing in PATIENT of ADT_A39, which PID begins"},
 		{"ACK", "MSH ERR", "MSA: missing in ACK"},
 	} {
 		segments := strings.Fields(tt.segments)
