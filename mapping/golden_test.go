@@ -52,20 +52,6 @@ func golden(t *testing.T, file string) {
 	}
 }
 
-// written gives the Bundle as an HL7 v2 message, a segment a line.
-func written(t *testing.T, res *mapping.Result, form string) []byte {
-	t.Helper()
-	out, issues, err := shippedSet(t).ToHL7(res.Bundle, outOptions(t, form, res.Files))
-	if err != nil || len(issues) > 0 {
-		t.Fatalf("%s: %v %v", form, err, issues)
-	}
-	b, err := out.Bytes()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return bytes.ReplaceAll(b, []byte("\r"), []byte("\n"))
-}
-
 func outOptions(t *testing.T, form string, files []mapping.File) mapping.Out {
 	return mapping.Out{
 		Message: form, ControlID: "DG00000001", At: time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC), Zone: london(t),
