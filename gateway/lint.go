@@ -48,7 +48,10 @@ func (l *lint) run(file string, args []string) error {
 	if len(args) > 0 {
 		folder = args[0]
 	}
-	_, err = loadMaps(folder)
+	set, err := loadMaps(folder)
+	if err == nil && cfg != nil {
+		err = overlays(cfg, set)
+	}
 	if err := l.add(err); err != nil {
 		return err
 	}

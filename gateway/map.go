@@ -20,7 +20,8 @@ import (
 
 // mapFlags are the choices of `map`.
 type mapFlags struct {
-	config, maps, source string
+	config, maps         string
+	source, sender       string
 	to, message, version string
 	explain, inline      bool
 }
@@ -50,6 +51,7 @@ func mapVerb(std stdio) *cobra.Command {
 	c.Flags().StringVarP(&f.config, "config", "c", "", "configuration whose maps and source rules to use")
 	c.Flags().StringVar(&f.maps, "maps", "", "folder of your own maps (default: that of the configuration)")
 	c.Flags().StringVar(&f.source, "source", "", "source of the configuration whose rules to use (default: its first HL7 v2 one)")
+	c.Flags().StringVar(&f.sender, "sender", "", "overlay of the maps to use, senders/NAME.yaml (default: that of the source)")
 	c.Flags().StringVar(&f.to, "to", "fhir", "fhir or hl7")
 	c.Flags().StringVar(&f.message, "message", "RRI_I12", "with --to hl7: which message, the name of a Bundle[…] map")
 	c.Flags().StringVar(&f.version, "version", "2.4", "with --to hl7: in which version of HL7 v2")
@@ -96,7 +98,7 @@ func (f mapFlags) rules(cfg *config.Config) (mapping.Options, hl7.Profile, error
 			continue
 		}
 		rules, err := sourceRules(cfg, s)
-		o.Charset, o.Kind, o.Urgency = rules.Charset, rules.Kind, rules.Urgency
+		o.Sender, o.Charset, o.Kind, o.Urgency = rules.Overlay, rules.Charset, rules.Kind, rules.Urgency
 		return o, rules.Validate, err
 	}
 	if f.source != "" {
@@ -109,6 +111,9 @@ func (f mapFlags) toFHIR(std stdio, cfg *config.Config, set *mapping.Set, raw []
 	o, profile, err := f.rules(cfg)
 	if err != nil {
 		return err
+	}
+	if o.Sender = cmp.Or(f.sender, o.Sender); o.Sender != "" && !slices.Contains(set.Senders(), o.Sender) {
+		return errUsage{fmt.Errorf("--sender %s: the maps have no senders/%s.yaml", o.Sender, o.Sender)}
 	}
 	if !hl7.Several(raw, o.Charset) {
 		return f.oneToFHIR(std, set, o, &profile, raw)

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -39,11 +40,28 @@ func loadMaps(folder string) (*mapping.Set, error) {
 	return set, err
 }
 
+// overlays holds the sources of a configuration to the overlays that the maps have. The error is config.Faults.
+func overlays(cfg *config.Config, set *mapping.Set) error {
+	var out config.Faults
+	for i, s := range cfg.Sources {
+		if s.Overlay == "" || slices.Contains(set.Senders(), s.Overlay) {
+			continue
+		}
+		has := "the maps have no overlay"
+		if all := set.Senders(); len(all) > 0 {
+			has = "the maps have " + strings.Join(all, ", ")
+		}
+		out = append(out, cfg.Fault(fmt.Sprintf("sources[%d].overlay", i), fmt.Sprintf("no senders/%s.yaml: %s", s.Overlay, has)))
+	}
+	return out.Err()
+}
+
 // siteMaps are the maps in force. When a file of the site's folder changes, all are compiled, its cases are
 // run and, where nothing fails, the new set is put in the place of the one before, which else stays. A
 // message under way keeps the set it began with.
 type siteMaps struct {
 	folder  string // empty: the shipped maps only, which never change
+	config  *config.Config
 	options mapping.Options
 	log     *slog.Logger
 	metrics *observe.Metrics
@@ -62,7 +80,7 @@ func openMaps(cfg *config.Config, log *slog.Logger, metrics *observe.Metrics) (*
 	if err != nil {
 		return nil, err
 	}
-	m := &siteMaps{folder: cfg.Maps, options: o, log: log, metrics: metrics}
+	m := &siteMaps{config: cfg, folder: cfg.Maps, options: o, log: log, metrics: metrics}
 	m.seen = m.digest() // before reading: what changes meanwhile is seen at the first look
 	m.tried = m.seen
 	set, _, err := m.load()
@@ -75,7 +93,10 @@ func openMaps(cfg *config.Config, log *slog.Logger, metrics *observe.Metrics) (*
 
 // load compiles the maps and runs the cases beside the site's; it counts those.
 func (m *siteMaps) load() (set *mapping.Set, count int, err error) {
-	if set, err = loadMaps(m.folder); err != nil || m.folder == "" {
+	if set, err = loadMaps(m.folder); err != nil {
+		return set, 0, err
+	}
+	if err = overlays(m.config, set); err != nil || m.folder == "" {
 		return set, 0, err
 	}
 	var failed mapping.Faults

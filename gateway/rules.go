@@ -14,7 +14,7 @@ import (
 // sourceRules turns the configuration of a source into what the flow needs to know of it.
 func sourceRules(c *config.Config, s config.Source) (flow.SourceRules, error) {
 	r := flow.SourceRules{
-		Name: s.Name, Organisation: s.Organisation, App: s.Sender.App, Facility: s.Sender.Facility, Charset: s.Charset, Processing: s.Processing,
+		Name: s.Name, Organisation: s.Organisation, App: s.Sender.App, Facility: s.Sender.Facility, Overlay: s.Overlay, Charset: s.Charset, Processing: s.Processing,
 		BatchAnswer: s.Acknowledge.Batch == config.BatchOne,
 		Checks: flow.Checks{Consent: check(s.Checks.Consent), Images: check(s.Checks.Images), NHSNumber: check(s.Checks.NHSNumber), Photo: check(s.Checks.Photo),
 			Unmapped: check(s.Checks.Unmapped)},

@@ -12,6 +12,7 @@ import (
 // Options are what is known of a source beforehand.
 type Options struct {
 	Source  string         // configured name of the source; part of every derived id
+	Sender  string         // which of Set.Senders has its overlay in force; empty: none
 	Charset string         // table 0211 name to read with when MSH-18 is absent
 	Zone    *time.Location // of times without offset; nil: UTC
 	Kind    KindRule

@@ -25,6 +25,7 @@ type compiler struct {
 	reversed map[string]*reverse // out of FHIR
 	used     map[string]bool     // maps that some other map uses
 	shapes   map[*program]*shape
+	needs    *needs
 }
 
 func keys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
@@ -55,6 +56,7 @@ func (c *compiler) fhirType(t text) (*fhir.Type, bool) {
 // program gives the compiled map of a name; a fault at the place that asked when there is none.
 func (c *compiler) program(t text) *program {
 	c.used[t.s] = true
+	c.needs.note("map " + t.s)
 	if p, ok := c.programs[t.s]; ok {
 		return p
 	}
@@ -71,6 +73,7 @@ func (c *compiler) compile(s *source) *program {
 	if p, ok := c.programs[s.name.s]; ok {
 		return p
 	}
+	defer c.needs.enter(s.name.s)()
 	p := &program{src: s, segment: isSegment(s.from)}
 	c.programs[s.name.s] = p // before its rules: a map may use itself
 	typ, ok := c.fhirType(text{s.to, s.name.at.plus(len(s.from) + 1)})

@@ -34,7 +34,7 @@ func (c *compiler) how(r *rule, src srcRule) bool {
 		r.write = pixels(height)
 		return c.typed(src.how, r.to.def, "positiveInt", "unsignedInt", "integer")
 	case "system":
-		t, ok := c.table(text{"CodingSystem", src.how.at})
+		t, ok := c.table(text{codingSystems, src.how.at})
 		if ok = ok && c.typed(src.how, r.to.def, "uri"); ok {
 			r.write, r.simple = codingSystem(t, r.to.def), true
 		}
@@ -102,6 +102,7 @@ func (c *compiler) placedOnly(r *rule, src srcRule) bool {
 }
 
 func (c *compiler) table(t text) (*table, bool) {
+	c.needs.note("table " + t.s)
 	found, ok := c.tables[t.s]
 	if !ok {
 		c.faults.add(t.at, "no table %s%s", t.s, meant(t.s, keys(c.tables)))

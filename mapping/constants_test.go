@@ -13,7 +13,7 @@ import (
 // extensions, what tables give) is as its element wants it, so that Validate may pass it by.
 func TestConstantsOfTheShippedMapsAreSound(t *testing.T) {
 	f := &faults{}
-	sources, names, _ := readLayers([]fs.FS{maps.FS}, f)
+	sources, _, names, _ := readLayers([]fs.FS{maps.FS}, f)
 	c := &compiler{faults: f, schema: fhir.R4(), names: names, tables: buildTables(sources, f), sources: merge(sources, f),
 		programs: map[string]*program{}, reversed: map[string]*reverse{}, used: map[string]bool{}, shapes: map[*program]*shape{}}
 	c.exprs = newExprs(f, c.tables)

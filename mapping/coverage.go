@@ -2,6 +2,7 @@ package mapping
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -26,7 +27,11 @@ func (s *Set) Rules() []Rule {
 			out = append(out, Rule{at.layer, src.name.s, at.file, at.line, at.col, strings.Join(parts, "")})
 		}
 	}
-	for _, src := range s.sources {
+	all := slices.Collect(maps.Values(s.sources))
+	for _, own := range s.senders {
+		all = append(all, slices.Collect(maps.Values(own.sources))...)
+	}
+	for _, src := range all {
 		for _, r := range src.rules {
 			add(src, r.from.at, r.from.s, " -> ", r.to.s, ": ", r.how.s)
 		}

@@ -84,6 +84,7 @@ type exprs struct {
 	env    *cel.Env
 	faults *faults
 	tables map[string]*table
+	needs  *needs // of the map being compiled, nil when nobody asks
 	plain  bool // CEL runs everything: for the test that compares
 }
 

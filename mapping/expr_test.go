@@ -26,7 +26,7 @@ const sample = "MSH|^~\\&|EMIS|Y06601|DG|RXX01|20261124101500||REF^I12|1|P|2.4\r
 // segment (and repetition) of a message it may meet: they must agree.
 func TestLoweredLikeCEL(t *testing.T) {
 	f := &faults{}
-	sources, names, _ := readLayers([]fs.FS{maps.FS}, f)
+	sources, _, names, _ := readLayers([]fs.FS{maps.FS}, f)
 	c := &compiler{faults: f, schema: fhir.R4(), names: names, tables: buildTables(sources, f)}
 	low := newExprs(f, c.tables)
 	slow := newExprs(f, c.tables)

@@ -22,7 +22,8 @@ type Set struct {
 	sources map[string]*source     // every map as written, by name
 	tables  map[string]*table
 	names   *names
-	runs    sync.Pool // of *run
+	senders map[string]*Set // this set as each sender's overlay has it
+	runs    sync.Pool       // of *run
 }
 
 // Digest is the SHA-256 of everything the set was made from, hex: two sets of one digest translate alike.
@@ -33,13 +34,18 @@ func (s *Set) Digest() string { return s.digest }
 // at file:line:col.
 func Load(layers ...fs.FS) (*Set, error) {
 	f := &faults{}
-	sources, names, digest := readLayers(layers, f)
+	sources, overlays, names, digest := readLayers(layers, f)
 	c := &compiler{faults: f, schema: fhir.R4(), names: names, tables: buildTables(sources, f),
 		sources: merge(sources, f), programs: map[string]*program{}, reversed: map[string]*reverse{},
-		used: map[string]bool{}, shapes: map[*program]*shape{}}
+		used: map[string]bool{}, shapes: map[*program]*shape{}, needs: &needs{of: map[string]map[string]bool{}}}
 	c.exprs = newExprs(f, c.tables)
+	c.exprs.needs = c.needs
 	s := &Set{digest: digest, events: map[string]*message{}, codes: map[string]bool{}, outputs: map[string]*outMessage{}}
 	c.all(s)
+	s.senders = map[string]*Set{}
+	for _, name := range keys(overlays) {
+		s.senders[name] = c.sender(s, overlays[name])
+	}
 	if len(f.list) == 0 { // else most of it only looks unused
 		c.unused()
 	}
@@ -51,8 +57,9 @@ func Load(layers ...fs.FS) (*Set, error) {
 }
 
 // readLayers reads every file of every layer, in order.
-func readLayers(layers []fs.FS, f *faults) ([]*source, *names, string) {
+func readLayers(layers []fs.FS, f *faults) ([]*source, map[string]*overlay, *names, string) {
 	var sources []*source
+	overlays := map[string]*overlay{}
 	n := &names{systems: map[string]text{}, extensions: map[string]extension{}, used: map[string]bool{}}
 	h := sha256.New()
 	for i, layer := range layers {
@@ -74,6 +81,11 @@ func readLayers(layers []fs.FS, f *faults) ([]*source, *names, string) {
 				r.names(b, n)
 				return nil
 			}
+			if path.Base(path.Dir(name)) == overlayFolder {
+				o := r.overlay(b)
+				overlays[o.name.s] = o
+				return nil
+			}
 			sources = append(sources, r.read(b))
 			return nil
 		})
@@ -81,7 +93,7 @@ func readLayers(layers []fs.FS, f *faults) ([]*source, *names, string) {
 			f.add(pos{file: ".", line: 1, col: 1, layer: i}, "cannot be read: %s", err)
 		}
 	}
-	return sources, n, hex.EncodeToString(h.Sum(nil))
+	return sources, overlays, n, hex.EncodeToString(h.Sum(nil))
 }
 
 // Hidden tells a file or folder that is none of a site's maps: its name begins with a dot, as those of

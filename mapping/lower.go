@@ -189,6 +189,7 @@ func (l *lowerer) listed(args []*lowered) *lowered {
 		return &lowered{yes: func(*scope) bool { return false }}
 	}
 	t.used = true
+	l.exprs.needs.note("table " + *name)
 	if p := args[1].place; p != nil {
 		return &lowered{yes: func(s *scope) bool {
 			if raw, plain := s.run.plain(p.read(s)); plain {

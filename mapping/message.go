@@ -82,6 +82,7 @@ var (
 
 // message compiles a message map into FHIR.
 func (c *compiler) message(s *source) *message {
+	defer c.needs.enter(s.name.s)()
 	m := &message{name: s.name.s, src: s, ignore: map[string][]ignored{}}
 	for _, e := range s.events {
 		if !eventForm.MatchString(e.s) {

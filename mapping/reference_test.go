@@ -110,7 +110,7 @@ func (p *page) language() {
 		what string
 		keys []named
 	}{{"a rule", ruleKeys}, {"a check", checkKeys}, {"a resource", resourceKeys}, {"a segment of a message out of FHIR", segmentKeys},
-		{"names.yaml", namesKeys}, {"an extension there", extensionKeys}} {
+		{"senders/NAME.yaml", senderKeys}, {"names.yaml", namesKeys}, {"an extension there", extensionKeys}} {
 		p.line("Of %s:\n", k.what)
 		p.table("key", "says", k.keys)
 	}

@@ -81,35 +81,13 @@ func (r *reader) read(b []byte) *source {
 	}
 	for _, p := range pairs {
 		switch p.key.s {
-		case "map":
-			r.name(s, p.value)
-		case "each":
-			s.each, _ = r.scalar(p.value)
-		case "for":
-			s.events = r.texts(p.value)
 		case "extend":
 			t, _ := r.scalar(p.value)
 			s.extend, table.extend = t.s == "true", t.s == "true"
-		case "rules":
-			s.rules = each(r, p.value, (*reader).rule)
-		case "checks":
-			s.checks = each(r, p.value, (*reader).check)
-		case "ignore":
-			s.ignore = each(r, p.value, (*reader).ignored)
-		case "expect":
-			for _, e := range r.pairs(p.value) {
-				if t, ok := r.scalar(e.value); ok {
-					s.expect = append(s.expect, srcExpect{e.key, t})
-				}
-			}
-		case "resources":
-			s.groups = each(r, p.value, (*reader).resource)
-		case "segments":
-			s.segments = each(r, p.value, (*reader).segment)
 		case "table", "system", "codes", "otherwise", "unlisted":
 			r.tableKey(&table, p)
 		default:
-			r.unknown(p.key, fileKeys)
+			r.mapKey(s, p)
 		}
 	}
 	if table.name.s != "" {
@@ -117,6 +95,36 @@ func (r *reader) read(b []byte) *source {
 	}
 	r.named(s)
 	return s
+}
+
+// mapKey reads a key of a map.
+func (r *reader) mapKey(s *source, p pair) {
+	switch p.key.s {
+	case "map":
+		r.name(s, p.value)
+	case "each":
+		s.each, _ = r.scalar(p.value)
+	case "for":
+		s.events = r.texts(p.value)
+	case "rules":
+		s.rules = each(r, p.value, (*reader).rule)
+	case "checks":
+		s.checks = each(r, p.value, (*reader).check)
+	case "ignore":
+		s.ignore = each(r, p.value, (*reader).ignored)
+	case "expect":
+		for _, e := range r.pairs(p.value) {
+			if t, ok := r.scalar(e.value); ok {
+				s.expect = append(s.expect, srcExpect{e.key, t})
+			}
+		}
+	case "resources":
+		s.groups = each(r, p.value, (*reader).resource)
+	case "segments":
+		s.segments = each(r, p.value, (*reader).segment)
+	default:
+		r.unknown(p.key, fileKeys)
+	}
 }
 
 // named holds a file to its name: the map PID[Patient] is the file PID[Patient].yaml.

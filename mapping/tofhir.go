@@ -4,6 +4,7 @@ import (
 	"crypto/sha1"
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
 	"strconv"
 
 	"github.com/dermgate/dermgate/mapping/fhir"
@@ -16,6 +17,13 @@ import (
 // Result.Issues. An error that is an *image.ReadError: one of Options.Payloads could not be read. The result
 // aliases nothing of m but the bytes of files sent without encoding.
 func (s *Set) ToFHIR(m *hl7.Message, o Options) (*Result, error) {
+	if o.Sender != "" {
+		own, ok := s.senders[o.Sender]
+		if !ok {
+			return nil, fmt.Errorf("the map set has no overlay senders/%s.yaml", o.Sender)
+		}
+		s = own
+	}
 	msg, err := s.messageFor(m)
 	if err != nil {
 		return nil, err

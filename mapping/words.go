@@ -33,6 +33,14 @@ var fileKeys = []named{
 	{"unlisted", "of a table: `warning` (default) or `quiet` for a code that is not listed"},
 }
 
+// senderKeys are those of senders/NAME.yaml.
+var senderKeys = []named{
+	{"sender", "its name, which a source of the configuration names as `overlay`"},
+	{"systems", "`{ROYALMRN: https://royal.example/mrn}`: the uri of a coding system or assigning authority as this sender writes it (table CodingSystem)"},
+	{"tables", "`Table: {CODE: code}`: codes added to a table, or in place of its own"},
+	{"maps", "`PID[Patient]: {rules: […]}`: `rules`, `checks`, `ignore` and `resources` added to a map, as a file with `extend: true` does"},
+}
+
 var ruleKeys = []named{
 	{"when", "a condition; the rule is about the repetitions for which it holds"},
 	{"missing", "`error` or `warning`: an issue when the rule has written nothing"},

@@ -15,14 +15,14 @@ import (
 var (
 	commonSource = []string{"name", "kind", "organisation"}
 	sourceKeys   = map[string][]string{
-		MLLP: {"listen", "tls", "allow", "allow_names", "connections", "connections_per_address", "sender", "charset", "processing", "carries", "kind_of_case", "urgency",
+		MLLP: {"listen", "tls", "allow", "allow_names", "connections", "connections_per_address", "sender", "overlay", "charset", "processing", "carries", "kind_of_case", "urgency",
 			"acknowledge", "repeat", "checks", "validate"},
-		HL7HTTP: {"sender", "charset", "processing", "carries", "kind_of_case", "urgency", "acknowledge", "repeat", "checks", "validate"},
+		HL7HTTP: {"sender", "overlay", "charset", "processing", "carries", "kind_of_case", "urgency", "acknowledge", "repeat", "checks", "validate"},
 		FHIR:    {"carries", "repeat", "checks"},
-		File: {"path", "poll", "settle", "sender", "charset", "processing", "carries", "kind_of_case", "urgency", "acknowledge",
+		File: {"path", "poll", "settle", "sender", "overlay", "charset", "processing", "carries", "kind_of_case", "urgency", "acknowledge",
 			"repeat", "checks", "validate"},
 		ERSWorklist: {"base_url", "auth", "tls", "services", "poll", "checks"},
-		MESH: {"base_url", "auth", "tls", "mailbox", "poll", "sender", "charset", "processing", "carries",
+		MESH: {"base_url", "auth", "tls", "mailbox", "poll", "sender", "overlay", "charset", "processing", "carries",
 			"kind_of_case", "urgency", "repeat", "checks", "validate"},
 	}
 	neededSource = map[string][]string{
@@ -97,6 +97,7 @@ func (d *decoder) source(s *Source) func(node) {
 			"connections_per_address": value(d, &s.PerAddress, within(1, 10_000, readInt, "")),
 			"organisation":            d.ods(&s.Organisation),
 			"sender":                  d.party(&s.Sender),
+			"overlay":                 d.text(&s.Overlay),
 			"charset":                 d.charset(&s.Charset, true),
 			"processing":              oneOf(d, &s.Processing, "P", "T", "D"), // HL7 table 0103
 			"carries":                 list(d, &s.Carries, func(c *string) func(node) { return oneOf(d, c, Requests, Answers) }),

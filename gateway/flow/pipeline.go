@@ -65,6 +65,7 @@ type SourceRules struct {
 	Name          string
 	Organisation  string // ODS code that its requests come from, when the message does not say
 	App, Facility string // MSH-3 and MSH-4 must match; empty: anything
+	Overlay       string // of the maps, what it does differently; empty: none
 	Charset       string // what it sends in, as hl7.ParseIn takes it
 	BatchAnswer   bool   // a batch is answered by one batch acknowledgement, not by one for each message
 	Processing    string // MSH-11 taken: P unless configured

@@ -84,7 +84,7 @@ func (p *Pipeline) translateHL7(t *Translated, rules SourceRules) {
 		translateAck(t, m)
 		return
 	}
-	res, err := t.set.ToFHIR(m, mapping.Options{Source: t.Source, Charset: rules.Charset, Zone: p.Site.Zone,
+	res, err := t.set.ToFHIR(m, mapping.Options{Source: t.Source, Sender: rules.Overlay, Charset: rules.Charset, Zone: p.Site.Zone,
 		Kind: rules.Kind, Urgency: rules.Urgency, Limits: rules.Limits, Payloads: t.payloads})
 	if unread := (*image.ReadError)(nil); errors.As(err, &unread) {
 		t.unread = err

@@ -4,6 +4,7 @@
 //
 //	in.hl7             an HL7 v2 message, a segment a line; or
 //	in.json            a FHIR Bundle
+//	sender             the name of the overlay that is in force for in.hl7, senders/NAME.yaml; else none is
 //	want.json          the Bundle that in.hl7 becomes, indented; "(map set)" stands for the digest of the maps
 //	want.issues        every issue, a line each: "severity: place: text"; the validator's belong to them
 //	want.unmapped      every valued leaf that no rule reads and none ignores, a line each
@@ -61,10 +62,10 @@ func Read(folder fs.FS, name string) (*Case, error) {
 	}
 	for _, f := range c.archive.Files {
 		switch f.Name {
-		case "in.hl7", "in.json", "want.json", "want.issues", "want.unmapped":
+		case "in.hl7", "in.json", "sender", "want.json", "want.issues", "want.unmapped":
 		default:
 			if !wantedHL7.MatchString(f.Name) {
-				return nil, fmt.Errorf("%s: no part of a case: want in.hl7 or in.json, want.json, want.issues, want.unmapped, want.REF_I12.hl7", f.Name)
+				return nil, fmt.Errorf("%s: no part of a case: want in.hl7 or in.json, sender, want.json, want.issues, want.unmapped, want.REF_I12.hl7", f.Name)
 			}
 		}
 		for _, m := range placeholder.FindAllSubmatch(f.Data, -1) {
@@ -179,7 +180,7 @@ func (c *Case) Wants(part string) bool { return c.part(part) != nil }
 // Updated gives the file with what came in place of what was wanted; where nothing was wanted yet, all of it.
 // The case wants that from now on.
 func (c Came) Updated() []byte {
-	if len(c.archive.Files) == 1 {
+	if !slices.ContainsFunc(c.archive.Files, func(f txtar.File) bool { return strings.HasPrefix(f.Name, "want.") }) {
 		for _, name := range []string{"want.json", "want.issues", "want.unmapped"} {
 			if _, came := c.got[name]; came {
 				c.archive.Files = append(c.archive.Files, txtar.File{Name: name})

@@ -18,7 +18,7 @@ const guideFile = "../../docs/mapping.md"
 
 var (
 	block    = regexp.MustCompile("(?s)```(yaml|txtar)\n(.*?)```\n")
-	fileLine = regexp.MustCompile(`^# ((?:messages|segments|datatypes|tables)/\S+\.yaml|names\.yaml)\n`)
+	fileLine = regexp.MustCompile(`^# ((?:messages|segments|datatypes|tables|senders)/\S+\.yaml|names\.yaml)\n`)
 )
 
 // TestGuide loads every map of docs/mapping.md, those of a section together over the shipped ones, and runs its cases.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/dermgate/dermgate/mapping"
@@ -18,6 +19,13 @@ const setName = "(map set)"
 // Run gives what comes of the case's input by the maps of a set and the rules of its source. Trouble of the
 // message is one of the issues.
 func (c *Case) Run(set *mapping.Set, o mapping.Options) (Came, error) {
+	o.Sender = "" // a case names its own
+	if name := c.part("sender"); name != nil {
+		o.Sender = string(bytes.TrimSpace(name))
+		if !slices.Contains(set.Senders(), o.Sender) {
+			return Came{}, fmt.Errorf("sender: the maps have no overlay senders/%s.yaml", o.Sender)
+		}
+	}
 	r := run{set: set, o: o, got: map[string][]byte{}}
 	var err error
 	if in := c.part("in.hl7"); in != nil {
