@@ -215,7 +215,7 @@ func (c *compiler) rule(src srcRule, s *source, sh *shape, lex lexicon) *rule {
 	}
 	c.constants(r, src, sh)
 	r.missing = c.missing(src.missing)
-	if r.once = src.once; r.once && (r.value != nil || r.join || !r.to.def.Repeats()) {
+	if r.once = src.once; r.once && (r.value != nil || r.join || !r.to.gathers()) {
 		c.faults.add(src.to.at, "once: true is for a place that is written into a repeating element, and %s is none", src.to.s)
 		return nil
 	}

@@ -108,7 +108,7 @@ var families = [][]string{
 	{"CE", "CWE", "CNE", "CF", "CNN", "ID", "IS", "ST", "SI", "OG"},
 	{"TS", "DTM", "DT", "DR"},
 	{"ST", "TX", "FT", "NM", "SI", "ID", "IS", "SNM", "TN", "GTS", "TM"},
-	{"XPN", "PN", "PPN"}, {"XCN", "CN", "CNN", "NDL"}, {"XAD", "AD", "SAD"}, {"XTN", "TN"}, {"XON", "ON", "ST"},
+	{"XPN", "PN", "PPN"}, {"XCN", "CN", "CNN", "NDL", "PPN"}, {"XAD", "AD", "SAD"}, {"XTN", "TN"}, {"XON", "ON", "ST"},
 	{"EI", "EIP", "ST", "CX", "PLN"}, {"HD", "IS", "ST"}, {"CX", "CK", "ST"}, {"CQ", "NM"},
 }
 

@@ -270,6 +270,11 @@ func (st *step) find(el fhir.Element) fhir.Element {
 	return fhir.Element{}
 }
 
+// gathers tells a target that each run of the map adds to: a repeating element, or an extension.
+func (t *target) gathers() bool {
+	return t.def.Repeats() || len(t.way) > 0 && t.way[len(t.way)-1].url != nil && t.way[len(t.way)-1].index < 0
+}
+
 // taken tells whether a single element has its value already: the first rule that has one wins.
 func (t *target) taken(s *scope) bool {
 	if t.slot < 0 {

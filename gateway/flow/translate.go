@@ -104,10 +104,16 @@ func (p *Pipeline) translateHL7(t *Translated, rules SourceRules) {
 	t.Facts.ControlID = text(m, "MSH-10")
 }
 
-// aboutCase tells a Bundle that asks for something or answers it. A patient record or a document alone belongs
-// to no case, and must not be taken for a request because it is no answer.
+// aboutCase tells a Bundle that asks for something or answers it, as its header's focus says. A patient record,
+// or a document with the orders it came of, belongs to no case, and must not be taken for a request because it is
+// no answer.
 func aboutCase(b *fhir.Bundle) bool {
-	return b.First("ServiceRequest").OK() || b.First("Task").OK()
+	for focus := range b.First("MessageHeader").Children("focus") {
+		if e := b.Resolve(focus.Child("reference").Text()); e.OK() && (e.Type().Name == "ServiceRequest" || e.Type().Name == "Task") {
+			return true
+		}
+	}
+	return false
 }
 
 // identify reads the message in its source's character set and says which it is; false when it is none.
