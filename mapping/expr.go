@@ -85,7 +85,7 @@ type exprs struct {
 	faults *faults
 	tables map[string]*table
 	needs  *needs // of the map being compiled, nil when nobody asks
-	plain  bool // CEL runs everything: for the test that compares
+	plain  bool   // CEL runs everything: for the test that compares
 }
 
 func newExprs(f *faults, tables map[string]*table) *exprs {
