@@ -31,7 +31,7 @@ func (a *app) destinations(d config.Destination) (map[string]flow.Destination, e
 	case config.MLLP:
 		return a.mllpDestination(d, open)
 	case config.FHIR:
-		return map[string]flow.Destination{d.Name: &fhirhttp.Destination{Name: d.Name, Base: d.BaseURL, OpenBody: open, Authorise: bearer(token), HTTP: client, Now: a.now}}, nil
+		return map[string]flow.Destination{d.Name: &fhirhttp.Destination{Name: d.Name, Base: d.BaseURL, Transaction: d.Mode == "transaction", OpenBody: open, Authorise: bearer(token), HTTP: client, Now: a.now}}, nil
 	case config.ERS:
 		c := ers.Client{Base: d.BaseURL, Token: token, ODS: d.ODS, BusinessFunction: d.BusinessFunction, OnBehalfOf: d.OnBehalfOf, HTTP: client}
 		return map[string]flow.Destination{

@@ -101,7 +101,7 @@ func endpoint(c *config.Config, d config.Destination) (flow.Endpoint, error) {
 			e.Application = "AL"
 		}
 	case config.FHIR:
-		e.Kind = flow.ToFHIR
+		e.Kind, e.Transaction = flow.ToFHIR, d.Mode == "transaction"
 	case config.ERS:
 		e.Kind, e.Poll, e.PollEvery = flow.ToERS, pollOf(d.Name), d.Poll
 	case config.Notify:

@@ -20,10 +20,5 @@ func unsupported(c *config.Config) config.Faults {
 			out = append(out, c.Fault(path+".checks.profile", "UK Core profiles are not checked by this version: want warn or off"))
 		}
 	}
-	for i, d := range c.Destinations {
-		if d.Kind == config.FHIR && d.Mode != "message" {
-			out = append(out, c.Fault(fmt.Sprintf("destinations[%d].mode", i), "transactions are not sent by this version: want message"))
-		}
-	}
 	return out
 }

@@ -38,6 +38,10 @@ type ack struct {
 				Code string `json:"code"`
 			} `json:"response"`
 		} `json:"resource"`
+		Response struct { // of a transaction
+			Status  string  `json:"status"`
+			Outcome outcome `json:"outcome"`
+		} `json:"response"`
 	} `json:"entry"`
 }
 
@@ -55,6 +59,7 @@ func (a ack) issues() []outcomeIssue {
 	all := a.Issue
 	for _, e := range a.Entry {
 		all = append(all, e.Resource.Issue...)
+		all = append(all, e.Response.Outcome.Issue...)
 	}
 	return all
 }

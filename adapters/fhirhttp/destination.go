@@ -15,9 +15,13 @@ import (
 // longestAnswer is the most bytes read of a response: an OperationOutcome, or an answer with its letter.
 const longestAnswer = 64 << 20
 
-// Destination posts message Bundles to Base + "/$process-message". A message carries its delivery's key as
-// X-Request-ID, the same on every attempt, so that trying again is always safe: a receiver that has it
-// already says 409 duplicate, which is a delivery. Redirects are not followed: a Bundle goes where the
+// operation takes messages (FHIR R4 §2.4).
+const operation = "$process-message"
+
+// Destination posts message Bundles to Base + "/$process-message", or transactions to Base. A message carries
+// its delivery's key as X-Request-ID, the same on every attempt, so that trying again is always safe: a receiver
+// that has it already says 409 duplicate, which is a delivery. A transaction is safe to try again by what is in
+// it: ids that stay, and creates under a condition. Redirects are not followed: a Bundle goes where the
 // configuration says and nowhere else.
 type Destination struct {
 	Name      string                                                     // source name that answers in a response are accepted under
@@ -26,10 +30,20 @@ type Destination struct {
 	Authorise func(*http.Request) error                                  // adds credentials; nil: none
 	HTTP      *http.Client                                               // nil: a plain client with a 60 s limit
 	Now       func() time.Time                                           // nil: time.Now
+
+	Transaction bool // the bodies are transactions
 }
 
 // Deliver sends one message. The only error is none: whatever happens is an outcome of the attempt.
 func (d *Destination) Deliver(ctx context.Context, del flow.Delivery, _ func(flow.Step) error) (flow.Outcome, error) {
+	o, err := d.deliver(ctx, del)
+	if d.Transaction && o.Cause != nil && o.Cause.Where == operation {
+		o.Cause.Where = "transaction"
+	}
+	return o, err
+}
+
+func (d *Destination) deliver(ctx context.Context, del flow.Delivery) (flow.Outcome, error) {
 	body, err := d.OpenBody(ctx, del.Body)
 	if err != nil {
 		return retry("the message cannot be read from the store", 0, err), nil
@@ -57,7 +71,11 @@ func (d *Destination) Deliver(ctx context.Context, del flow.Delivery, _ func(flo
 }
 
 func (d *Destination) request(ctx context.Context, del flow.Delivery, body io.Reader) (*http.Request, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, strings.TrimRight(d.Base, "/")+"/$process-message", body)
+	address := strings.TrimRight(d.Base, "/")
+	if !d.Transaction {
+		address += "/" + operation
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, address, body)
 	if err != nil {
 		return nil, err
 	}
@@ -75,13 +93,15 @@ func (d *Destination) request(ctx context.Context, del flow.Delivery, body io.Re
 func (d *Destination) judge(del flow.Delivery, resp *http.Response, body []byte) flow.Outcome {
 	ack := readAck(body)
 	switch code := resp.StatusCode; {
+	case code < 300 && d.Transaction:
+		return stored(ack)
 	case code < 300:
 		return d.taken(del, ack, body)
 	case code < 400:
 		return refused(issue.UnsupportedType, code, "answered by a redirect, which is not followed", ack)
 	case code == http.StatusConflict && ack.has("duplicate"):
 		return flow.Outcome{Result: flow.Delivered}
-	case transient(code):
+	case transient(code), code == http.StatusConflict && d.Transaction: // two wrote the same resource at once
 		return retry("answered "+strconv.Itoa(code), d.after(resp.Header), nil)
 	case code == http.StatusUnauthorized || code == http.StatusForbidden:
 		return refused(issue.Denied, code, "the receiver does not let us in", ack)
@@ -111,6 +131,35 @@ func (d *Destination) taken(del flow.Delivery, ack ack, body []byte) flow.Outcom
 	return o
 }
 
+// stored judges a 2xx to a transaction: each entry says what became of it. A transaction holds all or none, so
+// one that failed means none; a receiver that keeps the others all the same gets them again, under the same ids.
+func stored(a ack) flow.Outcome {
+	if a.fatal() {
+		return refused(issue.Value, http.StatusOK, "the receiver refuses the transaction", a)
+	}
+	if a.Type != "transaction-response" || len(a.Entry) == 0 {
+		return retry("answered 2xx without a transaction-response", 0, nil)
+	}
+	later := 0
+	for i, e := range a.Entry {
+		number, _, _ := strings.Cut(e.Response.Status, " ") // "201", or "201 Created"
+		code, err := strconv.Atoi(number)
+		switch {
+		case err != nil:
+			return retry("answered 2xx with an entry that has no status", 0, nil)
+		case code < 300:
+		case transient(code) || code == http.StatusConflict:
+			later = code
+		default:
+			return refused(issue.Value, code, "the receiver refuses entry "+strconv.Itoa(i), a)
+		}
+	}
+	if later != 0 {
+		return retry("an entry was answered "+strconv.Itoa(later), 0, nil)
+	}
+	return flow.Outcome{Result: flow.Delivered}
+}
+
 // transient tells the statuses that say "later" (architecture: when the other side fails). A message with
 // an idempotency key may be sent again after any of them.
 func transient(code int) bool {
@@ -122,7 +171,7 @@ func transient(code int) bool {
 }
 
 func retry(text string, after time.Duration, cause error) flow.Outcome {
-	return flow.Outcome{Result: flow.Retry, After: after, Cause: issue.New(issue.Unavailable, "$process-message", text).Because(cause)}
+	return flow.Outcome{Result: flow.Retry, After: after, Cause: issue.New(issue.Unavailable, operation, text).Because(cause)}
 }
 
 // refused names the status and the receiver's codes, never its words: they may hold patient data.
@@ -131,7 +180,7 @@ func refused(k issue.Kind, status int, text string, a ack) flow.Outcome {
 	if codes := a.codes(); codes != "" {
 		text += ", " + codes
 	}
-	return flow.Outcome{Result: flow.Refused, Cause: issue.New(k, "$process-message", text+")")}
+	return flow.Outcome{Result: flow.Refused, Cause: issue.New(k, operation, text+")")}
 }
 
 // after reads Retry-After in seconds or as a date (RFC 9110 §10.2.3); 0 when there is none.

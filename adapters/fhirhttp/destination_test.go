@@ -107,6 +107,52 @@ func TestWhatTheReceiverAnswers(t *testing.T) {
 	}
 }
 
+// A transaction is posted to the base itself, and each entry of its answer counts.
+func TestATransactionIsAnsweredEntryByEntry(t *testing.T) {
+	answer := func(entries ...string) string {
+		return `{"resourceType":"Bundle","type":"transaction-response","entry":[` + strings.Join(entries, ",") + `]}`
+	}
+	entry := func(status string) string { return `{"response":{"status":"` + status + `"}}` }
+	bad := `{"response":{"status":"422 Unprocessable","outcome":` + says("error", "invariant") + `}}`
+	for name, c := range map[string]struct {
+		status int
+		body   string
+		result flow.Result
+		kind   issue.Kind
+	}{
+		"all stored":                    {200, answer(entry("201 Created"), entry("200")), flow.Delivered, ""},
+		"one refused":                   {200, answer(entry("201 Created"), bad), flow.Refused, issue.Value},
+		"one later":                     {200, answer(entry("201 Created"), entry("503")), flow.Retry, issue.Unavailable},
+		"two wrote it at once":          {200, answer(entry("409 Conflict")), flow.Retry, issue.Unavailable},
+		"one refused and one later":     {200, answer(entry("503"), bad), flow.Refused, issue.Value},
+		"an entry without a status":     {200, answer(`{}`), flow.Retry, issue.Unavailable},
+		"no entry":                      {200, answer(), flow.Retry, issue.Unavailable},
+		"200 from a device on the way":  {200, "<html>OK</html>", flow.Retry, issue.Unavailable},
+		"an acknowledgement, no answer": {200, okAck, flow.Retry, issue.Unavailable},
+		"refused as a whole":            {400, says("error", "invalid"), flow.Refused, issue.Value},
+		"a conflict as a whole":         {409, says("error", "conflict"), flow.Retry, issue.Unavailable},
+		"down":                          {503, "", flow.Retry, issue.Unavailable},
+	} {
+		asked := ""
+		srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			asked = r.Method + " " + r.URL.Path
+			answers(c.status, c.body)(w, r)
+		}))
+		d := &Destination{Name: "epr", Base: srv.URL + "/fhir/", Transaction: true, OpenBody: inline}
+		o, err := d.Deliver(context.Background(), delivery(), nil)
+		srv.Close()
+		if err != nil || o.Result != c.result || (o.Cause == nil) != (c.kind == "") || o.Cause != nil && o.Cause.Kind != c.kind {
+			t.Errorf("%s: %s %+v %v, want %s %s", name, o.Result, o.Cause, err, c.result, c.kind)
+		}
+		if asked != "POST /fhir" {
+			t.Errorf("%s: asked %s", name, asked)
+		}
+		if o.Cause != nil && (o.Cause.Where != "transaction" || strings.Contains(o.Cause.Error(), "Doe")) {
+			t.Errorf("%s: cause %s", name, o.Cause)
+		}
+	}
+}
+
 // drop closes the connection after reading the message.
 func drop(w http.ResponseWriter, r *http.Request) {
 	io.Copy(io.Discard, r.Body)

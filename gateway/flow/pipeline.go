@@ -97,6 +97,7 @@ type Endpoint struct {
 	PollEvery     time.Duration // pace of polling
 	RoutingPlan   string        // NHS Notify
 	Templates     *Notices
+	Transaction   bool // FHIR: the resources are left with it; else it gets messages
 }
 
 // EndpointKind is the language of a destination.

@@ -96,7 +96,10 @@ func (d *decision) render(ctx context.Context, e Endpoint, what string, answer *
 		m.mediaType = "application/hl7-v2"
 		m.body, err = d.hl7(ctx, e, m, b)
 	case ToFHIR:
-		if err = d.embed(ctx, b); err == nil {
+		if err = d.embed(ctx, b); err == nil && e.Transaction {
+			err = d.transact(b)
+		}
+		if err == nil {
 			m.body = func(w io.Writer) error { return fhir.WriteJSON(w, b.Root) }
 		}
 	case ToERS:
@@ -219,8 +222,14 @@ func copyEntries(dst, src *fhir.Bundle, keep func(url string, r fhir.Element) bo
 		if !r.OK() || !keep(entry.Child("fullUrl").Text(), r) {
 			continue
 		}
-		if _, err := fhir.Copy(dst.Root, "entry", entry); err != nil {
+		copied, err := fhir.Copy(dst.Root, "entry", entry)
+		if err != nil {
 			return err
+		}
+		for _, name := range []string{"search", "request", "response"} { // of the Bundle that it came in
+			if c := copied.Child(name); c.OK() {
+				c.Remove()
+			}
 		}
 	}
 	return nil
