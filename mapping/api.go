@@ -118,5 +118,6 @@ type Out struct {
 	Charset          string                                 // MSH-18, table 0211; empty: UNICODE UTF-8
 	Zone             *time.Location                         // times are written as local time there with its offset; nil: UTC
 	Files            func(sha256 string) (fhir.Data, error) // a file that the Bundle names by its hash
+	Received         *hl7.Message                           // what is answered, when it came as HL7 v2: see received in docs/mapping.md
 	Ran              *Coverage                              // when not nil, notes the rules that do something
 }

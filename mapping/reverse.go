@@ -49,6 +49,8 @@ type outGroup struct {
 	each    *walk // nil: the resources of the first map's type
 	where   *expr
 	split   bool
+	whole   bool  // its segments go home as the request had them
+	fields  []int // those that do
 	set     []backConstant
 	at      pos
 }
@@ -301,6 +303,7 @@ func (c *compiler) outMessage(s *source) *outMessage {
 				g.set = append(g.set, backConstant{p, k[1].s})
 			}
 		}
+		c.received(g, src)
 		if ok {
 			m.groups = append(m.groups, g)
 		}

@@ -49,6 +49,7 @@ type srcGroup struct {
 	maps             []text
 	each, where, key text
 	split            text
+	received         []text // fields that come home as the request had them; the segment's name: all of it
 	link             []srcLink
 	set              [][2]text
 }
@@ -299,6 +300,8 @@ func (r *reader) segment(pairs []pair) (srcGroup, bool) {
 			out.where, _ = r.scalar(p.value)
 		case "split":
 			out.split, _ = r.scalar(p.value)
+		case "received":
+			out.received = r.texts(p.value)
 		case "set":
 			out.set = r.constants(p.value)
 		default:

@@ -20,10 +20,12 @@ type writing struct {
 	issues issue.List
 
 	segment string
-	counts  map[string]int // of segments written, by name
-	reps    map[int]int    // of the fields of the current segment
-	filled  map[spot]bool  // places of the current segment
-	begun   bool           // the current segment has been written to
+	counts  map[string]int  // of segments written, by name
+	reps    map[int]int     // of the fields of the current segment
+	filled  map[spot]bool   // places of the current segment
+	held    map[int]bool    // fields of the current segment that are as the request had them
+	copied  map[string]bool // segments, by name, that are
+	begun   bool            // the current segment has been written to
 	line    string
 }
 
@@ -45,7 +47,7 @@ func (s *Set) ToHL7(b *fhir.Bundle, o Out) (*Written, issue.List, error) {
 	if o.Application == "" {
 		o.Application = "NE"
 	}
-	w := &writing{o: &o, out: &Written{}, zone: o.Zone, bundle: b, b: hl7.NewBuilder(hl7.Standard()), counts: map[string]int{}}
+	w := &writing{o: &o, out: &Written{}, zone: o.Zone, bundle: b, b: hl7.NewBuilder(hl7.Standard()), counts: map[string]int{}, copied: map[string]bool{}}
 	if w.zone == nil {
 		w.zone = time.UTC
 	}
@@ -66,6 +68,9 @@ func (s *Set) ToHL7(b *fhir.Bundle, o Out) (*Written, issue.List, error) {
 
 // write writes the segments of a group.
 func (g *outGroup) write(s *scope) {
+	if g.whole && s.out.copySegments(g) {
+		return
+	}
 	typ := g.maps[0].typ
 	one := func(el fhir.Element) bool {
 		if ref := el.Child("reference"); el.Type().Name == "Reference" && typ.Name != "Reference" {
@@ -108,6 +113,7 @@ func (g *outGroup) segments(s *scope) {
 func (g *outGroup) segmentOf(s *scope) {
 	w := s.out
 	w.segment, w.begun, w.reps, w.filled = g.segment, false, map[int]int{}, map[spot]bool{}
+	w.held = w.copyFields(g)
 	for _, p := range g.maps {
 		for _, r := range p.rules {
 			r.run(s)
@@ -159,7 +165,7 @@ func (r *backRule) put(s *scope, el fhir.Element, computed string) bool {
 	if r.to.repeats && r.to.segment != "" {
 		at.rep = w.reps[at.field] + 1
 	}
-	if w.filled[at] || !r.write(s, at, el, computed) {
+	if w.held[at.field] || w.filled[at] || !r.write(s, at, el, computed) {
 		return false
 	}
 	w.filled[at] = true
@@ -172,7 +178,9 @@ func (r *backRule) put(s *scope, el fhir.Element, computed string) bool {
 		if k.to.segment != "" && k.to.field == at.field {
 			to.rep = at.rep
 		}
-		w.put(to, k.text)
+		if !w.held[to.field] {
+			w.put(to, k.text)
+		}
 	}
 	return true
 }

@@ -65,6 +65,7 @@ var segmentKeys = []named{
 	{"each", "the elements it is made from, one segment each; else the resources of the first map's type"},
 	{"where", "a condition: only for these"},
 	{"split", "`lines`: one segment for each line of a text"},
+	{"received", "fields that go home as the request had them, `[RF1-2, RF1-6]`, or the segment's name: all its segments"},
 	{"set", "constants, `{OBX-2: ED}`"},
 }
 

@@ -12,21 +12,23 @@ import (
 	"github.com/dermgate/dermgate/gateway/pathway"
 	"github.com/dermgate/dermgate/mapping"
 	"github.com/dermgate/dermgate/mapping/fhir"
+	"github.com/dermgate/dermgate/mapping/hl7"
 )
 
 // decision gathers what one message, settlement, alarm clock or person changes about a case. It is pure
 // but for the bodies it keeps; nothing of it counts until its Change is committed.
 type decision struct {
-	p       *Pipeline
-	c       *pathway.Case
-	version int64 // of the record that was read; 0: the case is new
-	at      time.Time
-	why     ID           // the message that caused it
-	set     *mapping.Set // translates and renders all of it, whatever is put in force meanwhile
-	request *fhir.Bundle // canonical Bundle of the request; loaded when first needed
-	story   []Event
-	out     []Delivery
-	refs    []Ref
+	p        *Pipeline
+	c        *pathway.Case
+	version  int64 // of the record that was read; 0: the case is new
+	at       time.Time
+	why      ID           // the message that caused it
+	set      *mapping.Set // translates and renders all of it, whatever is put in force meanwhile
+	request  *fhir.Bundle // canonical Bundle of the request; loaded when first needed
+	received *hl7.Message // the request as it came, when it came as HL7 v2
+	story    []Event
+	out      []Delivery
+	refs     []Ref
 }
 
 func (p *Pipeline) read(record CaseRecord) (*decision, error) {

@@ -18,7 +18,7 @@ import (
 func (p *Pipeline) open(ctx context.Context, t *Translated, rules SourceRules) (Change, error) {
 	part := t.Idem.Partition()
 	caseID, messageID := NewID(part, "case", t.Idem.Key), NewID(part, "message", t.Idem.Key)
-	d := &decision{p: p, at: t.At, why: messageID, set: t.set, request: t.Bundle, c: &pathway.Case{
+	d := &decision{p: p, at: t.At, why: messageID, set: t.set, request: t.Bundle, received: t.HL7, c: &pathway.Case{
 		ID: caseID.String(), Kind: t.Facts.Kind, State: p.Machines[t.Facts.Kind].Initial, Urgency: t.Facts.Urgency,
 		Conversion: t.Facts.Conversion, Opened: t.At, Entered: t.At, Channel: map[string]string{},
 		Request: pathway.Request{Message: messageID.String(), Source: t.Source, ControlID: t.Facts.ControlID, Placer: t.Facts.Placer,

@@ -74,7 +74,7 @@ func (d *decision) letGo(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		d.request = t.Bundle
+		d.request, d.received = t.Bundle, t.HL7
 		return d.submit(ctx, t.Facts)
 	}
 	if len(d.c.Sent) == 0 {

@@ -25,7 +25,7 @@ func (d *decision) loadRequest(ctx context.Context) (*fhir.Bundle, error) {
 	if err != nil {
 		return nil, err
 	}
-	d.request = t.Bundle
+	d.request, d.received = t.Bundle, t.HL7
 	return t.Bundle, nil
 }
 
@@ -142,7 +142,7 @@ func (d *decision) hl7(ctx context.Context, e Endpoint, m outgoing, b *fhir.Bund
 	out, issues, err := d.set.ToHL7(b, mapping.Out{
 		Message: form, Version: e.Version, ControlID: m.key, Application: e.Application, At: d.at,
 		Sender: mapping.Party{App: "DERMGATE", Facility: d.p.Site.ODS}, Receiver: mapping.Party{App: e.App, Facility: e.Facility},
-		Charset: e.Charset, Zone: d.p.Site.Zone,
+		Charset: e.Charset, Zone: d.p.Site.Zone, Received: d.received,
 		Files: func(sha string) (fhir.Data, error) { return d.file(ctx, sha) },
 	})
 	if err == nil && issues.Worst() != nil {

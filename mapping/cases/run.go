@@ -51,12 +51,13 @@ func (c *Case) Run(set *mapping.Set, o mapping.Options) (Came, error) {
 
 // run is one input on its way.
 type run struct {
-	set    *mapping.Set
-	o      mapping.Options
-	bundle *fhir.Bundle // nil when there is none
-	files  []mapping.File
-	issues issue.List
-	got    map[string][]byte
+	set      *mapping.Set
+	o        mapping.Options
+	bundle   *fhir.Bundle // nil when there is none
+	received *hl7.Message // what it was made of; nil for in.json
+	files    []mapping.File
+	issues   issue.List
+	got      map[string][]byte
 }
 
 func (r *run) refused(err error) { r.issues = append(r.issues, issue.From(err)) }
@@ -69,6 +70,7 @@ func (r *run) translate(in []byte) error {
 		r.refused(err)
 		return nil
 	}
+	r.received = m
 	res, err := r.set.ToFHIR(m, r.o)
 	if err != nil {
 		r.refused(err)
@@ -109,7 +111,7 @@ func (r *run) write(form, version string) []byte {
 	out, issues, err := r.set.ToHL7(r.bundle, mapping.Out{
 		Message: form, Version: version, ControlID: "DG00000001", At: time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC), Zone: r.o.Zone,
 		Sender: mapping.Party{App: "DERMGATE", Facility: "RXX01"}, Receiver: mapping.Party{App: "EMIS", Facility: "Y06601"},
-		Files: r.file, Ran: r.o.Ran,
+		Files: r.file, Received: r.received, Ran: r.o.Ran,
 	})
 	r.issues = append(r.issues, issues...)
 	var b []byte

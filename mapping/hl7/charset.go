@@ -34,6 +34,11 @@ const (
 const unreadable = "a character set this gateway cannot read: want UNICODE UTF-8, ASCII, 8859/1 to 8859/15, cp1252 " +
 	"or one of those that are transcoded"
 
+// bytesOf tells whether both sets write a character as the same bytes.
+func (c charset) bytesOf(d charset) bool {
+	return c.readable() && d.readable() && c.table == d.table && max(c.kind, inUTF8) == max(d.kind, inUTF8)
+}
+
 // readable tells a set that is read in place.
 func (c charset) readable() bool { return c.kind < transcoded }
 

@@ -91,6 +91,28 @@ func (b *Builder) SetRaw(field, rep, comp, sub int, raw []byte) {
 	b.cells = append(b.cells, cell{len(b.segs) - 1, field, max(rep, 1), max(comp, 1), max(sub, 1), raw})
 }
 
+// Copy writes a field as another message has it: its bytes where delimiters and character set allow, else
+// its leaves, each with its text.
+func (b *Builder) Copy(field int, v Value) {
+	raw := v.Raw()
+	if len(raw) == 0 {
+		return
+	}
+	if v.m.del == b.del && (v.m.set.bytesOf(b.set) || plain(raw, b.del.Escape)) && !v.m.switches() {
+		b.SetRaw(field, 1, 1, 1, raw)
+		return
+	}
+	for rep, r := range v.EachRepetition() {
+		for comp, c := range r.EachComponent() {
+			for sub, leaf := range c.EachSubcomponent() {
+				if len(leaf.Raw()) > 0 {
+					b.Set(field, rep, comp, sub, leaf.Text())
+				}
+			}
+		}
+	}
+}
+
 func (b *Builder) place(field, rep, comp, sub int) string {
 	if len(b.segs) == 0 {
 		return ""
