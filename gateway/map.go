@@ -53,7 +53,7 @@ func mapVerb(std stdio) *cobra.Command {
 	c.Flags().StringVar(&f.source, "source", "", "source of the configuration whose rules to use (default: its first HL7 v2 one)")
 	c.Flags().StringVar(&f.sender, "sender", "", "overlay of the maps to use, senders/NAME.yaml (default: that of the source)")
 	c.Flags().StringVar(&f.to, "to", "fhir", "fhir or hl7")
-	c.Flags().StringVar(&f.message, "message", "RRI_I12", "with --to hl7: which message, the name of a Bundle[…] map")
+	c.Flags().StringVar(&f.message, "message", "RRI_I12", "with --to hl7: which message: a Bundle[…] map by its name, or another event of its structure such as RRI_I14")
 	c.Flags().StringVar(&f.version, "version", "2.4", "with --to hl7: in which version of HL7 v2")
 	c.Flags().BoolVar(&f.explain, "explain", false, "one JSON object that says where each element comes from, and what was left")
 	c.Flags().BoolVar(&f.inline, "inline", false, "put the data of photos in")

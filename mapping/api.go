@@ -109,9 +109,10 @@ type Party struct{ App, Facility string }
 
 // Out is what a message to be written needs beyond its content.
 type Out struct {
-	Message          string // "RRI_I12", "ORU_R01" or "REF_I12": the message map Bundle[…]
+	Message          string // its type and event, "RRI_I13": written by the map Bundle[…] of that name or of its structure, RRI_I12
 	Version          string // MSH-12; "2.4" when empty
 	ControlID        string // MSH-10
+	Replaces         string // TXA-13: TXA-12 of the document that this one takes the place of (MDM^T10)
 	Application      string // MSH-16: when an application acknowledgement is asked for later; NE when empty
 	At               time.Time
 	Sender, Receiver Party

@@ -202,7 +202,7 @@ func (c *compiler) all(s *Set) {
 		src := c.sources[name]
 		switch {
 		case src.from == "Bundle" && src.to != "" && !isSegment(src.to):
-			s.outputs[src.to] = c.outMessage(src)
+			s.outputs[strings.TrimSuffix(strings.TrimPrefix(src.name.s, "Bundle["), "]")] = c.outMessage(src)
 		case src.to == "":
 			m := c.message(src)
 			for _, e := range src.events {

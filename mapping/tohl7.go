@@ -1,6 +1,8 @@
 package mapping
 
 import (
+	"cmp"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -12,12 +14,13 @@ import (
 
 // writing is one message on its way out.
 type writing struct {
-	o      *Out
-	out    *Written
-	zone   *time.Location
-	bundle *fhir.Bundle
-	b      *hl7.Builder
-	issues issue.List
+	o         *Out
+	structure string // MSH-9.3
+	out       *Written
+	zone      *time.Location
+	bundle    *fhir.Bundle
+	b         *hl7.Builder
+	issues    issue.List
 
 	segment string
 	counts  map[string]int  // of segments written, by name
@@ -30,13 +33,14 @@ type writing struct {
 }
 
 // ToHL7 writes a canonical Bundle as an HL7 v2 message: an answer (the request's resources with Task and
-// Communication) as RRI_I12 or ORU_R01, a request as REF_I12. Clinical text is written whole. Issues say
+// Communication) as RRI_I12, ORU_R01 or MDM_T02, a request as REF_I12. Clinical text is written whole. Issues say
 // what could not be carried; the error is for a message no map writes, for a character that the character
 // set lacks, and for a file that Out.Files does not give. Files are read when the message is written.
 func (s *Set) ToHL7(b *fhir.Bundle, o Out) (*Written, issue.List, error) {
-	m, ok := s.outputs[o.Message]
-	if !ok {
-		return nil, nil, issue.New(issue.UnsupportedType, "", "no map writes this message: want one of "+strings.Join(keys(s.outputs), ", "))
+	m, structure := s.output(o.Message)
+	if m == nil {
+		return nil, nil, issue.New(issue.UnsupportedType, "", "no map writes this message: want one of "+strings.Join(keys(s.outputs), ", ")+
+			", or another event of their structures")
 	}
 	if o.Version == "" {
 		o.Version = "2.4"
@@ -47,7 +51,7 @@ func (s *Set) ToHL7(b *fhir.Bundle, o Out) (*Written, issue.List, error) {
 	if o.Application == "" {
 		o.Application = "NE"
 	}
-	w := &writing{o: &o, out: &Written{}, zone: o.Zone, bundle: b, b: hl7.NewBuilder(hl7.Standard()), counts: map[string]int{}, copied: map[string]bool{}}
+	w := &writing{o: &o, structure: structure, out: &Written{}, zone: o.Zone, bundle: b, b: hl7.NewBuilder(hl7.Standard()), counts: map[string]int{}, copied: map[string]bool{}}
 	if w.zone == nil {
 		w.zone = time.UTC
 	}
@@ -64,6 +68,22 @@ func (s *Set) ToHL7(b *fhir.Bundle, o Out) (*Written, issue.List, error) {
 	}
 	w.out.text = w.b.Bytes()
 	return w.out, w.issues, nil
+}
+
+// messageName is what Out.Message may be: a type, an event, and which of several maps of it.
+var messageName = regexp.MustCompile(`^([A-Z0-9]{3})_([A-Z0-9]{3})(-[A-Za-z]+)?$`)
+
+// output gives the map that writes a message, its own or that of its structure, and the structure's name.
+func (s *Set) output(message string) (*outMessage, string) {
+	part := messageName.FindStringSubmatch(message)
+	if part == nil {
+		return nil, ""
+	}
+	structure := cmp.Or(hl7.StructureOf(part[1], part[2]), part[1]+"_"+part[2])
+	if m := s.outputs[message]; m != nil {
+		return m, structure
+	}
+	return s.outputs[structure+part[3]], structure
 }
 
 // write writes the segments of a group.

@@ -187,7 +187,7 @@ func TestAFileThatCannotBeHad(t *testing.T) {
 	if err == nil || b != nil {
 		t.Error("a message without its photos was written")
 	}
-	o.Message = "MDM_T02"
+	o.Message = "SIU_S12"
 	if _, _, err := shippedSet(t).ToHL7(res.Bundle, o); issue.From(err).Kind != issue.UnsupportedType {
 		t.Errorf("an unknown message: %v", err)
 	}
@@ -196,5 +196,68 @@ func TestAFileThatCannotBeHad(t *testing.T) {
 	answered(t, res, answer{status: "REFERRER_TO_REVIEW_RESPONSE", text: "snowman ☃"})
 	if _, _, err := shippedSet(t).ToHL7(res.Bundle, o); err == nil {
 		t.Error("a character that the set lacks was written")
+	}
+}
+
+// TestAnAdviceAnswerAcceptsNothing: in no form and by no event does the answer to advice say RF1-1 A, whatever the platform
+// says, and a letter has no RF1 at all; each form is of its structure in the standard's order.
+func TestAnAdviceAnswerAcceptsNothing(t *testing.T) {
+	for _, a := range []answer{
+		{"REFERRER_TO_REVIEW_RESPONSE", "RETURN_TO_REFERRER_WITH_ADVICE", "REFERRAL_RECOMMENDED", "TWO_WEEK_WAIT", words},
+		{"TRIAGED_PROVIDER_TO_ACTION", "ACCEPT_REFER_BOOK_LATER", "", "", words},
+		{"ADVICE_CONVERTED", "STRAIGHT_TO_TEST", "", "", words},
+	} {
+		res := translate(t, message(t, advice), options(t))
+		answered(t, res, a)
+		for _, form := range []string{"RRI_I12", "RRI_I13", "RRI_I14", "RRI_I15", "ORU_R01", "MDM_T02", "MDM_T10"} {
+			m := out(t, res, form)
+			if got := text(m, "RF1-1.1"); got == "A" || form[:3] != "RRI" && m.Count("RF1") > 0 {
+				t.Errorf("%s of %s/%s: RF1-1 %q", form, a.status, a.outcome, got)
+			}
+			if got := text(m, "MSH-9.2"); got != form[4:] {
+				t.Errorf("%s: MSH-9.2 is %s", form, got)
+			}
+			if found := m.Validate(&hl7.Profile{Structure: hl7.Reject}); len(found) > 0 {
+				t.Errorf("%s: %v", form, found)
+			}
+		}
+	}
+}
+
+// TestALetterComesThroughWhole writes advice as a document and reads it back: words, number and what it replaces.
+func TestALetterComesThroughWhole(t *testing.T) {
+	for _, advised := range []string{words, "one line", strings.Repeat("A long line of advice. ", 4000), "\nstarts empty", "x\n\n\n\ny"} {
+		res := translate(t, message(t, advice), options(t))
+		answered(t, res, answer{"REFERRER_TO_REVIEW_RESPONSE", "RETURN_TO_REFERRER_WITH_ADVICE", "", "", advised})
+		o := outOptions(t, "MDM_T10", res.Files)
+		o.Replaces = "DG00000000"
+		w, issues, err := shippedSet(t).ToHL7(res.Bundle, o)
+		if err != nil || len(issues) > 0 {
+			t.Fatal(err, issues)
+		}
+		b, err := w.Bytes()
+		if err != nil {
+			t.Fatal(err)
+		}
+		m, err := hl7.Parse(b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		back := translate(t, m, options(t))
+		letter, data := back.Bundle.First("DocumentReference"), []byte(nil)
+		for _, f := range back.Files {
+			if letter.At("content.attachment.url").Text() == "urn:sha-256:"+f.SHA256 {
+				data = content(f)
+			}
+		}
+		if strings.TrimRight(string(data), "\n") != strings.TrimRight(advised, "\n") {
+			t.Errorf("%.60q came back as %.60q", advised, data)
+		}
+		for path, want := range map[string]string{"masterIdentifier.value": "DG00000001", "relatesTo.target.identifier.value": "DG00000000",
+			"relatesTo.code": "replaces", "docStatus": "final", "type.coding.code": "CN"} {
+			if got := letter.At(path).Text(); got != want {
+				t.Errorf("%s is %q, want %q", path, got, want)
+			}
+		}
 	}
 }

@@ -8,8 +8,8 @@
 //	want.json          the Bundle that in.hl7 becomes, indented; "(map set)" stands for the digest of the maps
 //	want.issues        every issue, a line each: "severity: place: text"; the validator's belong to them
 //	want.unmapped      every valued leaf that no rule reads and none ignores, a line each
-//	want.REF_I12.hl7   the message REF^I12 that the Bundle becomes, a segment a line; likewise for each Bundle[…] map,
-//	                   in another version as want.REF_I12@2.3.hl7
+//	want.REF_I12.hl7   the message REF^I12 that the Bundle becomes, a segment a line; likewise for each Bundle[…] map
+//	                   and each event of its structure (want.RRI_I14.hl7), in another version as want.REF_I12@2.3.hl7
 //
 // What stands before the first part says what the case is about. A wanted part that is absent is not compared;
 // a part of any other name is an error. ${photo1} in a part stands for the base64 of the file photo1.jpg (or with
@@ -42,7 +42,7 @@ const Extension = ".txtar"
 
 var (
 	placeholder = regexp.MustCompile(`\$\{([A-Za-z0-9_-]+)\}`)
-	wantedHL7   = regexp.MustCompile(`^want\.([A-Z0-9]{3}_[A-Z0-9]{3})(?:@([0-9.]+))?\.hl7$`)
+	wantedHL7   = regexp.MustCompile(`^want\.([A-Z0-9]{3}_[A-Z0-9]{3}(?:-[A-Za-z]+)?)(?:@([0-9.]+))?\.hl7$`)
 )
 
 // ErrNoCase is the error for a txtar file that says nothing of an input or of what is wanted: it is for other ends.

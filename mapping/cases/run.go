@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/dermgate/dermgate/mapping"
@@ -108,8 +109,12 @@ func (r *run) write(form, version string) []byte {
 	if r.bundle == nil {
 		return nil
 	}
+	replaced := ""
+	if strings.HasPrefix(form, "MDM_T10") {
+		replaced = "DG00000000"
+	}
 	out, issues, err := r.set.ToHL7(r.bundle, mapping.Out{
-		Message: form, Version: version, ControlID: "DG00000001", At: time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC), Zone: r.o.Zone,
+		Message: form, Replaces: replaced, Version: version, ControlID: "DG00000001", At: time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC), Zone: r.o.Zone,
 		Sender: mapping.Party{App: "DERMGATE", Facility: "RXX01"}, Receiver: mapping.Party{App: "EMIS", Facility: "Y06601"},
 		Files: r.file, Received: r.received, Ran: r.o.Ran,
 	})

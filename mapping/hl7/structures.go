@@ -149,6 +149,15 @@ func (s *structure) close() {
 	}
 }
 
+// StructureOf gives the structure (MSH-9.3) of a message by its type and event, RRI_I12 of RRI and I13; "" when
+// none is known.
+func StructureOf(code, event string) string {
+	if s := messageStructures().byEvent[code+"^"+event]; s != nil {
+		return s.name
+	}
+	return ""
+}
+
 // structure gives the grammar of the message by its event, else by the structure MSH-9 names, else by its
 // code alone where no trigger stands; nil when none is known.
 func (m *Message) structure() *structure {
