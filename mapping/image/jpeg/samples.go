@@ -1,0 +1,29 @@
+package jpeg
+
+// Samples are the rows of samples of one component in a band, 0 to 255.
+type Samples struct {
+	Pix    []byte
+	Stride int // bytes from row to row
+	Width  int // samples that belong to the picture
+	Height int
+}
+
+// Samples makes the samples of a component of a band. dst is used when it is large enough.
+func (b *Band) Samples(component int, dst *Samples) {
+	c, plane := &b.Components[component], &b.Planes[component]
+	rows := b.rows(component)
+	dst.Stride = 8 * c.Across
+	dst.Width = divUp(b.Width*c.H, b.hMax)
+	dst.Height = min(8*rows, divUp(b.Height*c.V, b.vMax)-8*b.Row*c.V)
+	if n := dst.Stride * 8 * c.V; cap(dst.Pix) < n {
+		dst.Pix = make([]byte, n)
+	} else {
+		dst.Pix = dst.Pix[:n]
+	}
+	for v := range rows {
+		for x := range c.Across {
+			at := v*c.stride + x
+			inverse((*[64]int16)(plane.coefs[blockSize*at:]), plane.masks[at], c.Quant, dst.Pix[8*(v*dst.Stride+x):], dst.Stride)
+		}
+	}
+}
