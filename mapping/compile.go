@@ -100,6 +100,7 @@ func (c *compiler) compile(s *source) *program {
 			p.checks = append(p.checks, k)
 		}
 	}
+	p.plans()
 	p.slots = len(sh.slots)
 	if typ.Kind == fhir.Complex { // its element is new whenever the map is run
 		p.soles()

@@ -20,6 +20,7 @@ type expr struct {
 	yes      func(*scope) bool   // of a condition
 	reads    []variable          // what it looks at
 	constant bool                // the same for every message
+	facts
 }
 
 // reading tells whether an expression looks at a name.
@@ -164,7 +165,7 @@ func (x *exprs) compile(t text, want *cel.Type, lex lexicon) *expr {
 	if low == nil {
 		return nil
 	}
-	e.str, e.yes, e.constant = low.str, low.yes, len(reads) == 0
+	e.str, e.yes, e.facts, e.constant = low.str, low.yes, low.facts, len(reads) == 0
 	return e
 }
 

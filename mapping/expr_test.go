@@ -3,6 +3,7 @@ package mapping
 import (
 	"io/fs"
 	"path"
+	"slices"
 	"strings"
 	"testing"
 
@@ -65,6 +66,9 @@ func TestLoweredLikeCEL(t *testing.T) {
 				if compared++; want {
 					yes++
 				}
+				if got {
+					demands(t, cond.s, a.facts, sc)
+				}
 				if got != want {
 					t.Errorf("%s (%s): closures say %t, CEL %t, on %s", cond.s, path.Base(s.file), got, want, sc.path)
 				}
@@ -76,6 +80,21 @@ func TestLoweredLikeCEL(t *testing.T) {
 	}
 	if len(r.issues) > 0 {
 		t.Error(r.issues)
+	}
+}
+
+// demands checks that a condition's facts hold where it does.
+func demands(t *testing.T, cond string, known facts, sc *scope) {
+	t.Helper()
+	for _, p := range known.needs {
+		if !p.read(sc).Valued() {
+			t.Errorf("%s holds without %s, which it is said to need", cond, p)
+		}
+	}
+	for _, c := range known.choices {
+		if text := sc.run.text(c.place.read(sc)); slices.Contains(c.words, text) == c.not {
+			t.Errorf("%s holds where %s is %q", cond, c.place, text)
+		}
 	}
 }
 

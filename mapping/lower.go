@@ -21,6 +21,7 @@ type lowered struct {
 	place *place                    // of a place in a message
 	words []string                  // of a list of literals
 	any   func(*scope, string) bool // of a list of places: whether one has the text
+	facts                           // of a condition
 }
 
 // lowerer turns a checked CEL expression into closures. It gives nil for what it does not know, and CEL
@@ -93,7 +94,7 @@ func (l *lowerer) call(c ast.CallExpr) *lowered {
 		return compare(c.FunctionName(), args)
 	case operators.In:
 		if p, words := args[0].place, args[1].words; p != nil && words != nil {
-			return &lowered{yes: func(s *scope) bool {
+			return &lowered{facts: isOneOf(p, words...), yes: func(s *scope) bool {
 				value := p.read(s)
 				for _, w := range words { // no closure: this runs for every OBX
 					if s.run.is(value, w) {
@@ -128,7 +129,7 @@ func logic(op string, args []*lowered) *lowered {
 	}
 	switch op {
 	case operators.LogicalNot:
-		return &lowered{yes: func(s *scope) bool { return !a(s) }}
+		return &lowered{facts: args[0].not(), yes: func(s *scope) bool { return !a(s) }}
 	case operators.Conditional:
 		if x, y := args[1].str, args[2].str; x != nil && y != nil {
 			return &lowered{str: func(s *scope) string {
@@ -144,16 +145,20 @@ func logic(op string, args []*lowered) *lowered {
 	if b == nil {
 		return nil
 	}
+	both := args[0].join(op, args[1].facts)
 	if op == operators.LogicalAnd {
-		return &lowered{yes: func(s *scope) bool { return a(s) && b(s) }}
+		return &lowered{facts: both, yes: func(s *scope) bool { return a(s) && b(s) }}
 	}
-	return &lowered{yes: func(s *scope) bool { return a(s) || b(s) }}
+	return &lowered{facts: both, yes: func(s *scope) bool { return a(s) || b(s) }}
 }
 
 func compare(op string, args []*lowered) *lowered {
 	if p, lit := args[0].place, args[1].lit; p != nil && lit != nil && (op == operators.Equals || op == operators.NotEquals) {
-		want, text := op == operators.Equals, *lit
-		return &lowered{yes: func(s *scope) bool { return s.run.is(p.read(s), text) == want }}
+		want, text, known := op == operators.Equals, *lit, isOneOf(p, *lit)
+		if !want {
+			known = known.not()
+		}
+		return &lowered{facts: known, yes: func(s *scope) bool { return s.run.is(p.read(s), text) == want }}
 	}
 	if a, b := args[0].str, args[1].str; a != nil && b != nil {
 		switch op {
@@ -191,7 +196,7 @@ func (l *lowerer) listed(args []*lowered) *lowered {
 	t.used = true
 	l.exprs.needs.note("table " + *name)
 	if p := args[1].place; p != nil {
-		return &lowered{yes: func(s *scope) bool {
+		return &lowered{facts: valued(p), yes: func(s *scope) bool {
 			if raw, plain := s.run.plain(p.read(s)); plain {
 				return t.has(raw)
 			}
@@ -215,22 +220,24 @@ func (l *lowerer) named(name string, args []*lowered) *lowered {
 		return &lowered{num: func(s *scope) int64 { return int64(utf8.RuneCountInString(a(s))) }}
 	}
 	if len(args) == 2 && args[1].lit != nil {
-		b := *args[1].lit
+		p, b := args[0].place, *args[1].lit
+		known := needing(p, func(text string) bool { return b == text })
 		switch name {
 		case "startsWith":
-			return &lowered{yes: func(s *scope) bool { return strings.HasPrefix(a(s), b) }}
+			return &lowered{facts: known, yes: func(s *scope) bool { return strings.HasPrefix(a(s), b) }}
 		case "endsWith":
-			return &lowered{yes: func(s *scope) bool { return strings.HasSuffix(a(s), b) }}
+			return &lowered{facts: known, yes: func(s *scope) bool { return strings.HasSuffix(a(s), b) }}
 		case "contains":
-			return &lowered{yes: func(s *scope) bool { return strings.Contains(a(s), b) }}
+			return &lowered{facts: known, yes: func(s *scope) bool { return strings.Contains(a(s), b) }}
 		case "matches":
 			re, err := regexp.Compile(b)
 			if err != nil {
 				l.exprs.faults.add(l.at, "not a regular expression (RE2)")
 				return nil
 			}
-			if p := args[0].place; p != nil {
-				return &lowered{yes: func(s *scope) bool {
+			known := needing(p, re.MatchString)
+			if p != nil {
+				return &lowered{facts: known, yes: func(s *scope) bool {
 					if raw, plain := s.run.plain(p.read(s)); plain {
 						return re.Match(raw)
 					}
@@ -243,7 +250,7 @@ func (l *lowerer) named(name string, args []*lowered) *lowered {
 	}
 	for _, f := range functions {
 		if f.name == name && f.test != nil {
-			return &lowered{yes: func(s *scope) bool { return f.test(a(s)) }}
+			return &lowered{facts: needing(args[0].place, f.test), yes: func(s *scope) bool { return f.test(a(s)) }}
 		}
 		if f.name == name && f.text != nil {
 			return &lowered{str: func(s *scope) string { return f.text(a(s)) }}

@@ -1,6 +1,7 @@
 package mapping
 
 import (
+	"math/bits"
 	"slices"
 
 	"github.com/dermgate/dermgate/mapping/fhir"
@@ -47,6 +48,7 @@ type program struct {
 	typ     *fhir.Type
 	slots   int
 	rules   []rule
+	plan    []plan
 	checks  []*check
 	guards  []guard
 }
@@ -67,17 +69,22 @@ func (p *program) invoke(s *scope) {
 	base := len(s.run.slots)
 	s.slots = s.run.push(p.slots)
 	first := len(s.run.parts)
+	var parts []hl7.Value
 	if p.segment {
-		s.fields = s.run.fields(s.seg)
+		parts = s.run.fields(s.seg)
 	} else {
 		s.parts = s.run.split(s.value, s.deep)
+		parts = s.parts
 	}
-	for i := range p.rules {
-		r := &p.rules[i]
-		if r.missing == nil && r.empty(s) || r.to.slot >= 0 && r.to.taken(s) {
-			continue
+	for i := range p.plan {
+		stretch := &p.plan[i]
+		for left := stretch.possible(s, parts); left != 0; left &= left - 1 {
+			r := &p.rules[stretch.first+bits.TrailingZeros64(left)]
+			if r.missing == nil && r.empty(s) || r.to.slot >= 0 && r.to.taken(s) {
+				continue
+			}
+			r.run(s)
 		}
-		r.run(s)
 	}
 	for _, c := range p.checks {
 		c.run(s)
@@ -158,11 +165,8 @@ func (r *rule) run(s *scope) {
 
 // empty tells at once that there is nothing at the rule's place, as at most places of most messages.
 func (r *rule) empty(s *scope) bool {
-	switch {
-	case r.field > 0:
-		return int(r.field) > len(s.fields) || s.fields[r.field-1].Size() == 0
-	case r.part > 0:
-		return int(r.part) > len(s.parts) || s.parts[r.part-1].Size() == 0
+	if r.field > 0 || r.part > 0 {
+		return false // the plan has told
 	}
 	p := r.from
 	if p == nil || p.everywhere {

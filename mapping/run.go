@@ -68,7 +68,6 @@ type scope struct {
 	path     hl7.Path       // of value
 	deep     bool           // value is a component: a data type's components are its sub-components
 	parts    []hl7.Value    // of value, inside a data type map
-	fields   []hl7.Value    // of the segment that the map is about
 	in       input          // what a rule is about to write
 	el       fhir.Element   // what is being filled
 	resource fhir.Element   // that el is in
