@@ -31,9 +31,9 @@ func mapVerb(std stdio) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "map [FILE|-]",
 		Short: "translate a message: HL7 v2 to FHIR, or a FHIR Bundle to HL7 v2",
-		Long: "Translate a message and print the result; issues go to stderr, what the source's validate finds and what is wrong with\n" +
-			"the Bundle among them. Nothing is stored and the checks of a source are not enforced. Photos appear as Media with a\n" +
-			"urn:sha-256 url; --inline puts their data in.\n\n" +
+		Long: "Translate a message and print the result; issues go to stderr, what the source's validate finds, what is wrong with the\n" +
+			"Bundle and what keeps resources from their UK Core profile among them. Nothing is stored and the checks of a source are\n" +
+			"not enforced. Photos appear as Media with a urn:sha-256 url; --inline puts their data in.\n\n" +
 			"--explain prints one JSON object instead: for each element the leaves it comes from and its rule, the leaves that were\n" +
 			"left unmapped or ignored, and how many there are of each.\n\n" +
 			"A file of several HL7 v2 messages, with or without FHS and BHS, gives one result a message, one behind the other (jq\n" +
@@ -89,7 +89,7 @@ func (f mapFlags) options(cfg *config.Config) (mapping.Options, error) {
 
 // rules gives those of the chosen source: how to translate, and what to hold the message to.
 func (f mapFlags) rules(cfg *config.Config) (mapping.Options, hl7.Profile, error) {
-	o := mapping.Options{Source: "map", Zone: cfg.Site.Timezone, Trace: f.explain, Limits: image.Limits{Bytes: cfg.Limits.PhotoBytes, Pixels: cfg.Limits.PhotoPixels}}
+	o := mapping.Options{Source: "map", Zone: cfg.Site.Timezone, Trace: f.explain, Profile: true, Limits: image.Limits{Bytes: cfg.Limits.PhotoBytes, Pixels: cfg.Limits.PhotoPixels}}
 	if f.inline {
 		o.Files = mapping.FilesInline
 	}
@@ -153,7 +153,7 @@ func (f mapFlags) oneToFHIR(std stdio, set *mapping.Set, o mapping.Options, prof
 	if err != nil {
 		return refusal(std, false, issue.From(err))
 	}
-	issues := slices.Concat(issue.List{}, res.Issues, m.Validate(profile))
+	issues := slices.Concat(issue.List{}, res.Issues, m.Validate(profile), res.Profile)
 	invalid := fhir.Validate(res.Bundle.Root)
 	issues = append(issues, invalid...)
 	printIssues(std.err, issues)

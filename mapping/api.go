@@ -19,6 +19,7 @@ type Options struct {
 	Urgency UrgencyRule
 	Limits  image.Limits // of each file
 	Trace   bool         // record which leaf and rule each element comes from
+	Profile bool         // tell in Result.Profile what keeps resources from meeting their UK Core profile
 	Files   FilesMode
 	Ran     *Coverage // when not nil, notes the rules that do something
 	// Payloads are files that were taken out of the message while it was read, by the token that stands in the
@@ -63,6 +64,9 @@ type Result struct {
 	Unmapped []hl7.Path // valued leaves that no rule read and no rule ignores
 	Leaves   Count
 	Trace    *Trace // nil unless asked for
+	// Profile is what keeps resources from declaring their UK Core profile, each of severity information at the
+	// segment it was made of; nil unless asked for.
+	Profile issue.List
 
 	run *run // what is given back by Release
 }

@@ -133,6 +133,14 @@ func BenchmarkReferralParts(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
+	b.Run("profiles", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			for r := range res.Bundle.Resources() {
+				r.Declare()
+			}
+		}
+	})
 	b.Run("validate", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {

@@ -233,6 +233,13 @@ func (r *rule) traced(s *scope, parent fhir.Element, d *fhir.ElementDef) {
 	s.run.marks = append(s.run.marks, mark)
 }
 
+// declared notes the profile that a resource declares as its own rule, when a trace is asked for.
+func (r *run) declared(el fhir.Element) {
+	if r.trace != nil {
+		r.marks = append(r.marks, traceMark{el: el.At("meta.profile"), rule: el.Type().Profile().URL})
+	}
+}
+
 // leavesOf names the valued leaves inside an input.
 func leavesOf(m *hl7.Message, in hl7.Value) map[string]bool {
 	out := map[string]bool{}

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"strconv"
+	"strings"
 
 	"github.com/dermgate/dermgate/mapping/fhir"
 	"github.com/dermgate/dermgate/mapping/hl7"
@@ -64,7 +65,7 @@ func (s *Set) ToFHIR(m *hl7.Message, o Options) (*Result, error) {
 	if r.unread != nil {
 		return nil, r.unread
 	}
-	res := &Result{Bundle: r.bundle, Issues: r.issues, Files: r.files, run: r}
+	res := &Result{Bundle: r.bundle, Issues: r.issues, Files: r.files, Profile: r.declare(msg), run: r}
 	r.account(msg, res)
 	return res, nil
 }
@@ -125,6 +126,51 @@ func (r *run) undone() bool {
 		}
 	}
 	return len(gone) > 0
+}
+
+// declare writes into every resource that meets it the UK Core profile of its type. It gives what keeps the others
+// from it, when asked to.
+func (r *run) declare(m *message) (found issue.List) {
+	r.bundle.Root.Declare()
+	r.declared(r.bundle.Root)
+	for _, in := range r.instances {
+		switch {
+		case in.alias:
+		case in.el.Declare():
+			r.declared(in.el)
+		case r.o.Profile:
+			found = append(found, r.undeclared(m, in)...)
+		}
+	}
+	return found
+}
+
+// undeclared tells what keeps a resource from its profile, at the segment it was made of.
+func (r *run) undeclared(m *message, in instance) (found issue.List) {
+	p := in.el.Type().Profile()
+	if p == nil {
+		return nil
+	}
+	inside := in.el.Path() + "."
+	for _, i := range p.Faults(in.el) {
+		i.Text = in.el.Type().Name + "." + strings.TrimPrefix(i.Where, inside) + ": " + i.Text
+		i.Where = m.origin(in)
+		found = append(found, i)
+	}
+	return found
+}
+
+// origin names the segment that a resource was made of, of several the first.
+func (m *message) origin(in instance) string {
+	if in.seg.OK() || in.group == byReference {
+		return in.seg.Path(0).String()
+	}
+	for _, p := range m.groups[in.group].maps {
+		if p.segment {
+			return p.src.from
+		}
+	}
+	return ""
 }
 
 // dropReference takes away the references to a resource that is gone.

@@ -37,6 +37,9 @@ func (s *Schema) typeOf(m protoreflect.MessageDescriptor) *Type {
 		s.reference(t)
 	}
 	t.refers, t.rules = t.Name == "Reference", invariants(t)
+	if t.Kind == Resource {
+		t.profile = ukCore().profile(t)
+	}
 	return t
 }
 

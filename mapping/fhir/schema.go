@@ -39,6 +39,7 @@ type Type struct {
 	id       *ElementDef       // of a resource
 	refers   bool              // it is Reference
 	rules    []rule            // invariants, see invariant.go
+	profile  *Profile          // of UK Core; nil: none
 }
 
 // form is how a primitive stands in JSON.
