@@ -253,7 +253,8 @@ func (r *run) use(v hl7.Value) {
 func dependent(segment string) bool { return segment == "NTE" || segment == "CTD" || segment == "OBX" }
 
 // relative gives the segment of a name that a scope sees first: its own, one it belongs to, one that belongs
-// to it, else the first in the message that is not another's: the timing of one order is not that of the next.
+// to it, else the first in the message that is not another's: the timing of one order is not that of the next, nor is an
+// order that a document came of that of an OBX in the document.
 func (r *run) relative(here hl7.Segment, segment string) hl7.Segment {
 	if !here.OK() {
 		return r.m.Find(segment, 1)
@@ -269,7 +270,7 @@ func (r *run) relative(here hl7.Segment, segment string) hl7.Segment {
 	if c := r.child(here, segment, here.Index()+1); c.OK() {
 		return c
 	}
-	if dependent(segment) {
+	if dependent(segment) || here.MayBelongTo(segment) && r.m.Owner(here.Index()) >= 0 {
 		return hl7.Segment{}
 	}
 	found := r.m.Find(segment, 1)

@@ -1,5 +1,7 @@
 package hl7
 
+import "slices"
+
 // Owner gives the index of the segment that segment i belongs to, -1 when it stands for itself: an OBX
 // belongs to the OBR (or SPM, TXA) before it, a NTE to the segment it comments, a CTD to its PRD, a PV2 to
 // its PV1. The grammar of the message's type decides, where there is one (messages.txt) and the segment fits
@@ -47,6 +49,16 @@ func parents(n name) [3]name {
 		return [3]name{rgs}
 	}
 	return [3]name{}
+}
+
+// MayBelongTo tells whether segments of this one's name can belong to those of another, as OBX to OBR.
+func (s Segment) MayBelongTo(segment string) bool {
+	n := letters(segment)
+	if s.m == nil || n == 0 {
+		return false
+	}
+	p := parents(s.entry().name)
+	return slices.Contains(p[:], n)
 }
 
 // latest remembers where the last segment of each name that owns others stands, -1 for none.
