@@ -102,6 +102,10 @@ func newExprs(f *faults, tables map[string]*table) *exprs {
 				t := x.tables[string(name.(types.String))]
 				_, ok := t.lookup(string(code.(types.String)))
 				return types.Bool(ok)
+			}))),
+		cel.Function("after", cel.Overload("after_string_string_string", []*cel.Type{cel.StringType, cel.StringType, cel.StringType}, cel.StringType,
+			cel.FunctionBinding(func(args ...ref.Val) ref.Val {
+				return types.String(after(string(args[0].(types.String)), string(args[1].(types.String)), string(args[2].(types.String))))
 			}))))
 	env, err := cel.NewEnv(options...)
 	if err != nil {
@@ -180,7 +184,7 @@ func (x *exprs) explain(message string, reads []variable, lex lexicon) string {
 		for _, f := range functions {
 			known = append(known, f.name)
 		}
-		return "no variable or function " + word + meant(word, append(known, "listed"))
+		return "no variable or function " + word + meant(word, append(known, "listed", "after"))
 	}
 	message, _, _ = strings.Cut(message, " expecting {")
 	return message

@@ -153,6 +153,22 @@ func TestWhatCELAloneRuns(t *testing.T) {
 	}
 }
 
+// TestAfter: so much later on the wall, across midnight, with the offset it came with; nothing of what is no time of day,
+// no amount or no unit.
+func TestAfter(t *testing.T) {
+	for _, tt := range [][4]string{
+		{"202612102350", "30", "MIN", "20261211002000"}, {"20261210093000+0100", "1.5", "h", "20261210110000+0100"},
+		{"2026-12-10 09:30", "90", "sec", "20261210093130"}, {"2026121009", "1", " Day ", "20261211090000"},
+		{"20261210093000-0530", "0", "M", "20261210093000-0530"}, {"20261210093000Z", "5", "min", "20261210093500+0000"},
+		{"20261210", "30", "MIN", ""}, {"202612100930", "", "MIN", ""}, {"202612100930", "-5", "MIN", ""}, {"202612100930", "NaN", "MIN", ""},
+		{"202612100930", "1e9", "D", ""}, {"202612100930", "30", "", ""}, {"202612100930", "1", "MO", ""}, {"soon", "1", "H", ""}, {"", "", "", ""},
+	} {
+		if got := after(tt[0], tt[1], tt[2]); got != tt[3] {
+			t.Errorf("after(%q, %q, %q) = %q, want %q", tt[0], tt[1], tt[2], got, tt[3])
+		}
+	}
+}
+
 // TestPlacesKeepTheirColumns checks that a place inside quotes is no place.
 func TestPlacesKeepTheirColumns(t *testing.T) {
 	f := &faults{}

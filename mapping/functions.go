@@ -1,7 +1,9 @@
 package mapping
 
 import (
+	"strconv"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"cel.dev/cel-go/cel"
@@ -40,6 +42,31 @@ func (f function) bind(v ref.Val) ref.Val {
 		return types.Bool(f.test(string(s)))
 	}
 	return types.String(f.text(string(s)))
+}
+
+// after gives the time so much later, in HL7's form and with the offset that it came with; "" for what is no time of
+// day, no number, or no unit of time up to days. A clock change on the way is not seen: both are times on a wall.
+func after(from, amount, unit string) string {
+	m, ok := parseMoment(from)
+	n, err := strconv.ParseFloat(strings.TrimSpace(amount), 64)
+	each, known := spans[strings.ToUpper(strings.TrimSpace(unit))]
+	if !ok || m.precision < 4 || err != nil || !(n >= 0 && n <= 1e6) || !known {
+		return ""
+	}
+	t := time.Date(m.n[0], time.Month(m.n[1]), m.n[2], m.n[3], m.n[4], m.n[5], 0, time.UTC).Add(time.Duration(n * float64(each)))
+	out := t.Format("20060102150405")
+	if m.hasOffset {
+		out += time.Unix(0, 0).In(time.FixedZone("", m.offset*60)).Format("-0700")
+	}
+	return out
+}
+
+// spans are the units of time that after reads, in capitals. M is a minute, as in HL7's own intervals (TQ.3).
+var spans = map[string]time.Duration{
+	"S": time.Second, "SEC": time.Second, "SECS": time.Second, "SECOND": time.Second, "SECONDS": time.Second,
+	"M": time.Minute, "MIN": time.Minute, "MINS": time.Minute, "MINUTE": time.Minute, "MINUTES": time.Minute,
+	"H": time.Hour, "HR": time.Hour, "HRS": time.Hour, "HOUR": time.Hour, "HOURS": time.Hour,
+	"D": 24 * time.Hour, "DAY": 24 * time.Hour, "DAYS": 24 * time.Hour,
 }
 
 // digits drops what people put between groups of digits.

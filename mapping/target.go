@@ -25,7 +25,11 @@ type step struct {
 	url    *fhir.Constant // of an extension: written when it is added
 	system string         // an existing element with this system is meant; none is added
 	there  bool           // a primitive, which has to have its value: an extension of it is meant
+	absent bool           // a primitive that has none: the extension that says why is meant
 }
+
+// absentReason is the extension that stands in a primitive in place of its value (FHIR R4, data-absent-reason).
+const absentReason = "http://hl7.org/fhir/StructureDefinition/data-absent-reason"
 
 // names are the systems and extensions that maps speak of by name.
 type names struct {
@@ -178,7 +182,8 @@ func (c *compiler) target(t text, sh *shape) (*target, bool) {
 					c.faults.add(s.at, "%s is a %s: nothing is inside it", s.name, d.Type.Name)
 					return nil, false
 				}
-				out.way = append(out.way, step{def: d, slot: sh.slot(path + "."), index: s.index, there: true})
+				absent := c.names.extensions[steps[i+1].arg].url.s == absentReason
+				out.way = append(out.way, step{def: d, slot: sh.slot(path + "."), index: s.index, there: !absent, absent: absent})
 				typ = d.Type
 				continue
 			}
@@ -238,6 +243,9 @@ func (t *target) reach(s *scope) (fhir.Element, bool) {
 		next := s.slots[st.slot]
 		if !next.OK() {
 			next = st.find(el)
+		}
+		if st.absent && next.Text() != "" {
+			return el, false
 		}
 		if !next.OK() {
 			if st.system != "" || st.there {

@@ -117,6 +117,7 @@ var backHows = []named{
 // calls are the functions of expressions that are not in functions: of two arguments, and CEL's own.
 var calls = []named{
 	{`listed("Table", text)`, "whether the table lists the code"},
+	{`after(time, amount, unit)`, "the time so much later, such as `after(AIS-4, AIS-7, AIS-8.1)`; units of seconds, minutes, hours and days; `\"\"` where one is missing"},
 	{"size(text or list)", "CEL: the number of characters or texts"},
 	{"text in list", "CEL: membership, as in `\"RP\" in PRD-1[*].1`"},
 	{"text.contains(text)", "CEL; likewise startsWith, endsWith, matches (RE2)"},

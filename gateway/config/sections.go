@@ -223,7 +223,7 @@ func (d *decoder) route(r *Route) func(node) {
 
 // The words of routing rules: what flow says of a message.
 var (
-	routeEvents = []string{"requested", "amended", "cancelled", "answered", "info-requested", "triaged", "booked",
+	routeEvents = []string{"requested", "amended", "cancelled", "answered", "info-requested", "triaged", "booked", "appointment-cancelled", "not-attended",
 		"converted", "ended", "reviewed", "tracked", "notice", "status"}
 	routeOutcomes = []string{"accepted", "returned", "straight-to-test", "ended"}
 )

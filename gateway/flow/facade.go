@@ -127,10 +127,11 @@ func (f *Facade) view(ctx context.Context, r CaseRecord) (*fhir.Bundle, error) {
 			return nil, err
 		}
 	}
-	if err := d.showTask(b, r); err != nil {
+	if err := d.caseTask(b); err != nil {
 		return nil, err
 	}
 	w := writer{}
+	w.set(b.First("Task"), "lastModified", r.Index.Changed.UTC().Format(time.RFC3339))
 	w.set(b.First("ServiceRequest"), "status", d.c.ServiceRequest)
 	return b, errors.Join(w.err, relative(b, r))
 }
@@ -149,8 +150,8 @@ func taskID(c *pathway.Case) string {
 	return NewID(id.Partition(), "task", c.ID).String()
 }
 
-// showTask adds the Task of the case: its state, and the outcome once there is one.
-func (d *decision) showTask(b *fhir.Bundle, r CaseRecord) error {
+// caseTask adds the Task of the case: its state, and the outcome once there is one.
+func (d *decision) caseTask(b *fhir.Bundle) error {
 	t, err := b.Add("urn:uuid:"+taskID(d.c), "Task")
 	if err != nil {
 		return err
@@ -168,7 +169,6 @@ func (d *decision) showTask(b *fhir.Bundle, r CaseRecord) error {
 	w.set(w.add(t, "focus"), "reference", fullURL(b.First("ServiceRequest")))
 	w.set(w.add(t, "for"), "reference", fullURL(b.First("Patient")))
 	w.set(t, "authoredOn", d.c.Opened.UTC().Format(time.RFC3339))
-	w.set(t, "lastModified", r.Index.Changed.UTC().Format(time.RFC3339))
 	for _, out := range [][2]string{{"outcome", d.c.Outcome.Code}, {"recommendation", d.c.Outcome.Recommendation}, {"priority", d.c.Outcome.Priority}, {"decision", d.c.Outcome.Decision}} {
 		if out[1] != "" {
 			o := w.add(t, "output")

@@ -35,6 +35,8 @@ type Facts struct {
 	Photos       int             `json:"photos"`
 	Notice       *NoticeFact     `json:"notice,omitempty"`
 	Ack          *AckFact        `json:"ack,omitempty"`
+
+	Appointment *AppointmentFact `json:"appointment,omitempty"`
 }
 
 // NoticeFact is what NHS Notify said of a message.
@@ -71,6 +73,7 @@ func FactsOf(source string, b *fhir.Bundle) Facts {
 	f.header(header)
 	f.request(b, request)
 	f.task(b.First("Task"))
+	f.appointment(b, header)
 	f.NHSNumber = nhsNumber(b.First("Patient"))
 	f.Consent = consent(b)
 	for m := range b.All("Media") {
@@ -88,8 +91,11 @@ func (f *Facts) header(h fhir.Element) {
 	f.Message = h.At("eventCoding.code").Text()
 	if h.At("eventCoding.system").Text() == fhir.SystemTriggerEvent {
 		family := "REF_"
-		if h.Child("response").OK() {
+		switch {
+		case h.Child("response").OK():
 			family = "RRI_"
+		case strings.HasPrefix(h.At("eventCoding.display").Text(), "SIU^"):
+			family = "SIU_"
 		}
 		f.Message = family + f.Message
 	}
@@ -197,6 +203,9 @@ func (f *Facts) event(header, request fhir.Element) string {
 	case "cancer-tracking":
 		return Tracked
 	}
+	if f.Appointment != nil {
+		return f.Appointment.event()
+	}
 	answer := header.Child("response").OK() || f.Message == "servicerequest-response"
 	if !answer {
 		switch {
@@ -218,6 +227,10 @@ func (f *Facts) event(header, request fhir.Element) string {
 		return Triaged
 	case "BOOKED":
 		return BookedEvent
+	case "APPT_CANCELLED_BY_PROVIDER", "APPT_CANCELLED_BY_PATIENT":
+		return Unbooked
+	case "DID_NOT_ATTEND":
+		return NotAttended
 	case "CONVERSATION_ENDED_CANCELLED", "CONVERSATION_ENDED_CLOSED", "REJECTED":
 		return Ended
 	case "CANCELLED_REFERRAL":

@@ -31,6 +31,9 @@ func (p *Pipeline) find(ctx context.Context, t *Translated) (ID, error) {
 		return ID{}, err
 	}
 	where := place(t.Format, "MSA-2", "MessageHeader.response.identifier")
+	if t.Facts.Appointment != nil {
+		where = place(t.Format, "SCH-26", "Appointment.basedOn")
+	}
 	patient, other := p.PatientKey(t.Facts.NHSNumber), false
 	var match []CaseRecord
 	for _, r := range candidates {
@@ -185,11 +188,9 @@ func (d *decision) observe(ctx context.Context, t *Translated) error {
 	case Triaged:
 		return d.triaged(ctx, t)
 	case BookedEvent:
-		e := pathway.BookedEvent
-		if d.c.State == pathway.AwaitingTriage || d.c.State == pathway.InTriage {
-			e = pathway.AcceptBookNow
-		}
-		return d.news(ctx, t, e)
+		return d.booked(ctx, t)
+	case Unbooked, NotAttended:
+		return d.unbooked(ctx, t)
 	case ConvertedTo:
 		if d.c.Conversion != "AUTHORISED_TO_CONVERT" {
 			d.p.alarm("converted-unauthorised", "case "+d.c.ID+": converted although the requester did not authorise it")
@@ -204,6 +205,10 @@ func (d *decision) observe(ctx context.Context, t *Translated) error {
 		d.tell("act", "cancer tracking has taken over the 28-day clock", "")
 	case Amended, Withdrawn:
 		d.fromRequester(f)
+	case StatusOnly:
+		if f.Appointment != nil {
+			d.tell("observed", "the appointment is "+f.Appointment.Status, "")
+		}
 	}
 	return nil
 }
@@ -295,6 +300,11 @@ func (d *decision) news(ctx context.Context, t *Translated, e pathway.Event) err
 	if err != nil || !moved {
 		return err
 	}
+	return d.spread(ctx, t)
+}
+
+// spread sends a message that moved the case to where the routes say.
+func (d *decision) spread(ctx context.Context, t *Translated) error {
 	f := t.Facts
 	f.Kind, f.Organisation, f.Specialty = d.c.Kind, d.c.Request.Organisation, d.c.Request.Specialty
 	if f.Urgency == "" {

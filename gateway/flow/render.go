@@ -239,12 +239,19 @@ func copyEntries(dst, src *fhir.Bundle, keep func(url string, r fhir.Element) bo
 // letters. Its subject and focus become the request's own resources.
 func (d *decision) addAnswer(b, answer *fhir.Bundle) error {
 	request, patient := fullURL(b.First("ServiceRequest")), fullURL(b.First("Patient"))
+	booked := answer.First("Appointment")
+	actors := map[string]bool{} // of an appointment, but for the patient
+	for p := range booked.Children("participant") {
+		if actor := p.At("actor.reference").Text(); actor != fullURL(answer.First("Patient")) {
+			actors[actor] = true
+		}
+	}
 	err := copyEntries(b, answer, func(_ string, r fhir.Element) bool {
 		switch r.Type().Name {
-		case "Task", "Communication", "DocumentReference":
+		case "Task", "Communication", "DocumentReference", "Appointment":
 			return true
 		}
-		return false
+		return actors[fullURL(r)]
 	})
 	if err != nil {
 		return err
@@ -257,6 +264,12 @@ func (d *decision) addAnswer(b, answer *fhir.Bundle) error {
 	for c := range b.All("Communication") {
 		repoint(&w, c, "basedOn", request)
 		repoint(&w, c, "subject", patient)
+	}
+	if a := b.First("Appointment"); a.OK() {
+		settleAppointment(b, a, map[string]string{fullURL(answer.First("ServiceRequest")): request, fullURL(answer.First("Patient")): patient})
+	}
+	if w.err == nil && booked.OK() && !b.First("Task").OK() { // which says where the request stands now
+		w.err = d.caseTask(b)
 	}
 	return w.err
 }

@@ -11,6 +11,8 @@ const (
 	InfoRequested = "info-requested" // the specialist asks for more
 	Triaged       = "triaged"        // with an outcome: accepted, returned, straight-to-test, ended
 	BookedEvent   = "booked"
+	Unbooked      = "appointment-cancelled" // what was booked is not any more
+	NotAttended   = "not-attended"
 	ConvertedTo   = "converted"
 	Ended         = "ended"
 	Reviewed      = "reviewed"     // the requester read the answer and decided

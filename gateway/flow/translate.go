@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"slices"
 	"strings"
 
 	"github.com/dermgate/dermgate/mapping"
@@ -104,12 +105,12 @@ func (p *Pipeline) translateHL7(t *Translated, rules SourceRules) {
 	t.Facts.ControlID = text(m, "MSH-10")
 }
 
-// aboutCase tells a Bundle that asks for something or answers it, as its header's focus says. A patient record,
+// aboutCase tells a Bundle that asks for something, answers it or books it, as its header's focus says. A patient record,
 // or a document with the orders it came of, belongs to no case, and must not be taken for a request because it is
 // no answer.
 func aboutCase(b *fhir.Bundle) bool {
 	for focus := range b.First("MessageHeader").Children("focus") {
-		if e := b.Resolve(focus.Child("reference").Text()); e.OK() && (e.Type().Name == "ServiceRequest" || e.Type().Name == "Task") {
+		if e := b.Resolve(focus.Child("reference").Text()); e.OK() && slices.Contains([]string{"ServiceRequest", "Task", "Appointment"}, e.Type().Name) {
 			return true
 		}
 	}

@@ -33,7 +33,7 @@ func (g generator) must(e Element, d *ElementDef) bool {
 	switch e.Type().Name + "." + d.Name {
 	case "Extension.valueCode", "Parameters.parameter.valueString", "ContactPoint.system", "Quantity.system", "Attachment.contentType",
 		"Organization.name", "Consent.policyRule", "Patient.contact.name", "ServiceRequest.code",
-		"Reference.display", "CodeableConcept.text", "Narrative.div":
+		"Appointment.start", "Appointment.end", "Appointment.participant.type", "Reference.display", "CodeableConcept.text", "Narrative.div":
 		return true
 	}
 	return d.Name == "id" && e.Type().Kind == Resource
@@ -42,7 +42,7 @@ func (g generator) must(e Element, d *ElementDef) bool {
 // avoid names what invariants forbid beside what is there, and what google/fhir loses.
 func (g generator) avoid(e Element, d *ElementDef) bool {
 	switch e.Type().Name + "." + d.Name {
-	case "Extension.extension", "Reference.reference", "Period.end", "Observation.dataAbsentReason",
+	case "Extension.extension", "Reference.reference", "Period.end", "Appointment.cancelationReason", "Observation.dataAbsentReason",
 		"Parameters.parameter.part", "Bundle.type":
 		return d.Name != "type"
 	}

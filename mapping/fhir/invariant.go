@@ -38,6 +38,10 @@ func invariants(t *Type) []rule {
 		return append(rules, t.oneOf("ppc-1", "policy", "policyRule"))
 	case "Parameters.parameter":
 		return append(rules, parameter(t.bits("value"), t.bits("resource"), t.bits("part")))
+	case "Appointment.participant":
+		return append(rules, t.oneOf("app-1", "type", "actor"))
+	case "Appointment":
+		return append(rules, appointment(t.bits("start"), t.bits("end"), t.bits("cancelationReason")))
 	case "Observation":
 		return append(rules, observation(t.bits("dataAbsentReason"), t.bits("value")))
 	case "Bundle":
@@ -116,6 +120,25 @@ func observation(absent, value present) rule {
 	return func(v *validator, e Element, has present) {
 		if has&absent != 0 && has&value != 0 {
 			v.fault(issue.Structure, e, "dataAbsentReason", "a reason for no value beside a value (obs-6)")
+		}
+	}
+}
+
+// appointment is app-2, app-3 and app-4: a start goes with an end, only one that is proposed, cancelled or on a
+// waiting list lacks them, and only one that is cancelled or was not attended says why.
+func appointment(start, end, reason present) rule {
+	return func(v *validator, e Element, has present) {
+		status := e.Child("status").Text()
+		switch {
+		case has&start != 0 && has&end == 0:
+			v.fault(issue.Required, e, "end", "required with start (app-2)")
+		case has&start == 0 && has&end != 0:
+			v.fault(issue.Required, e, "start", "required with end (app-2)")
+		case has&start == 0 && status != "proposed" && status != "cancelled" && status != "waitlist":
+			v.fault(issue.Required, e, "start", "required unless proposed, cancelled or on a waiting list (app-3)")
+		}
+		if has&reason != 0 && status != "cancelled" && status != "noshow" {
+			v.fault(issue.Structure, e, "cancelationReason", "of what is neither cancelled nor missed (app-4)")
 		}
 	}
 }

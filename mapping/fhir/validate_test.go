@@ -10,6 +10,7 @@ func TestValidateFindsWhatIsWrong(t *testing.T) {
 		sr  = `{"resourceType":"ServiceRequest","status":"active","intent":"order","subject":{"display":"x"}`
 		obs = `{"resourceType":"Observation","status":"final","code":{"text":"a"}`
 		md  = `{"resourceType":"MessageHeader","eventUri":"urn:x","source":{"endpoint":"urn:x"}}`
+		app = `{"resourceType":"Appointment","participant":[{"type":[{"text":"a"}],"status":"accepted"}],"status":`
 	)
 	for in, want := range map[string]string{
 		// required, empty, codes
@@ -47,6 +48,11 @@ func TestValidateFindsWhatIsWrong(t *testing.T) {
 		bundled("collection", obs+`,"subject":{"reference":"urn:uuid:0f0c7a30-0000-4000-8000-000000000009"}}`):                                     "Bundle.entry[0].resource.subject.reference: leads to no entry",
 		bundled("collection", obs+`,"subject":{"reference":"urn:test:1"}}`, `{"resourceType":"Media","status":"completed","content":{"url":"a"}}`): "Bundle.entry[0].resource.subject.reference: may not point at a Media",
 		bundled("message", md, obs+`,"subject":{"reference":"Patient/elsewhere"}}`):                                                                "Bundle.entry[1].resource.subject.reference: leads to no entry",
+		app + `"booked","start":"2026-11-24T10:00:00Z"}`:                                                                                           "Appointment.end: required with start (app-2)",
+		app + `"cancelled","end":"2026-11-24T10:00:00Z"}`:                                                                                          "Appointment.start: required with end (app-2)",
+		app + `"booked"}`: "Appointment.start: required unless",
+		app + `"waitlist","cancelationReason":{"text":"a"}}`:                                        "Appointment.cancelationReason: of what is neither",
+		`{"resourceType":"Appointment","status":"cancelled","participant":[{"status":"accepted"}]}`: "Appointment.participant[0].type: required, or actor (app-1)",
 		bundled("message", obs+`}`): "Bundle.entry[0].resource: a message begins with a MessageHeader",
 		`{"resourceType":"Bundle","type":"collection","entry":[{"fullUrl":"urn:x:1","resource":{"resourceType":"Basic","code":{"text":"a"}}},{"fullUrl":"urn:x:1","resource":{"resourceType":"Basic","code":{"text":"a"}}}]}`: "Bundle.entry[1].fullUrl: another entry",
 		bundled("collection", bundled("collection", obs+`,"subject":{"reference":"urn:uuid:0f0c7a30-0000-4000-8000-000000000009"}}`)):                                                                                         "Bundle.entry[0].resource.entry[0].resource.subject.reference: leads to no entry",
@@ -78,6 +84,8 @@ func TestValidateAcceptsWhatIsRight(t *testing.T) {
 	const md = `{"resourceType":"MessageHeader","eventUri":"urn:x","source":{"endpoint":"urn:x"}}`
 	for _, in := range []string{
 		`{"resourceType":"Patient"}`,
+		`{"resourceType":"Appointment","status":"cancelled","cancelationReason":{"text":"a"},"participant":[{"type":[{"text":"a"}],"status":"accepted"}]}`,
+		`{"resourceType":"Appointment","status":"noshow","start":"2026-11-24T10:00:00Z","_end":{"extension":[{"url":"http://hl7.org/fhir/StructureDefinition/data-absent-reason","valueCode":"unknown"}]},"participant":[{"type":[{"text":"a"}],"status":"accepted"}]}`,
 		`{"resourceType":"Observation","status":"final","code":{"text":"a"},"effectivePeriod":{"start":"2026-11-24T10:00:00+01:00","end":"2026-11-24T09:01:00Z"}}`,
 		`{"resourceType":"Observation","status":"final","code":{"text":"a"},"effectivePeriod":{"start":"2026-11-24T10:00:00Z","end":"2026-11"}}`,
 		`{"resourceType":"Observation","contained":[{"resourceType":"Patient","id":"p","managingOrganization":{"reference":"#o"}},{"resourceType":"Organization","id":"o","name":"a","partOf":{"reference":"#"}}],"status":"final","code":{"text":"a"},"subject":{"reference":"#p"}}`,

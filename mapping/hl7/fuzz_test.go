@@ -25,7 +25,8 @@ func FuzzParse(f *testing.F) {
 		}
 		f.Add(b)
 	}
-	for _, s := range []string{adt, "MSH|^", "MSH|^~\\&\rOBX|\\X", "MSH|^~\\&|\rOBX|a\r\nbcde\x1c\r", "MSH#!@%*$#\nZRF1#a@b!c*d"} {
+	for _, s := range []string{adt, "MSH|^", "MSH|^~\\&\rOBX|\\X", "MSH|^~\\&|\rOBX|a\r\nbcde\x1c\r", "MSH#!@%*$#\nZRF1#a@b!c*d",
+		"MSH|^~\\&|||||||SIU^S15\rSCH|1||||||||||~^^^20261210\rNTE\rTQ1\rPID\rRGS\rAIS||D\rNTE\rAIP\rAIL\rPV1\rRGS"} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {

@@ -25,7 +25,7 @@ func FuzzValidate(f *testing.F) {
 	}
 	for _, s := range []string{adt, "MSH|^~\\&|||||||REF^I12\rPV1\rOBX|1|NM|||x\rPID\rPRD\rNTE\rOBR\rOBX|1|ED|||^^^^x&y\rPV1",
 		"MSH|^~\\&|||||||ORU\rOBX\rPID\rPV1\rOBX\rOBR\rSPM\rOBX\rPID\rORC\rNTE", "MSH|^~\\&|||||||OMG^O19\rORC\rPID\rORC\rOBR\rORC\rOBX\rPV1\rTQ1",
-		"MSH|^|||||||MDM^T02\rOBX|\"\"|\"\"|~^~\rTXA|20^1~", "MSH#!@%*$#######ADT!A40\nMRG#a@b\nPID#a!b\nZRF1#a@b!c*d\nPID"} {
+		"MSH|^|||||||MDM^T02\rOBX|\"\"|\"\"|~^~\rTXA|20^1~", "MSH#!@%*$#######ADT!A40\nMRG#a@b\nPID#a!b\nZRF1#a@b!c*d\nPID", "MSH|^~\\&|||||||SIU^S15\rSCH|1||||||||||~^^^20261210\rNTE\rTQ1\rPID\rRGS\rAIS||D\rNTE\rAIP\rAIL\rPV1\rRGS"} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {

@@ -158,7 +158,7 @@ func TestSitesOwnTablesAndLengths(t *testing.T) {
 
 // TestUnknownMessageType is one warning, whatever the level: its segments are judged all the same.
 func TestUnknownMessageType(t *testing.T) {
-	m := message(t, "SIU^S12", "MSH SCH PID")
+	m := message(t, "DFT^P03", "MSH SCH PID")
 	l := m.Validate(&Profile{Structure: Reject})
 	if len(l) != 1 || l[0].Severity != issue.Warning || l[0].Where != "MSH-9" {
 		t.Errorf("%v", l)

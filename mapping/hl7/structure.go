@@ -5,7 +5,7 @@ import "slices"
 // Owner gives the index of the segment that segment i belongs to, -1 when it stands for itself: an OBX
 // belongs to the OBR (or SPM, TXA) before it, a NTE to the segment it comments, a CTD to its PRD, a PV2 to
 // its PV1. The grammar of the message's type decides, where there is one (messages.txt) and the segment fits
-// it; else rules that hold for every message type of the standard that has such groups (OML, SIU, …), where
+// it; else rules that hold for every message type of the standard that has such groups (OML, DFT, …), where
 // a new PID ends the groups of the patient before.
 func (m *Message) Owner(i int) int {
 	if i < 0 || i >= len(m.segs) {

@@ -12,7 +12,8 @@ import (
 func TestStructuresAreWhole(t *testing.T) {
 	all := messageStructures()
 	for _, want := range []string{"REF^I12 REF^I13 REF^I14 REF^I15 RRI^I12 RRI^I13 RRI^I14 RRI^I15 ORU^R01 ORM^O01 OMG^O19 ORR^O02 ORG^O20 ACK",
-		"MDM^T01 MDM^T02 MDM^T03 MDM^T04 MDM^T05 MDM^T06 MDM^T07 MDM^T08 MDM^T09 MDM^T10 MDM^T11"} {
+		"MDM^T01 MDM^T02 MDM^T03 MDM^T04 MDM^T05 MDM^T06 MDM^T07 MDM^T08 MDM^T09 MDM^T10 MDM^T11",
+		"SIU^S12 SIU^S13 SIU^S14 SIU^S15 SIU^S26"} {
 		for e := range strings.FieldsSeq(want) {
 			if all.byEvent[e] == nil {
 				t.Errorf("%s has no structure", e)
@@ -97,6 +98,8 @@ func TestMessagesFitTheirGrammar(t *testing.T) {
 		{"OMG^O19", "MSH PID PV1 ORC TQ1<3 OBR<3 NTE<5 DG1<5 OBX<5 SPM<5 OBX<9 SAC<9 OBX<11 ORC OBR<13 OBX<14 PID PV1<16 AL1<16 ORC<16 OBR<19 OBX<20"},
 		{"ORR^O02", "MSH MSA ERR NTE<0 PID NTE<4 ORC OBR<6 NTE<7 ORC NTE<9"},
 		{"ORG^O20", "MSH MSA PID ORC TQ1<3 OBR<3 NTE<5 SPM<5 SAC<7 ORC OBR<9"},
+		{"SIU^S12", "MSH SCH TQ1<1 NTE<1 PID PD1<4 PV1 PV2<6 OBX DG1 RGS AIS<10 NTE<11 AIG<10 AIL<10 NTE<14 AIP<10 NTE<16 RGS AIS<18"},
+		{"SIU^S15", "MSH SCH NTE<1 PID PV1 RGS AIL<5 AIP<5"},
 		{"ACK^A01", "MSH SFT MSA ERR ERR"},
 		{"ADT^A01", "MSH EVN PID PD1<2 ROL NK1 NK1 PV1 PV2<7 ROL DB1 OBX OBX AL1 DG1 PR1 ROL<15 GT1 IN1 IN2<18 IN3<18 IN1 ACC UB1 PDA"},
 		{"ADT^A28", "MSH EVN PID PD1<2 NK1 PV1 AL1"},
@@ -163,7 +166,7 @@ func TestWhatDoesNotFitIsReportedAndKept(t *testing.T) {
 func TestStructureIsFound(t *testing.T) {
 	for msh9, want := range map[string]string{
 		"REF^I12": "REF_I12", "REF^I12^ADT_A01": "REF_I12", "ADT^A08^ADT_A01": "ADT_A01", "ADT^Z99^ADT_A05": "ADT_A05",
-		"ORU": "ORU_R01", "ACK": "ACK", "ACK^R01": "ACK", "MCF": "", "ADT": "", "MDM": "", "SIU^S12": "", "ADT^A19": "", "": "",
+		"ORU": "ORU_R01", "ACK": "ACK", "ACK^R01": "ACK", "MCF": "", "ADT": "", "MDM": "", "SIU^S12": "SIU_S12", "SIU^S14^SIU_S14": "SIU_S12", "DFT^P03": "", "ADT^A19": "", "": "",
 		"ABCDEFGHIJKLMNOP^QRSTUVWXYZ": "",
 	} {
 		got := ""
