@@ -224,7 +224,7 @@ func (d *decoder) route(r *Route) func(node) {
 // The words of routing rules: what flow says of a message.
 var (
 	routeEvents = []string{"requested", "amended", "cancelled", "answered", "info-requested", "triaged", "booked", "appointment-cancelled", "not-attended",
-		"converted", "ended", "reviewed", "tracked", "notice", "status"}
+		"converted", "ended", "reviewed", "tracked", "notice", "status", "status-asked"}
 	routeOutcomes = []string{"accepted", "returned", "straight-to-test", "ended"}
 )
 

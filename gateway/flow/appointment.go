@@ -85,7 +85,7 @@ func (d *decision) booked(ctx context.Context, t *Translated) error {
 	if a != nil {
 		d.remember(a, t.Source)
 	}
-	return d.spread(ctx, t)
+	return d.spread(ctx, t.Facts, t.Bundle)
 }
 
 // remember keeps which appointment the case has, and how to find the case by it.
@@ -140,7 +140,7 @@ func (d *decision) unbooked(ctx context.Context, t *Translated) error {
 	d.c.Business = business // RA16 has two
 	delete(d.c.Channel, bookedID)
 	delete(d.c.Channel, bookedStart)
-	return d.spread(ctx, t)
+	return d.spread(ctx, t.Facts, t.Bundle)
 }
 
 // same tells whether the message is about the appointment that the case has, as far as either says which.

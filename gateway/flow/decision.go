@@ -25,6 +25,7 @@ type decision struct {
 	why      ID           // the message that caused it
 	set      *mapping.Set // translates and renders all of it, whatever is put in force meanwhile
 	request  *fhir.Bundle // canonical Bundle of the request; loaded when first needed
+	question *Translated  // about the case, while it is answered
 	received *hl7.Message // the request as it came, when it came as HL7 v2
 	story    []Event
 	out      []Delivery

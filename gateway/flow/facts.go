@@ -213,6 +213,8 @@ func (f *Facts) event(header, request fhir.Element) string {
 			return Withdrawn
 		case strings.HasSuffix(f.Message, "I13"):
 			return Amended
+		case strings.HasSuffix(f.Message, "I15"):
+			return StatusAsked
 		}
 		return Requested
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/dermgate/dermgate/gateway/pathway"
+	"github.com/dermgate/dermgate/mapping/fhir"
 	"github.com/dermgate/dermgate/mapping/issue"
 )
 
@@ -31,8 +32,11 @@ func (p *Pipeline) find(ctx context.Context, t *Translated) (ID, error) {
 		return ID{}, err
 	}
 	where := place(t.Format, "MSA-2", "MessageHeader.response.identifier")
-	if t.Facts.Appointment != nil {
+	switch {
+	case t.Facts.Appointment != nil:
 		where = place(t.Format, "SCH-26", "Appointment.basedOn")
+	case t.Facts.ofRequester():
+		where = place(t.Format, "RF1-6", "ServiceRequest.identifier")
 	}
 	patient, other := p.PatientKey(t.Facts.NHSNumber), false
 	var match []CaseRecord
@@ -87,17 +91,30 @@ func (p *Pipeline) candidates(ctx context.Context, f Facts) ([]CaseRecord, error
 // mayAnswer tells whether the source may speak about the case: who was asked answers, who asked decides.
 func (p *Pipeline) mayAnswer(t *Translated, r CaseRecord) error {
 	rules := p.Sources[t.Source]
-	switch t.Facts.Event {
-	case Reviewed, Amended, Withdrawn:
-		if rules.Organisation != "" && rules.Organisation != r.Index.Organisation {
-			return issue.New(issue.Denied, "", "only the organisation that asked may decide this")
-		}
-	default:
-		if !rules.Answers {
-			return issue.New(issue.Denied, "", "this source may not answer requests")
-		}
+	switch {
+	case !t.Facts.ofRequester() && !rules.Answers:
+		return issue.New(issue.Denied, "", "this source may not answer requests")
+	case t.Facts.ofRequester() && rules.Organisation != "" && rules.Organisation != r.Index.Organisation:
+		return issue.New(issue.Denied, "", "only the organisation that asked may decide this")
+	case t.Facts.Event == StatusAsked && len(p.route(t.Facts.about(r.Index))) == 0:
+		return issue.New(issue.UnsupportedEvent, place(t.Format, "MSH-9.2", "MessageHeader.eventCoding"), "no route sends an answer to event "+StatusAsked)
 	}
 	return nil
+}
+
+// ofRequester tells what only who asked may say of a request.
+func (f Facts) ofRequester() bool {
+	switch f.Event {
+	case Reviewed, Amended, Withdrawn, StatusAsked:
+		return true
+	}
+	return false
+}
+
+// about gives the facts as routes ask for them, with what the case knows better than a message about it.
+func (f Facts) about(x CaseIndex) Facts {
+	f.Kind, f.Organisation = pathway.Kind(x.Kind), x.Organisation
+	return f
 }
 
 // Applier is the internal destination ToCase: it works follow-ups into their cases.
@@ -174,7 +191,7 @@ func (d *decision) observe(ctx context.Context, t *Translated) error {
 	case Acknowledged:
 		return d.answeredLate(ctx, f)
 	}
-	if f.Event != StatusOnly && f.Event != Reviewed && f.Event != Tracked {
+	if f.Event != StatusOnly && f.Event != StatusAsked && f.Event != Reviewed && f.Event != Tracked {
 		if err := d.caughtUp(ctx); err != nil {
 			return err
 		}
@@ -209,6 +226,8 @@ func (d *decision) observe(ctx context.Context, t *Translated) error {
 		if f.Appointment != nil {
 			d.tell("observed", "the appointment is "+f.Appointment.Status, "")
 		}
+	case StatusAsked:
+		return d.tellStatus(ctx, t)
 	}
 	return nil
 }
@@ -300,18 +319,17 @@ func (d *decision) news(ctx context.Context, t *Translated, e pathway.Event) err
 	if err != nil || !moved {
 		return err
 	}
-	return d.spread(ctx, t)
+	return d.spread(ctx, t.Facts, t.Bundle)
 }
 
-// spread sends a message that moved the case to where the routes say.
-func (d *decision) spread(ctx context.Context, t *Translated) error {
-	f := t.Facts
+// spread sends news of the case to where the routes say; nil for what the case itself knows.
+func (d *decision) spread(ctx context.Context, f Facts, news *fhir.Bundle) error {
 	f.Kind, f.Organisation, f.Specialty = d.c.Kind, d.c.Request.Organisation, d.c.Request.Specialty
 	if f.Urgency == "" {
 		f.Urgency = d.c.Urgency
 	}
 	for _, to := range d.p.route(f) {
-		if err := d.send(ctx, to, f.Event, t.Bundle); err != nil {
+		if err := d.send(ctx, to, f.Event, news); err != nil {
 			return err
 		}
 	}

@@ -85,6 +85,9 @@ func (d *decision) render(ctx context.Context, e Endpoint, what string, answer *
 		return outgoing{}, err
 	}
 	id := d.derive("outbound", e.Name, what, fmt.Sprint(d.c.Moves))
+	if d.question != nil {
+		id = d.derive("outbound", e.Name, what, d.why.String())
+	}
 	m := outgoing{what: what, key: id.String(), mediaType: "application/fhir+json", maps: d.set.Digest()}
 	b, err := d.compose(request, answer, m.key)
 	if err != nil {
@@ -134,15 +137,21 @@ func controlID(id ID) string {
 }
 
 func (d *decision) hl7(ctx context.Context, e Endpoint, m outgoing, b *fhir.Bundle) (func(io.Writer) error, error) {
-	form := e.Message
+	form, received := e.Message, d.received
 	if m.what == Answered || m.what == InfoRequested {
 		form = e.Answer
 	}
 	b.Root.At("identifier.value").SetText(d.c.Request.ControlID) // MSA-2; the message's own id is MSH-10
+	if d.question != nil {
+		form, received = "RRI_I15", d.question.HL7
+		if err := d.standing(b); err != nil {
+			return nil, err
+		}
+	}
 	out, issues, err := d.set.ToHL7(b, mapping.Out{
 		Message: form, Version: e.Version, ControlID: m.key, Application: e.Application, At: d.at,
 		Sender: mapping.Party{App: "DERMGATE", Facility: d.p.Site.ODS}, Receiver: mapping.Party{App: e.App, Facility: e.Facility},
-		Charset: e.Charset, Zone: d.p.Site.Zone, Received: d.received,
+		Charset: e.Charset, Zone: d.p.Site.Zone, Received: received,
 		Files: func(sha string) (fhir.Data, error) { return d.file(ctx, sha) },
 	})
 	if err == nil && issues.Worst() != nil {

@@ -19,6 +19,7 @@ const (
 	Tracked       = "tracked"      // the hospital's cancer tracking took over the 28-day clock
 	NoticeStatus  = "notice"       // NHS Notify tells what became of a message
 	Acknowledged  = "acknowledged" // a receiver's late word on a message it had accepted
+	StatusAsked   = "status-asked" // the requester asks how far it is
 	StatusOnly    = "status"       // nothing new: the channel repeats where it stands
 )
 
@@ -87,6 +88,8 @@ func (e Endpoint) takes(f Facts) bool {
 		return f.Event == Requested && (f.Kind == pathway.Advice || f.Kind == pathway.Referral)
 	case ToNotify:
 		return false // notices follow obligations, not routes
+	case ToFHIR:
+		return f.Event != StatusAsked // it is answered in the words it is asked in, an RRI^I15
 	}
 	return true
 }

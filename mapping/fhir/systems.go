@@ -30,10 +30,11 @@ const (
 
 // Our own systems and extensions.
 const (
-	ExtensionBase = "https://dermgate.github.io/fhir/StructureDefinition/"
-	SystemConsent = "https://dermgate.github.io/fhir/CodeSystem/consent"
-	SystemAct     = "https://dermgate.github.io/fhir/CodeSystem/act"
-	SystemOutput  = "https://dermgate.github.io/fhir/CodeSystem/task-output"
+	ExtensionBase   = "https://dermgate.github.io/fhir/StructureDefinition/"
+	SystemConsent   = "https://dermgate.github.io/fhir/CodeSystem/consent"
+	SystemAct       = "https://dermgate.github.io/fhir/CodeSystem/act"
+	SystemControlID = "urn:dermgate:control-id" // MSH-10 of the message a Bundle was made of
+	SystemOutput    = "https://dermgate.github.io/fhir/CodeSystem/task-output"
 )
 
 // ValidNHSNumber tells whether a text is ten digits with a right check digit (Modulus 11, NHS Data
