@@ -66,7 +66,7 @@ func (s *Set) Tables() []TableInfo {
 	var out []TableInfo
 	for _, name := range keys(s.tables) {
 		t := s.tables[name]
-		info := TableInfo{Name: name, System: t.system, Otherwise: t.otherwise, Quiet: t.quiet}
+		info := TableInfo{Name: name, System: t.system.s, Otherwise: t.otherwise.s, Quiet: t.quiet}
 		for _, c := range t.list {
 			info.Codes = append(info.Codes, [2]string{c.from.s, c.to.s})
 		}

@@ -37,6 +37,19 @@ func tabled(t *table, d *fhir.ElementDef) writer {
 	}
 }
 
+// codeOf gives the primitive that a table writes to an element.
+func codeOf(d *fhir.ElementDef) *fhir.ElementDef {
+	typ := d.Type
+	if typ.Name == "CodeableConcept" {
+		coding, _ := typ.Element("coding")
+		typ = coding.Type
+	}
+	if typ.Name == "Coding" {
+		d, _ = typ.Element("code")
+	}
+	return d
+}
+
 // coded writes a Coding or CodeableConcept around a code, the element given.
 func coded(t *table, typ *fhir.Type) (put func(*rule, *scope, *fhir.Constant) bool, code *fhir.ElementDef) {
 	concept, coding := (*fhir.ElementDef)(nil), typ
@@ -45,7 +58,7 @@ func coded(t *table, typ *fhir.Type) (put func(*rule, *scope, *fhir.Constant) bo
 		coding = concept.Type
 	}
 	def, _ := coding.Element("system")
-	system, _ := fhir.NewConstant(def, t.system) // cannot fail: a primitive
+	system, _ := fhir.NewConstant(def, t.system.s) // cannot fail: a primitive
 	code, _ = coding.Element("code")
 	return func(r *rule, s *scope, c *fhir.Constant) bool {
 		el, ok := r.add(s)
@@ -87,10 +100,11 @@ func unknownSystem(r *run, in string) (string, string) {
 	case in == "":
 		return "", ""
 	case strings.Contains(in, "://"), strings.HasPrefix(in, "urn:"):
-		return uriText(r, in)
+		if out, why := uriText(r, in); why == "" {
+			return out, ""
+		}
 	case isOID(in) && strings.LastIndexByte(in, '.') >= shortestOID:
 		return r.prefixed("urn:oid:", in), ""
 	}
-	out, why := uriText(r, in)
-	return r.prefixed("urn:id:", out), why
+	return uriText(r, r.prefixed("urn:id:", in))
 }

@@ -95,6 +95,7 @@ func (c *compiler) compile(s *source) *program {
 			p.rules = append(p.rules, *r)
 		}
 	}
+	sh.done = true
 	for _, src := range s.checks {
 		if k := c.check(src, s, lex); k != nil {
 			p.checks = append(p.checks, k)
@@ -109,9 +110,7 @@ func (c *compiler) compile(s *source) *program {
 		p.guards = append(p.guards, guard(slot))
 	}
 	c.shadows(s)
-	if typ.Kind == fhir.Complex {
-		c.complete(s, sh, nil)
-	}
+	c.complete(s, sh)
 	return p
 }
 
@@ -121,13 +120,11 @@ func (p *program) soles() {
 	for i := range p.rules {
 		to := &p.rules[i].to
 		to.sole = !slices.ContainsFunc(p.rules, func(r rule) bool {
-			return r.to.def != to.def && rivals(r.to.def, to.def) || slices.ContainsFunc(r.to.way, selects) ||
+			return r.to.def != to.def && rivals(r.to.def, to.def) || slices.ContainsFunc(r.to.way, func(st step) bool { return st.system != "" || rivals(st.def, to.def) }) ||
 				slices.ContainsFunc(r.set, func(k constant) bool { return rivals(k.to.def, to.def) })
 		})
 	}
 }
-
-func selects(st step) bool { return st.system != "" }
 
 // rivals tells whether where one element stands another does not: they are the same, or forms of a choice.
 func rivals(a, b *fhir.ElementDef) bool { return a == b || a.Choice != "" && a.Choice == b.Choice }
@@ -207,7 +204,7 @@ func (c *compiler) rule(src srcRule, s *source, sh *shape, lex lexicon) *rule {
 		return nil
 	}
 	r.to = *to
-	if !c.how(r, src) {
+	if !c.ours(src.to, sh, to) || !c.how(r, src) {
 		return nil
 	}
 	if r.from != nil && r.from.repeats && to.slot >= 0 && !r.join {
@@ -220,10 +217,6 @@ func (c *compiler) rule(src srcRule, s *source, sh *shape, lex lexicon) *rule {
 		c.faults.add(src.to.at, "once: true is for a place that is written into a repeating element, and %s is none", src.to.s)
 		return nil
 	}
-	if r.value != nil && r.value.constant {
-		c.allowed(text{r.value.str(nil), src.from.at}, to.def)
-	}
-	c.fills(r, src, sh)
 	return r
 }
 
@@ -236,14 +229,6 @@ func firstOf(p *place) string {
 		}
 	}
 	return out
-}
-
-// fills notes which elements the rule writes, and whether always.
-func (c *compiler) fills(r *rule, src srcRule, sh *shape) {
-	sh.filled[r.to.top] = true
-	if r.when == nil && r.value != nil && r.value.constant {
-		sh.sure[r.to.top] = true
-	}
 }
 
 func (c *compiler) missing(t text) *missing {
@@ -287,21 +272,23 @@ func (c *compiler) constants(r *rule, src srcRule, sh *shape) {
 			c.faults.add(k[0].at, "%s is a %s: a constant is one value", k[0].s, to.def.Type.Name)
 			continue
 		}
-		c.allowed(value, to.def)
+		if !c.ours(k[0], inner, to) || !c.fits(value, to.def) {
+			continue
+		}
 		fixed, _ := fhir.NewConstant(to.def, value.s) // cannot fail: a primitive
 		r.set = append(r.set, constant{*to, fixed})
-		if base == sh.typ {
-			sh.filled[to.top] = true
+		if r.to.def.Type.Kind == fhir.Primitive {
+			sh.beside(src.to, to.top)
+		}
+	}
+	for _, path := range keys(inner.inner) {
+		if in := inner.inner[path]; path != "" {
+			c.incomplete(in.typ, in.names, func(d *fhir.ElementDef, why string) {
+				c.faults.add(in.first.at, "%s.%s is %s: set: does not fill it", in.typ.Name, d.Shown(), why)
+			})
 		}
 	}
 	r.slots = int32(len(inner.slots))
-}
-
-// allowed checks a code of a map against its element's required binding.
-func (c *compiler) allowed(t text, d *fhir.ElementDef) {
-	if !d.Allows(t.s) {
-		c.faults.add(t.at, "%q is not a code of the required value set of %s%s", t.s, d.Name, oneOf(t.s, d.Binding.Codes))
-	}
 }
 
 func oneOf(code string, codes []string) string {
@@ -368,23 +355,4 @@ func (c *compiler) check(src srcCheck, s *source, lex lexicon) *check {
 		}
 	}
 	return k
-}
-
-// complete reports required elements that no rule, link or constant can fill.
-func (c *compiler) complete(s *source, sh *shape, also map[string]bool) {
-	for _, d := range sh.typ.Elements {
-		if d.Min == 0 || also[d.Name] || sh.filled[d.Name] || d.Choice != "" && filledChoice(sh, d.Choice) {
-			continue
-		}
-		c.faults.add(s.name.at, "%s.%s is required and no rule fills it", sh.typ.Name, d.Name)
-	}
-}
-
-func filledChoice(sh *shape, choice string) bool {
-	for _, d := range sh.typ.Choices(choice) {
-		if sh.filled[d.Name] {
-			return true
-		}
-	}
-	return false
 }

@@ -3,6 +3,7 @@ package mapping
 import (
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/dermgate/dermgate/mapping/fhir"
 	"github.com/dermgate/dermgate/mapping/hl7"
@@ -56,8 +57,17 @@ func (c *compiler) how(r *rule, src srcRule) bool {
 		c.faults.add(src.from.at, "%s is a %s, not a single value: name a component, or a map such as %s[%s]", src.from.s, r.from.datatype, r.from.datatype, typ.Name)
 		return false
 	}
-	if r.value != nil && r.value.constant && literalHow(how) {
-		if out, why := convert(nil, r.value.str(nil)); why == "" && out != "" {
+	if r.value != nil && r.value.constant {
+		given := text{r.value.str(nil), src.from.at}
+		out, why := convert(&run{zone: clock{zone: time.UTC}}, given.s)
+		if why != "" {
+			c.faults.add(given.at, "%q is no %s: %s", given.s, how, why)
+			return false
+		}
+		if !c.fits(text{out, given.at}, r.to.def) {
+			return false
+		}
+		if literalHow(how) {
 			k, _ := fhir.NewConstant(r.to.def, out) // cannot fail: typed
 			r.write, r.simple = fixed(k), true
 			return true
@@ -119,24 +129,30 @@ func (c *compiler) tableHow(r *rule, src srcRule, name string) bool {
 	}
 	switch typ := r.to.def.Type; {
 	case typ.Name == "CodeableConcept" || typ.Name == "Coding":
-		if t.system == "" {
+		if t.system.s == "" {
 			c.faults.add(src.how.at, "table %s needs system: to give a %s", name, typ.Name)
 			return false
 		}
 		r.write, r.simple = tabled(t, r.to.def), true
+		c.fitting(t, codeOf(r.to.def))
 	case typ.Kind == fhir.Primitive:
 		r.write, r.simple = tabled(t, r.to.def), true
-		for _, code := range t.list {
-			c.allowed(code.to, r.to.def)
-		}
-		if t.otherwise != "" {
-			c.allowed(text{t.otherwise, t.at}, r.to.def)
-		}
+		c.fitting(t, r.to.def)
 	default:
 		c.faults.add(src.how.at, "a table gives a code, and the element is a %s", typ.Name)
 		return false
 	}
 	return true
+}
+
+// fitting holds what a table gives against the element that it is written to.
+func (c *compiler) fitting(t *table, d *fhir.ElementDef) {
+	for _, code := range t.list {
+		c.fits(code.to, d)
+	}
+	if t.otherwise.s != "" {
+		c.fits(t.otherwise, d)
+	}
 }
 
 func (c *compiler) mapHow(r *rule, src srcRule) bool {
@@ -170,7 +186,7 @@ func (c *compiler) mapHow(r *rule, src srcRule) bool {
 		reference, _ := r.to.def.Type.Element("reference")
 		r.write = referred(p, reference)
 	}
-	return true
+	return c.whole(r, src, p)
 }
 
 // bound tells an element that takes only the codes of a required value set.

@@ -55,16 +55,3 @@ func TestConstantsOfTheShippedMapsAreSound(t *testing.T) {
 		t.Errorf("only %d constants", looked)
 	}
 }
-
-// codeOf gives the primitive that a table writes to an element.
-func codeOf(d *fhir.ElementDef) *fhir.ElementDef {
-	typ := d.Type
-	if typ.Name == "CodeableConcept" {
-		coding, _ := typ.Element("coding")
-		typ = coding.Type
-	}
-	if typ.Name == "Coding" {
-		d, _ = typ.Element("code")
-	}
-	return d
-}

@@ -50,6 +50,7 @@ func TestCoverageTellsRulesApart(t *testing.T) {
 	const map1 = `map: ACK
 for: [ZZZ^Z01]
 resources:
+  - header: MessageHeader <- MSH[MessageHeader-Small]
   - patient: Patient <- PID[Patient-Small]
   - photos: Media <- OBX[Media-Small]
     each: OBX
@@ -77,7 +78,9 @@ rules:
   - OBX-5[1] -> content: file
 `
 	set, err := mapping.Load(maps.FS, fstest.MapFS{
-		"messages/ZZZ_Z01.yaml":            {Data: []byte("map: ZZZ_Z01" + map1[len("map: ACK"):])},
+		"messages/ZZZ_Z01.yaml": {Data: []byte("map: ZZZ_Z01" + map1[len("map: ACK"):])},
+		"segments/MSH[MessageHeader-Small].yaml": {Data: []byte("map: MSH[MessageHeader-Small]\nrules:\n" +
+			"  - MSH-9.2 -> eventCoding.code: code\n  - (\"urn:x\") -> source.endpoint: url\n")},
 		"segments/PID[Patient-Small].yaml": {Data: []byte(map2)},
 		"segments/OBX[Media-Small].yaml":   {Data: []byte(map3)},
 	})
@@ -90,7 +93,7 @@ rules:
 	if _, err := set.ToFHIR(m, o); err != nil {
 		t.Fatal(err)
 	}
-	want := map[string]bool{"resource patient": true, "resource photos": false, "ignore MSH-8": true, "ignore MSH-21": false,
+	want := map[string]bool{"resource header": true, "MSH-9.2 -> eventCoding.code: code": true, `("urn:x") -> source.endpoint: url`: true, "resource patient": true, "resource photos": false, "ignore MSH-8": true, "ignore MSH-21": false,
 		"PID-7 -> birthDate: date": true, "PID-8 -> gender: table(AdministrativeSexUK)": true, "PID-5[1].1.1 -> name[0].family: string": false, "check PID-7": true, "check PID-8": false,
 		`("completed") -> status: code`: false, "OBX-5[1] -> content: file": false}
 	for _, r := range set.Rules() {

@@ -1,7 +1,9 @@
 package mapping
 
 import (
+	"fmt"
 	"strings"
+	"sync"
 	"unicode/utf8"
 
 	"github.com/dermgate/dermgate/mapping/fhir"
@@ -16,7 +18,7 @@ type conversion func(r *run, in string) (out, why string)
 // conversions into FHIR by their name in a map, which is the name of the FHIR type they give.
 var conversions = map[string]conversion{
 	"string": plainText, "markdown": plainText, "code": codeText, "id": idText, "uri": uriText, "url": uriText,
-	"canonical": uriText, "boolean": booleanText, "integer": integerText, "positiveInt": integerText, "unsignedInt": integerText,
+	"canonical": uriText, "boolean": booleanText, "integer": integerText, "positiveInt": positiveText, "unsignedInt": integerText,
 	"decimal": decimalText, "date": dateText, "dateTime": dateTimeText, "instant": instantText,
 	"time": timeText,
 }
@@ -100,15 +102,37 @@ func idText(_ *run, in string) (string, string) {
 }
 
 func uriText(_ *run, in string) (string, string) {
-	if above(in, ' ') && (in == "" || in[0] < utf8.RuneSelf && in[len(in)-1] < utf8.RuneSelf) {
-		return in, ""
+	out := escapedURI(in)
+	if out != "" && !uriType().Fits(out) {
+		return "", "not a URI"
+	}
+	return out, ""
+}
+
+var uriType = sync.OnceValue(func() *fhir.Type { t, _ := fhir.R4().Datatype("uri"); return t })
+
+// escapedURI escapes what may not stand in a URI: white space inside, and a percent sign that begins no escape.
+func escapedURI(in string) string {
+	if above(in, ' ') && strings.IndexByte(in, '%') < 0 && (in == "" || in[0] < utf8.RuneSelf && in[len(in)-1] < utf8.RuneSelf) {
+		return in
 	}
 	in = strings.TrimSpace(in)
-	if !strings.ContainsAny(in, " \t\r\n") {
-		return in, ""
+	if !strings.ContainsAny(in, " \t\r\n%") {
+		return in
 	}
-	return strings.NewReplacer(" ", "%20", "\t", "%09", "\r", "%0D", "\n", "%0A").Replace(in), ""
+	var out strings.Builder
+	for i := range len(in) {
+		switch c := in[i]; {
+		case c == ' ' || c == '\t' || c == '\r' || c == '\n', c == '%' && (i+2 >= len(in) || !isHex(in[i+1]) || !isHex(in[i+2])):
+			fmt.Fprintf(&out, "%%%02X", c)
+		default:
+			out.WriteByte(c)
+		}
+	}
+	return out.String()
 }
+
+func isHex(c byte) bool { return isDigit(c) || c|0x20 >= 'a' && c|0x20 <= 'f' }
 
 func booleanText(_ *run, in string) (string, string) {
 	switch strings.ToUpper(strings.TrimSpace(in)) {
@@ -132,6 +156,14 @@ func integerText(_ *run, in string) (string, string) {
 		}
 	}
 	return n, ""
+}
+
+func positiveText(r *run, in string) (string, string) {
+	out, why := integerText(r, in)
+	if out == "0" {
+		return "", "not a whole number above 0"
+	}
+	return out, why
 }
 
 // decimalText keeps the digits as sent: precision carries meaning.
@@ -256,7 +288,7 @@ func mapped(p *program) writer {
 		inner.deep = inner.path.Component() > 0
 		p.invoke(inner)
 		s.run.done(inner)
-		if s.run.writes == before {
+		if s.run.writes == before || child.Empty() {
 			child.Remove()
 			r.to.prune(s)
 			return false
@@ -305,7 +337,7 @@ func (r *run) resourceOf(p *program, rule *rule, s *scope) (url fhir.UUID, ok bo
 	inner.deep = where.Component() > 0
 	p.invoke(inner)
 	r.done(inner)
-	if r.writes == before {
+	if r.writes == before || blank(el) {
 		el.Parent().Remove()
 		return url, false
 	}

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/goccy/go-yaml/ast"
+
 	"github.com/dermgate/dermgate/mapping/fhir"
 	"github.com/dermgate/dermgate/mapping/hl7"
 )
@@ -109,7 +111,7 @@ func (r *reader) names(b []byte, n *names) {
 		switch p.key.s {
 		case "systems":
 			for _, s := range r.pairs(p.value) {
-				n.systems[s.key.s], _ = r.scalar(s.value)
+				n.systems[s.key.s] = r.uri(s.value)
 			}
 		case "extensions":
 			for _, x := range r.pairs(p.value) {
@@ -121,6 +123,15 @@ func (r *reader) names(b []byte, n *names) {
 	}
 }
 
+// uri reads the uri of a system or extension.
+func (r *reader) uri(n ast.Node) text {
+	t, ok := r.scalar(n)
+	if ok && (!uriType().Fits(t.s) || !strings.Contains(t.s, ":")) {
+		r.faults.add(t.at, "%q is no uri: want one such as https://royal.example/mrn or urn:oid:2.16.840.1", t.s)
+	}
+	return t
+}
+
 // extension reads "ersPriority: {url: …, value: code}".
 func (r *reader) extension(p pair) extension {
 	x := extension{at: p.key.at}
@@ -128,7 +139,7 @@ func (r *reader) extension(p pair) extension {
 	for _, k := range r.pairs(p.value) {
 		switch k.key.s {
 		case "url":
-			x.url, _ = r.scalar(k.value)
+			x.url = r.uri(k.value)
 		case "value":
 			typ, _ = r.scalar(k.value)
 		default:
@@ -198,6 +209,7 @@ func joinGroups(before, more []srcGroup, f *faults) []srcGroup {
 
 // all compiles every map; a message map pulls in those it uses.
 func (c *compiler) all(s *Set) {
+	c.cycles()
 	for _, name := range keys(c.sources) {
 		src := c.sources[name]
 		switch {

@@ -48,6 +48,7 @@ type group struct {
 type link struct {
 	to     *target
 	ref    *fhir.ElementDef // Reference.reference
+	shape  *shape
 	slots  int
 	groups []int // in order of preference for a single reference
 	single bool
@@ -106,8 +107,30 @@ func (c *compiler) message(s *source) *message {
 		c.links(m, m.groups[i], src, byName)
 		c.required(m.groups[i], src)
 	}
+	c.headed(m, s)
 	c.ignores(m)
 	return m
+}
+
+// headed holds a message map to bdl-12: the first entry of a message is its MessageHeader.
+func (c *compiler) headed(m *message, s *source) {
+	for i, g := range m.groups {
+		switch {
+		case g.typ == "Bundle":
+			continue
+		case g.typ != "MessageHeader":
+			c.faults.add(g.at, "a message begins with its MessageHeader, such as header: MessageHeader <- MSH[MessageHeader]")
+		case g.eachSeg != "" || g.where != nil:
+			c.faults.add(g.at, "a message has one MessageHeader: neither each nor where")
+		}
+		for _, other := range m.groups[i+1:] {
+			if other.typ == "MessageHeader" {
+				c.faults.add(other.at, "a message has one MessageHeader")
+			}
+		}
+		return
+	}
+	c.faults.add(s.name.at, "a message map makes resources, a MessageHeader first")
 }
 
 func (c *compiler) expectation(m *message, e srcExpect) {
@@ -200,7 +223,7 @@ func (c *compiler) links(m *message, g *group, src srcGroup, byName map[string]i
 			c.faults.add(l.element.at, "%s is a %s, not a Reference", l.element.s, to.def.Type.Name)
 			continue
 		}
-		out := link{to: to, slots: len(sh.slots), single: !to.def.Repeats()}
+		out := link{to: to, shape: sh, slots: len(sh.slots), single: !to.def.Repeats()}
 		out.ref, _ = to.def.Type.Element("reference")
 		for _, name := range l.groups {
 			i, ok := byName[name.s]
@@ -215,32 +238,6 @@ func (c *compiler) links(m *message, g *group, src srcGroup, byName map[string]i
 			out.groups = append(out.groups, i)
 		}
 		g.links = append(g.links, out)
-	}
-}
-
-// required reports what no map and no link of a group can fill.
-func (c *compiler) required(g *group, src srcGroup) {
-	typ, ok := c.schema.Resource(g.typ)
-	if !ok {
-		return
-	}
-	also := map[string]bool{}
-	for _, l := range g.links {
-		also[l.to.top] = true
-	}
-	if typ.Name == "Bundle" {
-		return // its type is the gateway's
-	}
-	all := newShape(typ)
-	for _, p := range g.maps {
-		for name := range c.shapes[p].filled {
-			all.filled[name] = true
-		}
-	}
-	for _, d := range typ.Elements {
-		if d.Min > 0 && !also[d.Name] && !all.filled[d.Name] && (d.Choice == "" || !filledChoice(all, d.Choice)) {
-			c.faults.add(src.name.at, "%s: %s.%s is required and no rule or link fills it", g.name, typ.Name, d.Name)
-		}
 	}
 }
 

@@ -99,7 +99,7 @@ func (r *momentReader) zone(m *moment) bool {
 	r.eat(":")
 	min, ok := r.number(2)
 	m.offset, m.hasOffset = sign*(h*60+min), true
-	return ok && h <= 14 && min < 60
+	return ok && (h < 14 && min < 60 || h == 14 && min == 0)
 }
 
 func (r *momentReader) eat(word string) bool {

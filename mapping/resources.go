@@ -71,7 +71,7 @@ func (g *group) instance(r *run, n int, seg hl7.Segment, rep int) {
 	made.el, s.el, s.resource = el, el, el
 	before := r.writes
 	g.fill(r, s)
-	if r.writes == before && g.eachSeg != "" {
+	if g.eachSeg != "" && (r.writes == before || blank(el)) {
 		el.Parent().Remove()
 		return
 	}
@@ -131,7 +131,7 @@ func (l *link) write(r *run, m *message, from *instance) {
 			if l.single && wrote {
 				return
 			}
-			wrote = l.put(r, from.el, to.url) || wrote
+			wrote = l.put(r, from.el, from.seg, to.url) || wrote
 		}
 	}
 }
@@ -153,7 +153,7 @@ func (r *run) apart(a, b hl7.Segment) bool {
 }
 
 // put writes one reference, once.
-func (l *link) put(r *run, el fhir.Element, url fhir.UUID) bool {
+func (l *link) put(r *run, el fhir.Element, seg hl7.Segment, url fhir.UUID) bool {
 	at := el
 	if len(l.to.way) > 0 {
 		s := r.scope(&r.bare)
@@ -168,11 +168,19 @@ func (l *link) put(r *run, el fhir.Element, url fhir.UUID) bool {
 		if !ok {
 			return false
 		}
+		for up := at; up != el; up = up.Parent() { // what the maps have not made may lack more
+			if up.Type().Demanding() {
+				r.waiting = append(r.waiting, waiting{el: up, seg: seg})
+			}
+		}
 	}
 	for c := range at.ChildrenDef(l.to.def) {
 		if l.single || c.ChildDef(l.ref).Text() == url.String() {
 			return false
 		}
+	}
+	if l.to.def.Choice != "" && chosen(at, l.to.def.Choice) {
+		return false
 	}
 	ref, err := at.AddDef(l.to.def)
 	return err == nil && ref.SetUUID(l.ref, url) == nil

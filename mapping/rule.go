@@ -19,6 +19,7 @@ type rule struct {
 	first   bool  // of field it reads one repetition, the first; the scope need not stand on it
 	join    bool  // all values are one
 	once    bool  // a value that reads as one before it in the resource is not written again
+	whole   bool  // what a map has written here can be incomplete, and goes then
 	missing *missing
 	to      target
 	from    *place // where it reads; nil when value is set
@@ -52,9 +53,6 @@ type program struct {
 	checks  []*check
 	guards  []guard
 }
-
-// guard is the slot of an element on the way of some rule that must have something to be valid.
-type guard int
 
 // check is a compiled condition that means trouble.
 type check struct {
@@ -90,46 +88,9 @@ func (p *program) invoke(s *scope) {
 		c.run(s)
 	}
 	for _, g := range p.guards {
-		g.hold(s)
+		g.hold(p, s)
 	}
 	s.run.slots, s.run.parts = s.run.slots[:base], s.run.parts[:first]
-}
-
-// hold takes an element away that has not become valid, and says so.
-func (g guard) hold(s *scope) {
-	el := s.slots[g]
-	if !el.OK() || !el.Parent().OK() {
-		return
-	}
-	d := el.Lacking()
-	switch {
-	case d == nil:
-	case d.Type.Name == "Reference": // a link of the message may fill it
-		s.run.waiting = append(s.run.waiting, waiting{el, s.seg})
-	default:
-		s.run.dismiss(el, s.seg, d)
-	}
-}
-
-// waiting is an element that lacks a reference until the links are written.
-type waiting struct {
-	el  fhir.Element
-	seg hl7.Segment // that it is made from
-}
-
-// settle takes those away that no link has filled.
-func (r *run) settle() {
-	for _, w := range r.waiting {
-		if d := w.el.Lacking(); d != nil && w.el.Parent().OK() {
-			r.dismiss(w.el, w.seg, d)
-		}
-	}
-}
-
-func (r *run) dismiss(el fhir.Element, seg hl7.Segment, lacks *fhir.ElementDef) {
-	r.issues = append(r.issues, issue.Warn(issue.Required, seg.Path(0).String(),
-		"no "+el.Type().Name+" could be made: its "+lacks.Name+" is missing"))
-	el.Remove()
 }
 
 // split gives the parts a data type map reads: components, or the sub-components of a component.
@@ -257,6 +218,7 @@ func (r *rule) one(s *scope) bool {
 
 // put writes the scope's input and what is set beside it.
 func (r *rule) put(s *scope) bool {
+	before := s.run.writes
 	again := r.once && s.run.repeats(r, s)
 	if !again && !r.write(r, s) {
 		return false
@@ -271,6 +233,10 @@ func (r *rule) put(s *scope) bool {
 	}
 	if len(r.set) > 0 && !again {
 		r.beside(s)
+	}
+	if r.whole && !again && !r.complete(s) {
+		s.run.writes = before
+		return false
 	}
 	return true
 }

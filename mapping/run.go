@@ -34,6 +34,7 @@ type run struct {
 	made      []made      // resources that rules refer to
 	saids     []said
 	waiting   []waiting
+	outer     fhir.Element // what the element removed last stood in
 	payloads  []payload
 	files     []File
 	unread    error          // a file could not be read: nothing is known of it

@@ -58,11 +58,9 @@ func (r *reader) overlay(b []byte) *overlay {
 
 // uris reads names and the uri that each stands for.
 func (r *reader) uris(n ast.Node) [][2]text {
-	out := r.constants(n)
-	for _, p := range out {
-		if scheme, rest, ok := strings.Cut(p[1].s, ":"); !ok || scheme == "" || rest == "" || strings.ContainsAny(p[1].s, " \t") {
-			r.faults.add(p[1].at, "%q is no uri: want one such as https://royal.example/mrn or urn:oid:2.16.840.1", p[1].s)
-		}
+	var out [][2]text
+	for _, p := range r.pairs(n) {
+		out = append(out, [2]text{p.key, r.uri(p.value)})
 	}
 	return out
 }

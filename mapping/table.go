@@ -10,10 +10,10 @@ import (
 type table struct {
 	name      string
 	at        pos
-	system    string
+	system    text
 	codes     map[string]string
 	list      []srcCode // in order, for checks
-	otherwise string
+	otherwise text
 	quiet     bool
 	used      bool
 }
@@ -50,8 +50,8 @@ func (t *table) constants(d *fhir.ElementDef) (codes map[string]*fhir.Constant, 
 	for from, to := range t.codes {
 		codes[from], _ = fhir.NewConstant(d, to) // cannot fail: d is a primitive
 	}
-	if t.otherwise != "" {
-		other, _ = fhir.NewConstant(d, t.otherwise)
+	if t.otherwise.s != "" {
+		other, _ = fhir.NewConstant(d, t.otherwise.s)
 	}
 	return codes, other
 }
@@ -88,7 +88,7 @@ func (t *table) translate(code string) (string, bool) {
 	if out, ok := t.lookup(code); ok {
 		return out, true
 	}
-	return t.otherwise, t.otherwise != ""
+	return t.otherwise.s, t.otherwise.s != ""
 }
 
 // buildTables makes the tables of all layers; a later file of the same name replaces, or extends, an
@@ -102,10 +102,13 @@ func buildTables(sources []*source, f *faults) map[string]*table {
 				t = before
 			}
 			if src.system.s != "" {
-				t.system = src.system.s
+				t.system = src.system
+				if !uriType().Fits(t.system.s) {
+					f.add(t.system.at, "%q is no uri", t.system.s)
+				}
 			}
 			if src.otherwise.s != "" {
-				t.otherwise = src.otherwise.s
+				t.otherwise = src.otherwise
 			}
 			t.quiet = t.quiet || src.quiet
 			for _, c := range src.codes {

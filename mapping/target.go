@@ -49,13 +49,54 @@ type extension struct {
 type shape struct {
 	typ    *fhir.Type
 	slots  map[string]int
-	guards map[int]bool    // slots of elements that must have something
-	filled map[string]bool // paths that some rule writes
-	sure   map[string]bool // paths that some rule always writes
+	guards map[int]bool       // slots of elements that can be incomplete
+	inner  map[string]*filled // by the way to it as a rule writes it; "" the map's own element
+	done   bool               // all rules of the map have been noted
+}
+
+// filled is what the rules of a map write in an element.
+type filled struct {
+	typ   *fhir.Type
+	names map[string]bool
+	first text // the target that has led here first
+	own   bool // the map makes it: another map's rules write in another one
+	there bool // it is selected among those that are there
 }
 
 func newShape(t *fhir.Type) *shape {
-	return &shape{typ: t, slots: map[string]int{}, guards: map[int]bool{}, filled: map[string]bool{}, sure: map[string]bool{}}
+	return &shape{typ: t, slots: map[string]int{}, guards: map[int]bool{},
+		inner: map[string]*filled{"": {typ: t, names: map[string]bool{}, own: t.Kind != fhir.Resource}}}
+}
+
+// own tells what the rules write in the map's own element.
+func (s *shape) own() map[string]bool { return s.inner[""].names }
+
+// note notes what a target writes, at its end and on the way.
+func (s *shape) note(t text, steps []pathStep) {
+	in := s.inner[""]
+	for i, st := range steps {
+		in.names[st.name] = true
+		d, ok := in.typ.Element(st.name)
+		if i == len(steps)-1 && st.arg == "" || !ok {
+			return
+		}
+		path := t.s
+		if i < len(steps)-1 {
+			path = t.s[:steps[i+1].at.col-t.at.col-1]
+		}
+		next := s.inner[path]
+		if next == nil {
+			next = &filled{typ: d.Type, names: map[string]bool{}, first: t, own: in.own || d.Repeats(), there: in.there || st.arg != "" && st.name != "extension"}
+			s.inner[path] = next
+		}
+		if st.name == "extension" && st.arg != "" {
+			next.names["url"] = true
+			if i == len(steps)-1 {
+				next.names["value"] = true
+			}
+		}
+		in = next
+	}
 }
 
 func (s *shape) slot(path string) int {
@@ -65,6 +106,19 @@ func (s *shape) slot(path string) int {
 		s.slots[path] = n
 	}
 	return n
+}
+
+// beside notes what is set beside a primitive that a target writes.
+func (s *shape) beside(t text, name string) {
+	outer := ""
+	for rest := t.s; ; {
+		step := nextStep(rest)
+		if len(step) == len(rest) {
+			break
+		}
+		outer, rest = t.s[:len(t.s)-len(rest)+len(step)], rest[len(step)+1:]
+	}
+	s.inner[outer].names[name] = true
 }
 
 // pathStep is "identifier[0](NHSNumber)" taken apart.
@@ -168,11 +222,15 @@ func (c *compiler) target(t text, sh *shape) (*target, bool) {
 				out.def, out.top = c.names.extensions[s.arg].value, s.name+"("+s.arg+")"
 				path += ".value"
 				out.slot = sh.slot(path)
+				sh.note(t, steps)
 				return out, true
 			}
 			if last {
 				c.faults.add(s.at, "a selected element is on the way: name what is written in it")
 				return nil, false
+			}
+			if st.url != nil {
+				sh.guards[st.slot] = true
 			}
 			continue
 		}
@@ -188,7 +246,7 @@ func (c *compiler) target(t text, sh *shape) (*target, bool) {
 				continue
 			}
 			out.way = append(out.way, step{def: d, slot: sh.slot(path), index: s.index})
-			if len(d.Type.Required()) > 0 {
+			if d.Type.Demanding() {
 				sh.guards[sh.slot(path)] = true
 			}
 			typ = d.Type
@@ -199,6 +257,7 @@ func (c *compiler) target(t text, sh *shape) (*target, bool) {
 			out.slot = sh.slot(path)
 		}
 	}
+	sh.note(t, steps)
 	return out, true
 }
 
@@ -248,7 +307,8 @@ func (t *target) reach(s *scope) (fhir.Element, bool) {
 			return el, false
 		}
 		if !next.OK() {
-			if st.system != "" || st.there {
+			if st.system != "" || st.there || st.def.Choice != "" && chosen(el, st.def.Choice) {
+				t.prune(s)
 				return el, false
 			}
 			next, _ = el.AddDef(st.def) // cannot fail: find looked for a single one
@@ -308,11 +368,14 @@ func (t *target) taken(s *scope) bool {
 	if el.ChildDef(t.def).OK() {
 		return true
 	}
-	if t.def.Choice != "" {
-		for c := range el.Children("") {
-			if c.Def().Choice == t.def.Choice {
-				return true
-			}
+	return t.def.Choice != "" && chosen(el, t.def.Choice)
+}
+
+// chosen tells whether an element has any form of a choice.
+func chosen(el fhir.Element, choice string) bool {
+	for c := range el.Children("") {
+		if c.Def().Choice == choice {
+			return true
 		}
 	}
 	return false

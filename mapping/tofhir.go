@@ -59,9 +59,8 @@ func (s *Set) ToFHIR(m *hl7.Message, o Options) (*Result, error) {
 	for i := range r.made {
 		r.instances = append(r.instances, r.made[i].instance)
 	}
-	for r.undone() { // one that goes may leave another without what it needs
+	for r.settle(); r.undone(msg); r.settle() { // one that goes may leave another without what it needs
 	}
-	r.settle()
 	if r.unread != nil {
 		return nil, r.unread
 	}
@@ -95,37 +94,6 @@ func (s *Set) messageFor(m *hl7.Message) (*message, error) {
 		return nil, issue.New(issue.UnsupportedEvent, "MSH-9.2", "no map for this trigger event")
 	}
 	return nil, issue.New(issue.UnsupportedType, "MSH-9.1", "no map for this message type")
-}
-
-// undone takes out resources that lack a required element after all: the leaves they were made from are
-// unmapped again, and the sender is told. It tells whether any went.
-func (r *run) undone() bool {
-	kept := 0
-	var gone []string
-	for i := range r.instances {
-		in := &r.instances[i]
-		if d := in.el.Lacking(); d != nil {
-			if !in.alias {
-				r.issues = append(r.issues, issue.Warn(issue.Required, in.seg.Path(0).String(),
-					"no "+in.el.Type().Name+" could be made: its "+d.Name+" is missing"))
-				gone = append(gone, in.url.String())
-				r.unuse(in.seg)
-				in.el.Parent().Remove()
-			}
-			continue
-		}
-		if kept != i {
-			r.instances[kept] = *in
-		}
-		kept++
-	}
-	r.instances = r.instances[:kept]
-	for _, url := range gone {
-		for _, in := range r.instances {
-			dropReference(in.el, url)
-		}
-	}
-	return len(gone) > 0
 }
 
 // declare writes into every resource that meets it the UK Core profile of its type. It gives what keeps the others
@@ -171,17 +139,6 @@ func (m *message) origin(in instance) string {
 		}
 	}
 	return ""
-}
-
-// dropReference takes away the references to a resource that is gone.
-func dropReference(el fhir.Element, url string) {
-	for c := range el.Children("") {
-		if c.Child("reference").Text() == url {
-			c.Remove()
-			continue
-		}
-		dropReference(c, url)
-	}
 }
 
 // name begins the names that ids are derived from.

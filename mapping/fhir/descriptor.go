@@ -36,7 +36,8 @@ func (s *Schema) typeOf(m protoreflect.MessageDescriptor) *Type {
 	if t.Name == "Reference" {
 		s.reference(t)
 	}
-	t.refers, t.rules = t.Name == "Reference", invariants(t)
+	t.refers = t.Name == "Reference"
+	constrain(t)
 	if t.Kind == Resource {
 		t.profile = ukCore().profile(t)
 	}

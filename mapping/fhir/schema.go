@@ -38,7 +38,10 @@ type Type struct {
 	opening  string            // what its object begins with in compact JSON
 	id       *ElementDef       // of a resource
 	refers   bool              // it is Reference
-	rules    []rule            // invariants, see invariant.go
+	ties     []tie             // invariants, see invariant.go
+	clash    clash             // another, nil when there is none
+	lack     lack              // one whose need depends on what another says, nil when there is none
+	rules    []rule            // further ones
 	profile  *Profile          // of UK Core; nil: none
 }
 

@@ -69,6 +69,12 @@ func (e Element) SetUUID(d *ElementDef, u UUID) error {
 	return nil
 }
 
+// Fits tells whether a text is of the form of an element, a primitive; its code may yet be outside a required binding.
+func (d *ElementDef) Fits(text string) bool { return d.Type.Kind == Primitive && d.Type.lexical(text) }
+
+// Fits tells whether a text is of a primitive's form.
+func (t *Type) Fits(text string) bool { return t.Kind == Primitive && t.lexical(text) }
+
 // fits tells whether a text is of a primitive's form, and whether it is bare: JSON escapes none of it.
 func (t *Type) fits(s string) (fits, bare bool) {
 	if t.classed == nil {

@@ -117,6 +117,11 @@ func (e Element) Text() string {
 	return e.n().text
 }
 
+// Empty tells an element that holds nothing: no text, no content and no elements.
+func (e Element) Empty() bool {
+	return !e.OK() || e.n().text == "" && e.n().data <= 0 && e.n().first == 0
+}
+
 // Index among the repetitions of the element, from 0.
 func (e Element) Index() int {
 	if !e.OK() {

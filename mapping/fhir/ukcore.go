@@ -156,7 +156,7 @@ func (u *published) parts(t *Type, list []*asked) []*part {
 // asked finds an element by its name in the specification, of a choice its first form; nil when there is none.
 func (t *Type) asked(name string) *ElementDef {
 	for _, d := range t.Elements {
-		if d.shown() == name {
+		if d.Shown() == name {
 			return d
 		}
 	}

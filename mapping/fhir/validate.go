@@ -83,6 +83,21 @@ func (v *validator) object(e, root Element) {
 	if n.typ.refers {
 		v.reference(e, root)
 	}
+	for i := range n.typ.ties {
+		if t := &n.typ.ties[i]; t.broken(has) {
+			v.fault(issue.Required, e, t.lacks.Shown(), t.text)
+		}
+	}
+	if n.typ.lack != nil {
+		if d, why := n.typ.lack(e, has); d != nil {
+			v.fault(issue.Required, e, d.Shown(), why)
+		}
+	}
+	if n.typ.clash != nil {
+		if child, why := n.typ.clash(e, has); child.OK() {
+			v.fault(issue.Structure, child, "", why)
+		}
+	}
 	for _, r := range n.typ.rules {
 		r(v, e, has)
 	}
@@ -115,8 +130,8 @@ func (v *validator) children(e, root Element) {
 	}
 }
 
-// shown is the element's name as the specification writes it: value[x].
-func (d *ElementDef) shown() string {
+// Shown is the element's name as the specification writes it: value[x].
+func (d *ElementDef) Shown() string {
 	if d.Choice != "" {
 		return d.Choice + "[x]"
 	}
@@ -138,25 +153,26 @@ func (e Element) present() (has present) {
 	return has
 }
 
-// Lacking gives the first required element that is not there, nil when all are.
+// Lacking gives the first element that is missing, required as such or beside another one that is there; nil when none
+// is.
 func (e Element) Lacking() *ElementDef {
-	has := e.present()
-	if e.n().typ.needs&^has == 0 {
+	typ := e.n().typ
+	if typ.needs == 0 && len(typ.ties) == 0 && typ.lack == nil {
 		return nil
 	}
-	for _, d := range e.n().typ.required {
-		if d.bit()&has == 0 {
-			return d
-		}
+	has := e.present()
+	d, _ := typ.missing(has)
+	if d == nil && typ.lack != nil {
+		d, _ = typ.lack(e, has)
 	}
-	return nil
+	return d
 }
 
 // lacking reports the required elements that are not there.
 func (v *validator) lacking(e Element, has present) {
 	for _, d := range e.n().typ.required {
 		if d.bit()&has == 0 {
-			v.fault(issue.Required, e, d.shown(), "required")
+			v.fault(issue.Required, e, d.Shown(), "required")
 		}
 	}
 }
