@@ -191,7 +191,7 @@ func (p *probe) rules(f *probeFile, from, to string) {
 
 // rule writes one rule that begins with an element of a type.
 func (p *probe) rule(from string, typ *fhir.Type, d *fhir.ElementDef) string {
-	way, last := p.way(typ, d, 4)
+	way, last := p.way(d, 4)
 	source := p.source(from)
 	text := "  - " + source + " -> " + way + ": " + p.how(last) + "\n"
 	if p.IntN(4) == 0 {
@@ -203,7 +203,7 @@ func (p *probe) rule(from string, typ *fhir.Type, d *fhir.ElementDef) string {
 			base = typ
 		}
 		if len(base.Elements) > 0 {
-			set, to := p.way(base, pick(p, base.Elements), 2)
+			set, to := p.way(pick(p, base.Elements), 2)
 			text += "    set: {" + strconv.Quote(set) + ": " + p.constant(to) + "}\n"
 		}
 	}
@@ -231,7 +231,7 @@ func (p *probe) source(from string) string {
 }
 
 // way goes down from an element; the last element is nil for an extension.
-func (p *probe) way(typ *fhir.Type, d *fhir.ElementDef, depth int) (string, *fhir.ElementDef) {
+func (p *probe) way(d *fhir.ElementDef, depth int) (string, *fhir.ElementDef) {
 	out := ""
 	for {
 		word := d.Name
@@ -245,7 +245,7 @@ func (p *probe) way(typ *fhir.Type, d *fhir.ElementDef, depth int) (string, *fhi
 			word += "[" + strconv.Itoa(p.IntN(2)) + "]"
 		}
 		out += word
-		typ = d.Type
+		typ := d.Type
 		if depth--; depth == 0 || len(typ.Elements) == 0 || typ.Kind == fhir.Primitive && p.IntN(6) > 0 || typ.Kind == fhir.Complex && p.IntN(3) == 0 {
 			return out, d
 		}
@@ -275,7 +275,7 @@ func (p *probe) links(typ string, types []string) string {
 		}
 	}
 	for range p.IntN(40) {
-		if way, d := p.way(t, pick(p, t.Elements), 3); d != nil && d.Type.Name == "Reference" {
+		if way, d := p.way(pick(p, t.Elements), 3); d != nil && d.Type.Name == "Reference" {
 			link(way, d)
 		}
 	}
