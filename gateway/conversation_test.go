@@ -328,7 +328,7 @@ func lines(b []byte) []byte {
 
 var (
 	payload = regexp.MustCompile(`[A-Za-z0-9+/=]{200,}`)
-	stamps  = regexp.MustCompile(`\|20\d{12}(\.\d+)?([+-]\d{4})?\|`)
+	stamps  = regexp.MustCompile(`\|20\d{12}(\.\d+)?([+-]\d{4})?(\||\n)`)
 	times   = regexp.MustCompile(`20\d\d-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}`)
 	mapSet  = regexp.MustCompile(`maps [0-9a-f]{12}`)
 	instant = regexp.MustCompile(`20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)`)
@@ -343,6 +343,9 @@ func (k *talk) normal(b []byte) []byte {
 		return func(s string) string {
 			if strings.Contains(s, fixtureDay[0]) || strings.Contains(s, fixtureDay[1]) {
 				return s
+			}
+			if strings.HasSuffix(s, "\n") {
+				return strings.TrimSuffix(mark, "|") + "\n"
 			}
 			return mark
 		}

@@ -116,6 +116,7 @@ type Out struct {
 	Message          string // its type and event, "RRI_I13": written by the map Bundle[…] of that name or of its structure, RRI_I12
 	Version          string // MSH-12; "2.4" when empty
 	ControlID        string // MSH-10
+	Answers          string // MSA-2: MSH-10 of what is answered; empty: as the Bundle says
 	Replaces         string // TXA-13: TXA-12 of the document that this one takes the place of (MDM^T10)
 	Application      string // MSH-16: when an application acknowledgement is asked for later; NE when empty
 	At               time.Time

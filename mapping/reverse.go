@@ -69,6 +69,7 @@ var written = map[string]variable{
 	"message":          {doc: "MSH-9.1", text: func(s *scope) string { return s.out.o.Message[:3] }},
 	"trigger":          {doc: "MSH-9.2", text: func(s *scope) string { return s.out.o.Message[4:7] }},
 	"structure":        {doc: "MSH-9.3", text: func(s *scope) string { return s.out.structure }},
+	"answered":         {doc: "MSA-2: MSH-10 of what is answered, empty when only the Bundle knows", text: func(s *scope) string { return s.out.o.Answers }},
 	"replacedDocument": {doc: "TXA-13: the number of the document that this one takes the place of, empty for a first one", text: func(s *scope) string { return s.out.o.Replaces }},
 	"setID":            {doc: "the number of this segment among those of its name", text: func(s *scope) string { return s.out.setID() }},
 	"line":             {doc: "with `split: lines`: the line", text: func(s *scope) string { return s.out.line }},

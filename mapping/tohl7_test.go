@@ -86,6 +86,8 @@ func TestAcceptedOnlyWhenAReferralWasAccepted(t *testing.T) {
 		{"DERM", answer{"CANCELLED_REFERRAL", "STRAIGHT_TO_TEST", "", "", words}, "A"},
 		{"DERM", answer{"TRIAGE_RESPONSE", "RETURN_TO_REFERRER_WITH_ADVICE", "", "", words}, "R"},
 		{"DERM", answer{"REJECTED", "", "", "", words}, "R"},
+		{"DERM", answer{"TRIAGED_PROVIDER_TO_ACTION", "RETURN_TO_REFERRER_WITH_ADVICE", "", "", words}, "R"}, // as e-RS shows it
+		{"DERM", answer{"TRIAGED_PROVIDER_TO_ACTION", "", "", "", words}, "A"},
 		{"DERM", answer{"AWAITING_TRIAGE", "", "", "", words}, "P"},
 		{"AG", answer{"REFERRER_TO_REVIEW_RESPONSE", "RETURN_TO_REFERRER_WITH_ADVICE", "REFERRAL_RECOMMENDED", "TWO_WEEK_WAIT", words}, "P"},
 		{"AG", answer{"ADVICE_CONVERTED", "PROVIDER_CONVERTED", "", "", words}, "P"},

@@ -289,10 +289,13 @@ type Destination struct {
 
 	Message  string // mllp: message for requests and outcomes
 	Answer   string // mllp: message for answers
+	Letter   string // mllp: message for the words of an outcome, beside Message
 	Version  string // MSH-12
 	Charset  string // MSH-18
 	Receiver Party  // MSH-5/6
 	Mode     string // fhir: "message" or "transaction"
+
+	LetterPhotos string // mllp: the photos of a letter are "embedded" in it, "documents" of their own, or "none"
 
 	Acknowledge string // mllp: Original, or Enhanced: an application acknowledgement is asked for, and comes by a source
 

@@ -31,7 +31,7 @@ var (
 
 	commonDestination = []string{"name", "kind", "rate", "concurrency", "timeout", "tls", "plaintext"}
 	destinationKeys   = map[string][]string{
-		MLLP: {"address", "message", "answer", "version", "charset", "receiver", "acknowledge", "photo_bytes"},
+		MLLP: {"address", "message", "answer", "letter", "letter_photos", "version", "charset", "receiver", "acknowledge", "photo_bytes"},
 		FHIR: {"base_url", "auth", "mode", "photo_bytes"},
 		ERS: {"base_url", "auth", "ods", "business_function", "on_behalf_of", "service", "specialty", "clinic_type", "poll",
 			"photo_bytes"},
@@ -139,8 +139,10 @@ func (d *decoder) destination(t *Destination) func(node) {
 			"rate":              value(d, &t.Rate, readRate),
 			"concurrency":       value(d, &t.Concurrency, within(1, 256, readInt, "")),
 			"timeout":           value(d, &t.Timeout, within(100*time.Millisecond, 10*time.Minute, readDuration, "")),
-			"message":           oneOf(d, &t.Message, "REF_I12", "RRI_I12", "ORU_R01"),
-			"answer":            oneOf(d, &t.Answer, "ORU_R01", "RRI_I12"),
+			"message":           oneOf(d, &t.Message, "REF_I12", "RRI_I12", "ORU_R01", "MDM_T02"),
+			"answer":            oneOf(d, &t.Answer, "ORU_R01", "RRI_I12", "MDM_T02"),
+			"letter":            oneOf(d, &t.Letter, "MDM_T02"),
+			"letter_photos":     oneOf(d, &t.LetterPhotos, "embedded", "documents", "none"),
 			"version":           oneOf(d, &t.Version, "2.3", "2.3.1", "2.4", "2.5", "2.5.1", "2.6", "2.7", "2.8"),
 			"charset":           d.charset(&t.Charset, false),
 			"receiver":          d.party(&t.Receiver),

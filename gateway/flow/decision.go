@@ -22,11 +22,13 @@ type decision struct {
 	c        *pathway.Case
 	version  int64 // of the record that was read; 0: the case is new
 	at       time.Time
-	why      ID           // the message that caused it
-	set      *mapping.Set // translates and renders all of it, whatever is put in force meanwhile
-	request  *fhir.Bundle // canonical Bundle of the request; loaded when first needed
-	question *Translated  // about the case, while it is answered
-	received *hl7.Message // the request as it came, when it came as HL7 v2
+	why      ID                   // the message that caused it
+	set      *mapping.Set         // translates and renders all of it, whatever is put in force meanwhile
+	request  *fhir.Bundle         // canonical Bundle of the request; loaded when first needed
+	question *Translated          // about the case, while it is answered
+	received *hl7.Message         // the request as it came, when it came as HL7 v2
+	files    map[string]fhir.Data // of the answer that is sent on, by their hash
+	amends   bool                 // it changes one that was given before
 	story    []Event
 	out      []Delivery
 	refs     []Ref
@@ -158,6 +160,7 @@ func (d *decision) deliver(ctx context.Context, e Endpoint, m outgoing) error {
 // again.
 type outgoing struct {
 	what, key string
+	form      string // of HL7 v2: RRI_I12
 	body      func(io.Writer) error
 	mediaType string
 	parts     []BodyRef

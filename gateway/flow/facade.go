@@ -110,7 +110,7 @@ func (f *Facade) view(ctx context.Context, r CaseRecord) (*fhir.Bundle, error) {
 	if err != nil {
 		return nil, err
 	}
-	b, err := d.compose(request, nil, d.c.ID)
+	b, err := d.compose(request, nil, d.c.ID, d.c.Sendable())
 	if err != nil {
 		return nil, err
 	}

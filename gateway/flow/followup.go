@@ -159,7 +159,7 @@ func (p *Pipeline) apply(ctx context.Context, work Delivery, t *Translated) erro
 	if err != nil {
 		return err
 	}
-	d.why, d.set = work.Message, t.set
+	d.why, d.set, d.files = work.Message, t.set, letterFiles(t)
 	moved := d.c.Moves
 	if t.Facts.Event != NoticeStatus { // seven a notice: only what they come to is part of the story
 		d.tell("received", t.Facts.Event+" from "+t.Source, work.Message.String())
@@ -274,7 +274,7 @@ func (d *decision) answered(ctx context.Context, t *Translated) error {
 		if t.Facts.Advice == d.c.Outcome.Text {
 			return nil
 		}
-		e = pathway.AnswerAmended
+		e, d.amends = pathway.AnswerAmended, true
 	}
 	d.outcome(t)
 	return d.news(ctx, t, e)
@@ -329,8 +329,10 @@ func (d *decision) spread(ctx context.Context, f Facts, news *fhir.Bundle) error
 		f.Urgency = d.c.Urgency
 	}
 	for _, to := range d.p.route(f) {
-		if err := d.send(ctx, to, f.Event, news); err != nil {
-			return err
+		for _, what := range to.tells(f) {
+			if err := d.sendTold(ctx, to, telling{what: what, answer: news}); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
@@ -357,6 +359,7 @@ func (d *decision) reviewed(ctx context.Context, f Facts) error {
 // yet (e-RS has no call for either): whoever asked brings it to each place that has the request, and the
 // state follows when the channel shows it.
 func (d *decision) fromRequester(f Facts) {
+	d.changed(f)
 	for _, name := range d.c.Sent {
 		d.ask(f.Event, "the request was "+f.Event+" after it was sent: bring that to "+name)
 	}

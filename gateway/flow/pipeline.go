@@ -87,7 +87,9 @@ type Endpoint struct {
 	Name          string
 	Kind          EndpointKind
 	Message       string // HL7 v2 message for requests and outcomes, "REF_I12" or "RRI_I12"
-	Answer        string // HL7 v2 message for answers to A&G: "ORU_R01"
+	Answer        string // HL7 v2 message for answers to A&G: "ORU_R01", "MDM_T02"
+	Letter        string // HL7 v2 message for the words of an outcome, beside Message: "MDM_T02"; empty: none
+	LetterPhotos  string // where the photos go when it gets MDM_T02: PhotosEmbedded, PhotosDocuments, PhotosNone
 	Version       string // MSH-12
 	App, Facility string // MSH-5 and MSH-6
 	Charset       string

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/dermgate/dermgate/gateway/pathway"
 	"github.com/dermgate/dermgate/mapping"
@@ -56,27 +57,29 @@ func (d *decision) sendRequest(ctx context.Context, e Endpoint) error {
 	if d.c.Kind == pathway.Advice {
 		what = "advice-request"
 	}
-	return d.send(ctx, e, what, nil)
+	return d.sendTold(ctx, e, telling{what: what})
 }
 
-// send renders a message about the case for a destination. answer is the Bundle that brought news, nil for
-// the request itself.
-func (d *decision) send(ctx context.Context, e Endpoint, what string, answer *fhir.Bundle) error {
-	m, err := d.render(ctx, e, what, answer)
-	if i := issue.From(err); i != nil && i.Kind == issue.TooLong && answer != nil {
+// sendTold renders a message about the case for a destination.
+func (d *decision) sendTold(ctx context.Context, e Endpoint, n telling) error {
+	m, err := d.render(ctx, e, n)
+	if i := issue.From(err); i != nil && i.Kind == issue.TooLong && n.what != "referral" && n.what != "advice-request" {
 		// News about a case that is under way is not lost for a photo: somebody brings it over.
-		d.task("photo-too-large", what+" for "+e.Name+": "+i.Error())
+		d.task("photo-too-large", n.what+" for "+e.Name+": "+i.Error())
 		return nil
 	}
 	if err != nil {
 		return err
 	}
 	d.refs = append(d.refs, Ref{"control-id", m.key})
-	d.tell("queued", what+" for "+e.Name, "")
-	return d.deliver(ctx, e, m)
+	d.tell("queued", n.what+" for "+e.Name, "")
+	if err := d.deliver(ctx, e, m); err != nil {
+		return err
+	}
+	return d.lettered(ctx, e, m)
 }
 
-func (d *decision) render(ctx context.Context, e Endpoint, what string, answer *fhir.Bundle) (outgoing, error) {
+func (d *decision) render(ctx context.Context, e Endpoint, n telling) (outgoing, error) {
 	request, err := d.loadRequest(ctx)
 	if err != nil {
 		return outgoing{}, err
@@ -84,19 +87,23 @@ func (d *decision) render(ctx context.Context, e Endpoint, what string, answer *
 	if err := d.fits(e); err != nil {
 		return outgoing{}, err
 	}
-	id := d.derive("outbound", e.Name, what, fmt.Sprint(d.c.Moves))
+	of := []string{"outbound", e.Name, n.what, fmt.Sprint(d.c.Moves)}
 	if d.question != nil {
-		id = d.derive("outbound", e.Name, what, d.why.String())
+		of[3] = d.why.String()
 	}
-	m := outgoing{what: what, key: id.String(), mediaType: "application/fhir+json", maps: d.set.Digest()}
-	b, err := d.compose(request, answer, m.key)
+	if n.photo != nil {
+		of = append(of, n.photo.Media)
+	}
+	id := d.derive(of...)
+	m := outgoing{what: n.what, key: id.String(), mediaType: "application/fhir+json", maps: d.set.Digest()}
+	b, err := d.compose(request, n.answer, m.key, d.travelling(e, n))
 	if err != nil {
 		return outgoing{}, err
 	}
 	switch e.Kind {
 	case ToMLLP:
 		m.key = controlID(id)
-		m.mediaType = "application/hl7-v2"
+		m.mediaType, m.form = "application/hl7-v2", d.form(e, n.what)
 		m.body, err = d.hl7(ctx, e, m, b)
 	case ToFHIR:
 		if err = d.embed(ctx, b); err == nil && e.Transaction {
@@ -117,17 +124,25 @@ func (d *decision) render(ctx context.Context, e Endpoint, what string, answer *
 }
 
 // fits tells whether the photos are as small as a destination wants them. e-RS has its own way (its photos
-// follow the referral); elsewhere a photo that is too large is told at once and nothing leaves half.
+// follow the referral), and an HL7 v2 message asks for those that it carries (file); elsewhere a photo that is too large
+// is told at once and nothing leaves half.
 func (d *decision) fits(e Endpoint) error {
-	if e.PhotoBytes == 0 || e.Kind == ToERS {
+	if e.Kind != ToFHIR {
 		return nil
 	}
 	for i, ph := range d.c.Sendable() {
-		if ph.Size > e.PhotoBytes {
-			return issue.New(issue.TooLong, fmt.Sprintf("photo %d", i+1), fmt.Sprintf("larger than the %d bytes that %s takes", e.PhotoBytes, e.Name))
+		if err := e.fits(ph, i); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+func (e Endpoint) fits(ph pathway.Photo, i int) error {
+	if e.PhotoBytes == 0 || ph.Size <= e.PhotoBytes {
+		return nil
+	}
+	return issue.New(issue.TooLong, fmt.Sprintf("photo %d", i+1), fmt.Sprintf("larger than the %d bytes that %s takes", e.PhotoBytes, e.Name))
 }
 
 // controlID makes an MSH-10 of 20 characters, the longest that every version takes (HL7 v2.3 to 2.4 §2.16.9.10).
@@ -137,22 +152,18 @@ func controlID(id ID) string {
 }
 
 func (d *decision) hl7(ctx context.Context, e Endpoint, m outgoing, b *fhir.Bundle) (func(io.Writer) error, error) {
-	form, received := e.Message, d.received
-	if m.what == Answered || m.what == InfoRequested {
-		form = e.Answer
-	}
-	b.Root.At("identifier.value").SetText(d.c.Request.ControlID) // MSA-2; the message's own id is MSH-10
+	received := d.received
 	if d.question != nil {
-		form, received = "RRI_I15", d.question.HL7
-		if err := d.standing(b); err != nil {
+		received = d.question.HL7
+		if err := d.caseTask(b); err != nil {
 			return nil, err
 		}
 	}
 	out, issues, err := d.set.ToHL7(b, mapping.Out{
-		Message: form, Version: e.Version, ControlID: m.key, Application: e.Application, At: d.at,
+		Message: m.form, Answers: d.answers(m.what).ControlID, Replaces: d.replaces(e, m.what), Version: e.Version, ControlID: m.key, Application: e.Application, At: d.at,
 		Sender: mapping.Party{App: "DERMGATE", Facility: d.p.Site.ODS}, Receiver: mapping.Party{App: e.App, Facility: e.Facility},
 		Charset: e.Charset, Zone: d.p.Site.Zone, Received: received,
-		Files: func(sha string) (fhir.Data, error) { return d.file(ctx, sha) },
+		Files: func(sha string) (fhir.Data, error) { return d.file(ctx, e, sha) },
 	})
 	if err == nil && issues.Worst() != nil {
 		err = issues.Worst()
@@ -160,19 +171,22 @@ func (d *decision) hl7(ctx context.Context, e Endpoint, m outgoing, b *fhir.Bund
 	return func(w io.Writer) error { _, err := out.WriteTo(w); return err }, err
 }
 
-// file gives a photo that may travel, by the hash of its derivative.
-func (d *decision) file(ctx context.Context, sha string) (fhir.Data, error) {
-	for _, ph := range d.c.Sendable() {
+// file gives a photo that may travel, by the hash of its derivative, or a file of the answer.
+func (d *decision) file(ctx context.Context, e Endpoint, sha string) (fhir.Data, error) {
+	for i, ph := range d.c.Sendable() {
 		if ph.SHA256 == sha {
-			return d.p.content(ctx, ph), nil
+			return d.p.content(ctx, ph), e.fits(ph, i)
 		}
+	}
+	if data, ok := d.files[sha]; ok {
+		return data, nil
 	}
 	return fhir.Data{}, issue.New(issue.NotFound, "Media.content", "a photo that may not travel")
 }
 
-// compose makes the Bundle that leaves: the request's resources but for photos that wait, each photo as
-// its derivative, and what an answer added.
-func (d *decision) compose(request, answer *fhir.Bundle, key string) (*fhir.Bundle, error) {
+// compose makes the Bundle that leaves: the request's resources with the photos that travel, each as its
+// derivative, and what an answer added.
+func (d *decision) compose(request, answer *fhir.Bundle, key string, travel []pathway.Photo) (*fhir.Bundle, error) {
 	b, err := fhir.NewBundle(fhir.NewTree(), "message")
 	if err != nil {
 		return nil, err
@@ -186,8 +200,8 @@ func (d *decision) compose(request, answer *fhir.Bundle, key string) (*fhir.Bund
 		return nil, w.err
 	}
 	gone := map[string]bool{}
-	for _, ph := range d.c.Withheld() {
-		gone[ph.Media] = true
+	for _, ph := range d.c.Photos {
+		gone[ph.Media] = ph.Waiting != "" || !ph.Document && !slices.ContainsFunc(travel, func(t pathway.Photo) bool { return t.Media == ph.Media })
 	}
 	if err := copyEntries(b, request, func(url string, _ fhir.Element) bool { return !gone[url] }); err != nil {
 		return nil, err
@@ -198,6 +212,9 @@ func (d *decision) compose(request, answer *fhir.Bundle, key string) (*fhir.Bund
 		}
 	}
 	for _, ph := range d.c.Sendable() {
+		if gone[ph.Media] {
+			continue
+		}
 		if err := derivative(b, ph); err != nil {
 			return nil, err
 		}
@@ -255,17 +272,23 @@ func (d *decision) addAnswer(b, answer *fhir.Bundle) error {
 			actors[actor] = true
 		}
 	}
-	err := copyEntries(b, answer, func(_ string, r fhir.Element) bool {
-		switch r.Type().Name {
-		case "Task", "Communication", "DocumentReference", "Appointment":
+	var documents []string
+	err := copyEntries(b, answer, func(url string, r fhir.Element) bool {
+		switch name := r.Type().Name; name {
+		case "DocumentReference":
+			documents = append(documents, url)
 			return true
+		case "Task", "Communication", "Appointment":
+			return true
+		default:
+			return actors[url] || slices.Contains(parties, name) && !b.Resolve(url).OK()
 		}
-		return actors[fullURL(r)]
 	})
 	if err != nil {
 		return err
 	}
 	w := writer{}
+	enclose(&w, b, documents)
 	for t := range b.All("Task") {
 		repoint(&w, t, "focus", request)
 		repoint(&w, t, "for", patient)

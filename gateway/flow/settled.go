@@ -97,7 +97,7 @@ func (d *decision) latePhotos(ctx context.Context, e Endpoint) error {
 }
 
 func (d *decision) sendPhotos(ctx context.Context, e Endpoint) error {
-	m, err := d.render(ctx, e, "photos", nil)
+	m, err := d.render(ctx, e, telling{what: "photos"})
 	if err != nil {
 		return err
 	}

@@ -33,8 +33,12 @@ type Case struct {
 	Answers []string `json:"answers,omitempty"` // messages that answered, oldest first
 	Photos  []Photo  `json:"photos,omitempty"`
 	// Sent names the destinations that have the request; PhotosDue that released photos must follow it.
-	Sent        []string     `json:"sent,omitempty"`
-	PhotosDue   bool         `json:"photosDue,omitempty"`
+	Sent      []string `json:"sent,omitempty"`
+	PhotosDue bool     `json:"photosDue,omitempty"`
+	// Letters are the documents that told an answer to advice, by destination: what an amended answer replaces.
+	Letters map[string]string `json:"letters,omitempty"`
+	// Filed are the photos that went out as documents of their own: "destination media".
+	Filed       []string     `json:"filed,omitempty"`
 	Obligations []Obligation `json:"obligations,omitempty"`
 	Tasks       []Task       `json:"tasks,omitempty"`
 	// Referral status words of the last transition that set them.
@@ -46,15 +50,22 @@ type Case struct {
 
 // Request is who asked whom, by which identifiers.
 type Request struct {
-	Message      string `json:"message"`             // id of the message that opened the case
-	Source       string `json:"source"`              // configured source it came by
-	ControlID    string `json:"controlId"`           // MSH-10 or Bundle.identifier
-	Placer       string `json:"placer,omitempty"`    // RF1-6 or the placer identifier
-	Organisation string `json:"organisation"`        // ODS code of who asked
-	Performer    string `json:"performer,omitempty"` // ODS code of who was asked
-	Requester    string `json:"requester,omitempty"` // professional identifier of the named requester
-	Specialty    string `json:"specialty,omitempty"`
-	Patient      string `json:"patient,omitempty"` // keyed hash of the NHS number
+	Message      string  `json:"message"`             // id of the message that opened the case
+	Source       string  `json:"source"`              // configured source it came by
+	ControlID    string  `json:"controlId"`           // MSH-10 or Bundle.identifier
+	Placer       string  `json:"placer,omitempty"`    // RF1-6 or the placer identifier
+	Organisation string  `json:"organisation"`        // ODS code of who asked
+	Performer    string  `json:"performer,omitempty"` // ODS code of who was asked
+	Requester    string  `json:"requester,omitempty"` // professional identifier of the named requester
+	Specialty    string  `json:"specialty,omitempty"`
+	Patient      string  `json:"patient,omitempty"` // keyed hash of the NHS number
+	Change       *Change `json:"change,omitempty"`  // what its requester last said of it
+}
+
+// Change is a change or withdrawal of a request by its requester.
+type Change struct {
+	Trigger   string `json:"trigger"`   // I13 or I14
+	ControlID string `json:"controlId"` // MSH-10 or Bundle.identifier
 }
 
 // Photo is one photo or document of the request.
