@@ -83,6 +83,7 @@ func TestBrokenFiles(t *testing.T) {
 		"component that the frame":     changed(t, b, "\xff\xda", 5, 77),
 		"component twice":              changed(t, b, "\xff\xda", 7, 1),
 		"no Huffman table":             changed(t, b, "\xff\xda", 6, 0x33),
+		"no Huffman table in scan 1":   changed(t, changed(t, b, "\xff\xda", 6, 0x33), "\xff\xda", 13, 0x10), // a sequential scan refines nothing
 		"no quantiser":                 changed(t, b, "\xff\xc0", 12, 3),
 		"two frames":                   append(append(bytes.Clone(b[:2]), frameOf(t, b)...), b[2:]...),
 		"without all of its":           append(single[:second], 0xff, mEOI),

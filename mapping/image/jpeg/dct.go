@@ -97,11 +97,8 @@ func back(x0, x1, x2, x3, x4, x5, x6, x7 int) [8]int {
 	return [8]int{a0 + o3, a1 + o2, a2 + o1, a3 + o0, a3 - o0, a2 - o1, a1 - o2, a0 - o3}
 }
 
-// fraction is how many bits behind the point forward keeps.
-const fraction = 4
-
-// forward makes coefficients in zigzag order, times 1<<fraction, of samples.
-func forward(in []byte, stride int, out *[64]int16) {
+// forward makes coefficients in zigzag order, and their mask, of samples.
+func forward(in []byte, stride int, out *[64]int16) (mask uint64) {
 	var w [64]int
 	const guard = 2
 	for y := range 8 {
@@ -117,10 +114,13 @@ func forward(in []byte, stride int, out *[64]int16) {
 			w[8*y+x] = v[y]
 		}
 	}
-	const shift = point + guard + 3 - fraction
+	const shift = point + guard + 3
 	for k, n := range natural {
-		out[k] = int16((w[n] + 1<<(shift-1)) >> shift)
+		v := (w[n] + 1<<(shift-1)) >> shift
+		out[k] = int16(v)
+		mask |= uint64(v|-v) >> 63 << k
 	}
+	return mask
 }
 
 // forth is the transform of eight numbers, times √8 << point.

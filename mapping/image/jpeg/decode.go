@@ -118,7 +118,7 @@ func (r *reader) room() error {
 		return errNoBands
 	case r.yield != nil:
 		rows = 1
-	case r.memory() > r.lim.Memory:
+	case r.Memory() > r.lim.Memory:
 		return issue.New(issue.TooLong, "", "a photo with more pixels than can be held")
 	}
 	r.planes = r.Header.planes(rows)

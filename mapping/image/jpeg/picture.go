@@ -88,6 +88,15 @@ func (h *Header) jfif() bool {
 	return false
 }
 
+// MCU gives the size of an MCU of an interleaved scan in pixels.
+func (h *Header) MCU() (width, height int) { return 8 * h.hMax, 8 * h.vMax }
+
+// PlaneSize gives how many samples a component has (T.81 §A.1.1).
+func (h *Header) PlaneSize(component int) (width, height int) {
+	c := &h.Components[component]
+	return divUp(h.Width*c.H, h.hMax), divUp(h.Height*c.V, h.vMax)
+}
+
 // mcusAcross is the number of MCUs of an interleaved scan in a row.
 func (h *Header) mcusAcross() int { return divUp(h.Width, 8*h.hMax) }
 
@@ -118,8 +127,8 @@ func (h *Header) planes(mcuRows int) []Plane {
 	return out
 }
 
-// memory gives the bytes that the coefficients of a whole picture take.
-func (h *Header) memory() (n int64) {
+// Memory gives the bytes that the coefficients of a whole picture take.
+func (h *Header) Memory() (n int64) {
 	for _, c := range h.Components {
 		n += int64(c.stride) * int64(c.V) * int64(h.mcusDown()) * (2*blockSize + 8)
 	}

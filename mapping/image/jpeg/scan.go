@@ -66,7 +66,7 @@ func (r *reader) scanHeader(data []byte) (*scan, error) {
 		return nil, err
 	}
 	s.bits, s.left = bitReader{b: r.b, pos: r.pos}, r.interval
-	return s, s.ready(high == 0)
+	return s, s.ready(high == 0 || !r.Progressive)
 }
 
 func (r *reader) part(id, tables byte) (part, error) {
@@ -126,10 +126,7 @@ func (s *scan) ready(first bool) error {
 				return s.brokenScan("no quantiser")
 			}
 		}
-		if needsDC := s.start == 0 && first; needsDC && p.dc == nil {
-			return s.brokenScan("no Huffman table")
-		}
-		if s.end > 0 && p.ac == nil {
+		if s.start == 0 && first && p.dc == nil || s.end > 0 && p.ac == nil {
 			return s.brokenScan("no Huffman table")
 		}
 	}

@@ -1,0 +1,75 @@
+package image
+
+import (
+	"fmt"
+	"math"
+
+	"github.com/dermgate/dermgate/mapping/image/jpeg"
+	"github.com/dermgate/dermgate/mapping/issue"
+)
+
+// heldMemory is how many bytes of coefficients are held: those of 12 MP without subsampling, or 24 MP with it.
+const heldMemory = 80 << 20
+
+var sameness = Likeness{1, math.Inf(1)}
+
+// ladder makes a JPEG smaller.
+type ladder struct {
+	b       []byte // stripped
+	head    *jpeg.Header
+	bands   jpeg.Bands
+	held    *jpeg.Picture // nil when it is read in rows
+	to      Target
+	floor   Floor
+	encodes int
+}
+
+// newLadder reads a JPEG; its coefficients are held if they are of no more than some bytes.
+func newLadder(b []byte, to Target, floor Floor, most int64) (*ladder, error) {
+	if to.Bytes <= 0 {
+		to.Bytes = math.MaxInt64
+	}
+	l := &ladder{b: b, to: to, floor: floor}
+	lim := jpeg.Limits{Pixels: 1 << 40} // the photo was let in
+	head, err := jpeg.Inspect(b, lim)
+	if err != nil {
+		return nil, err
+	}
+	l.head = head
+	if head.Memory() > most && jpeg.Streams(b, lim) {
+		l.bands = jpeg.Stream(b, lim)
+		return l, nil
+	}
+	if l.held, err = jpeg.Decode(b, lim); err != nil {
+		return nil, err
+	}
+	l.head, l.bands = &l.held.Header, l.held.Bands()
+	return l, nil
+}
+
+// down takes the steps in turn until one fits.
+func (l *ladder) down(resize bool) (*rung, error) {
+	if resize {
+		return l.resize()
+	}
+	s, err := newSqueeze(l, l.bands, nil)
+	if err != nil {
+		return nil, err
+	}
+	for _, step := range []func() (*rung, error){s.optimise, s.requantise, l.resize} {
+		if out, err := step(); out != nil || err != nil {
+			return out, err
+		}
+	}
+	return nil, l.refuse()
+}
+
+// refuse says that no step can make the photo fit.
+func (l *ladder) refuse() error {
+	limit := fmt.Sprintf("%d bytes", l.to.Bytes)
+	if l.to.Pixels > 0 {
+		limit += fmt.Sprintf(" and %d pixels", l.to.Pixels)
+	}
+	return issue.New(issue.TooLong, "", fmt.Sprintf("a photo that cannot be brought to %s and keep quality %d, a likeness (SSIM) of %.2f and %d pixels a side",
+		limit, l.floor.Quality, l.floor.SSIM, l.floor.Side))
+}

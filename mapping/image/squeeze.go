@@ -1,0 +1,167 @@
+package image
+
+import (
+	"math"
+
+	"github.com/dermgate/dermgate/mapping/image/jpeg"
+)
+
+// squeeze finds how coarse the steps of a picture must be for it to fit: by a sample of it, so that the whole
+// is encoded twice at most.
+type squeeze struct {
+	*ladder
+	from   jpeg.Bands      // the picture, as good as it is to be had
+	finest jpeg.Quantisers // the best that may come of it
+	sample *jpeg.Picture
+	rows   float64 // of the picture, for one of the sample
+	scans  bool    // written progressive
+	factor float64 // bytes of the form it is written in, for one that a single scan takes
+}
+
+// sampled is of how many rows of MCUs a sample has one.
+const sampled = 16
+
+// newSqueeze takes a sample of a picture. Its own quantisers are the finest, when no others are given.
+func newSqueeze(l *ladder, from jpeg.Bands, finest jpeg.Quantisers) (*squeeze, error) {
+	s := &squeeze{ladder: l, from: from, finest: finest}
+	var err error
+	if s.sample, s.rows, err = jpeg.Sample(from, sampled); err != nil {
+		return nil, err
+	}
+	if finest == nil {
+		s.finest = s.sample.Quantisers()
+	}
+	return s, s.choose()
+}
+
+// choose decides on the form to write in by the sample.
+func (s *squeeze) choose() error {
+	s.factor = 1 + 1./256 // zeros behind 0xFF
+	if s.held == nil {
+		return nil
+	}
+	p, err := jpeg.Collect(jpeg.Requantise(s.sample.Bands(), s.finest, nil))
+	if err != nil {
+		return err
+	}
+	head, blocks, err := jpeg.Measure(p.Bands())
+	if err != nil {
+		return err
+	}
+	progressive := float64(len(p.EncodeProgressive()) - head)
+	if s.scans = progressive < blocks*s.factor; s.scans {
+		s.factor = progressive / blocks
+	}
+	return nil
+}
+
+// estimate tells how many bytes the picture takes with some quantisers.
+func (s *squeeze) estimate(q jpeg.Quantisers) (float64, error) {
+	head, blocks, err := jpeg.Measure(jpeg.Requantise(s.sample.Bands(), q, nil))
+	return float64(head) + blocks*s.rows*s.factor, err
+}
+
+// search gives the finest quantisers with which the picture is estimated to take no more bytes than aimed at,
+// nil when those would be under the floor.
+func (s *squeeze) search(aim float64) (jpeg.Quantisers, error) {
+	for low, high := 1., 1.; high < 256; low, high = high, high*1.5 { // beyond, every step is the largest
+		q := s.finest.Coarser(high)
+		n, err := s.estimate(q)
+		switch {
+		case err != nil || q.Quality() < s.floor.Quality:
+			return nil, err
+		case n <= aim:
+			return s.between(low, high, aim)
+		}
+	}
+	return nil, nil
+}
+
+// between narrows down a factor that is too fine and one that is coarse enough.
+func (s *squeeze) between(low, high, aim float64) (jpeg.Quantisers, error) {
+	for step := 0; step < 6 && low < high; step++ {
+		middle := math.Sqrt(low * high)
+		n, err := s.estimate(s.finest.Coarser(middle))
+		switch {
+		case err != nil:
+			return nil, err
+		case n > aim:
+			low = middle
+		default:
+			high = middle
+		}
+	}
+	return s.finest.Coarser(high), nil
+}
+
+// optimise writes the same coefficients in fewer bytes, if they are likely to fit.
+func (s *squeeze) optimise() (*rung, error) {
+	if n, err := s.estimate(s.finest); err != nil || n > float64(s.to.Bytes)*1.02 {
+		return nil, err
+	}
+	b, err := s.write(s.held, s.from)
+	if err != nil || int64(len(b)) > s.to.Bytes {
+		return nil, err
+	}
+	return &rung{b, Optimised, nil, sameness}, nil
+}
+
+// write encodes a picture, which is held or not.
+func (s *squeeze) write(held *jpeg.Picture, bands jpeg.Bands) ([]byte, error) {
+	s.encodes++
+	if held != nil && s.scans {
+		return held.EncodeProgressive(), nil
+	}
+	return jpeg.EncodeBands(bands)
+}
+
+// requantise rounds coefficients to the steps that make the picture fit; nil when they would be too coarse.
+func (s *squeeze) requantise() (*rung, error) {
+	for _, aim := range []float64{0.99, 0.997} { // of the bytes; the second after the first was found wrong
+		q, err := s.search(float64(s.to.Bytes) * aim)
+		if q == nil || err != nil {
+			return nil, err
+		}
+		out, expected, err := s.attempt(q)
+		if err != nil || out == nil || int64(len(out.bytes)) <= s.to.Bytes {
+			return out, err
+		}
+		s.factor *= float64(len(out.bytes)) / expected
+	}
+	return nil, nil
+}
+
+// attempt writes the picture with some quantisers, and says how many bytes were expected; nil when too little
+// is left of it.
+func (s *squeeze) attempt(q jpeg.Quantisers) (_ *rung, expected float64, err error) {
+	like, err := compare(s.sample.Bands(), q)
+	if err != nil || like.SSIM < s.floor.SSIM-0.005 {
+		return nil, 0, err
+	}
+	if expected, err = s.estimate(q); err != nil {
+		return nil, 0, err
+	}
+	var c comparison
+	bands, held := jpeg.Requantise(s.from, q, c.add), (*jpeg.Picture)(nil)
+	if s.held != nil {
+		if held, err = jpeg.Collect(bands); err != nil {
+			return nil, 0, err
+		}
+		bands = held.Bands()
+	}
+	b, err := s.write(held, bands)
+	if err != nil {
+		return nil, 0, err
+	}
+	if like = c.likeness(); like.SSIM < s.floor.SSIM {
+		return nil, 0, nil
+	}
+	return &rung{b, Requantised, q, like}, expected, nil
+}
+
+// compare tells how like a picture is to itself with other quantisers.
+func compare(from jpeg.Bands, q jpeg.Quantisers) (Likeness, error) {
+	var c comparison
+	err := jpeg.Requantise(from, q, c.add)(func(*jpeg.Band) error { return nil })
+	return c.likeness(), err
+}
