@@ -19,7 +19,7 @@ import (
 const unmappedBelow = 0.15
 
 // closed are the message types that keep below it.
-var closed = []string{"ADT", "MDM", "ORM", "ORU", "REF", "SIU"}
+var closed = []string{"ACK", "ADT", "MDM", "ORM", "ORU", "REF", "SIU"}
 
 // loss is the account of one message type over the corpus.
 type loss struct {

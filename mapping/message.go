@@ -76,7 +76,7 @@ type made struct {
 }
 
 var (
-	eventForm = regexp.MustCompile(`^[A-Z]{3}\^[A-Z][A-Z0-9]{2}$`)
+	eventForm = regexp.MustCompile(`^[A-Z]{3}(\^[A-Z][A-Z0-9]{2})?$`)
 	countForm = regexp.MustCompile(`^(?:([01])\.\.)?(1|\*)$`)
 	eachForm  = regexp.MustCompile(`^([A-Z][A-Z0-9]{2})(?:-([0-9]+))?$`)
 )
@@ -87,7 +87,7 @@ func (c *compiler) message(s *source) *message {
 	m := &message{name: s.name.s, src: s, ignore: map[string][]ignored{}}
 	for _, e := range s.events {
 		if !eventForm.MatchString(e.s) {
-			c.faults.add(e.at, "an event is written CODE^TRIGGER, such as REF^I12")
+			c.faults.add(e.at, "an event is written CODE^TRIGGER, such as REF^I12, or CODE for whatever trigger it has")
 		}
 	}
 	for _, e := range s.expect {

@@ -90,6 +90,9 @@ func (s *Set) messageFor(m *hl7.Message) (*message, error) {
 	if msg, ok := s.events[code+"^"+trigger]; ok {
 		return msg, nil
 	}
+	if msg, ok := s.events[code]; ok { // whatever its trigger
+		return msg, nil
+	}
 	if s.codes[code] {
 		return nil, issue.New(issue.UnsupportedEvent, "MSH-9.2", "no map for this trigger event")
 	}

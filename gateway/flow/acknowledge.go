@@ -24,6 +24,8 @@ func acknowledge(t Translated, at time.Time) []byte {
 		return t.envelope.Refuse(ack)
 	case t.HL7 == nil:
 		return hl7.Refuse(t.Raw, ack)
+	case isAck(t.HL7) && t.HL7.Asked() == hl7.Asked{} && t.Issues.Worst() != nil:
+		return nil // of a peer that acknowledges acknowledgements, this one would be the next
 	}
 	return t.HL7.Acknowledge(ack)
 }

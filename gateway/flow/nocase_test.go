@@ -40,3 +40,24 @@ func TestAMessageAboutNoCaseIsRefused(t *testing.T) {
 		t.Errorf("a request after them: %+v %v", receipt, err)
 	}
 }
+
+// TestAnAcknowledgementOfNothingEndsThere: it is kept and alarmed, and answered only where it asks for it, so that two
+// systems do not acknowledge each other's acknowledgements for ever.
+func TestAnAcknowledgementOfNothingEndsThere(t *testing.T) {
+	for asks, want := range map[string]string{"": "", "|||AL|NE": "MSA|AE|K", "|||NE|ER": "MSA|AE|K"} {
+		in := newIntake(t, flow.SourceRules{})
+		var alarms []string
+		in.Alarm = func(name, _ string) { alarms = append(alarms, name) }
+		raw := "MSH|^~\\&|PAS|RXX01|DERMGATE|RXX01|20261103101500||ACK^I12|K|P|2.4" + asks + "\rMSA|AA|DG00000000000000000\r"
+		receipt, err := in.Accept(context.Background(), flow.Received{Source: "gp", Format: flow.HL7v2, Raw: []byte(raw)})
+		if err != nil || !receipt.Refused || len(in.store.refusals) != 1 {
+			t.Errorf("%q: %+v %v, %d refusals on record", asks, receipt, err, len(in.store.refusals))
+		}
+		if got := string(receipt.Answer); want == "" && got != "" || !strings.Contains(got, want) {
+			t.Errorf("%q: answered %q", asks, got)
+		}
+		if len(alarms) != 1 || alarms[0] != "no-case" {
+			t.Errorf("%q: alarms %v", asks, alarms)
+		}
+	}
+}
