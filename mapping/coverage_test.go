@@ -34,15 +34,12 @@ func shippedCoverage(t *testing.T) *mapping.Coverage {
 
 // TestEveryShippedRuleIsRun: a rule that no case runs is one nobody has seen at work.
 func TestEveryShippedRuleIsRun(t *testing.T) {
-	ran, missed := shippedCoverage(t), 0
-	rules := shippedSet(t).Rules()
-	for _, r := range rules {
+	ran := shippedCoverage(t)
+	for _, r := range shippedSet(t).Rules() {
 		if !ran.Has(r) {
-			missed++
-			t.Logf("%s:%d:%d: no case runs %s", r.File, r.Line, r.Col, r.Text)
+			t.Errorf("maps/%s:%d:%d: no case of testdata/golden runs %s", r.File, r.Line, r.Col, r.Text)
 		}
 	}
-	t.Logf("%d of %d rules run", len(rules)-missed, len(rules))
 }
 
 // Everything a map says is a rule of its own, each told apart from the others by what happens in a message.

@@ -160,6 +160,8 @@ func (p *page) shipped(set *Set) {
 	p.line("")
 	p.table("map out of FHIR", "segments", out)
 	p.line("## Shipped segment and data type maps\n")
+	p.line("With those of the messages %d rules, checks, ignored places, resources and segments, each run by a case of `mapping/testdata/golden`", len(set.Rules()))
+	p.line("(`gateway test --coverage --shipped mapping/testdata/golden`; a test fails where one is not).\n")
 	for _, name := range set.Maps() {
 		if src := set.sources[name]; src.to != "" && (src.from != "Bundle" || isSegment(src.to)) {
 			p.line("- `%s`", name)
