@@ -16,9 +16,6 @@ func unsupported(c *config.Config) config.Faults {
 		case config.ERSWorklist, config.MESH:
 			out = append(out, c.Fault(path+".kind", "sources of kind "+s.Kind+" are not taken in by this version"))
 		}
-		if p := s.Checks.Profile; p == config.Require || p == config.Hold {
-			out = append(out, c.Fault(path+".checks.profile", "UK Core profiles are not checked by this version: want warn or off"))
-		}
 	}
 	return out
 }

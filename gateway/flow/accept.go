@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -46,7 +47,9 @@ func (p *Pipeline) acceptOne(ctx context.Context, r Received, rules SourceRules)
 	if err != nil {
 		var trouble *issue.Issue
 		if errors.As(err, &trouble) && trouble.Kind != issue.Unavailable {
-			t.Issues = append(t.Issues, trouble)
+			if !slices.Contains(t.Issues, trouble) { // a guard has told it
+				t.Issues = append(t.Issues, trouble)
+			}
 			return p.refuse(ctx, t)
 		}
 		return Receipt{}, err
@@ -157,7 +160,7 @@ func (p *Pipeline) check(t *Translated, rules SourceRules) {
 		return
 	}
 	if t.Facts.NHSNumber == "" {
-		t.found(rules.Checks.NHSNumber, issue.Required, place(t.Format, "PID-3", "Patient.identifier"), "no NHS number with a valid check digit")
+		t.found(rules.Checks.NHSNumber, issue.Required, place(t.Format, "PID-3", "Patient.identifier"), noNumber)
 	}
 	if rules.Attachments > 0 && len(t.Files) > rules.Attachments {
 		t.found(Require, issue.TooLong, place(t.Format, "OBX", "Bundle.entry"), "more attachments than this source may send")
@@ -175,6 +178,8 @@ func (t *Translated) spare(i *issue.Issue) {
 	}
 	t.unusable[i.Where] = true
 }
+
+const noNumber = "no NHS number with a valid check digit"
 
 func soft(c Check) bool { return c == Warn || c == Off || c == Hold }
 

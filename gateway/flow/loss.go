@@ -9,7 +9,7 @@ import (
 
 const (
 	mostUnmapped = 1000 // places kept with a message: enough for a person, and a hostile message stays small
-	mostTold     = 50   // of them told to its sender, one ERR or issue each
+	mostTold     = 50   // of them told to its sender, one ERR or issue each; and of what keeps resources from their profile
 )
 
 // lossOf takes the account of a translation.

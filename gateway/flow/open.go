@@ -76,17 +76,19 @@ func (p *Pipeline) withMessage(ctx context.Context, c Change, t *Translated, id 
 // hold is a reason for which a request waits for its requester.
 type hold struct{ code, why string }
 
-// guard asks whether the request may leave: consent for its photos, photos for its question. Suspected
-// cancer never waits: the request goes at once, only its photos stay (pathway.md §6, RA03).
+// guard asks whether the request may leave: consent for its photos, photos for its question, resources that meet
+// UK Core. Suspected cancer never waits: the request goes at once, only its photos stay (pathway.md §6, RA03).
 func (p *Pipeline) guard(t *Translated, rules SourceRules) []hold {
 	var holds []hold
-	ask := func(c Check, code, where, text string) {
+	ask := func(c Check, code string, found ...*issue.Issue) {
 		if t.Facts.Urgency == pathway.TwoWeekWait && c == Require {
 			c = Hold
 		}
-		t.found(c, issue.Required, where, text)
+		for _, i := range found {
+			t.found(c, i.Kind, i.Where, i.Text)
+		}
 		if c == Hold {
-			holds = append(holds, hold{code, where + ": " + text})
+			holds = append(holds, hold{code, issue.List(found).Error()})
 		}
 	}
 	if len(t.Files) > 0 && t.Facts.Photos > 0 && t.Facts.Consent != "permit" {
@@ -94,10 +96,19 @@ func (p *Pipeline) guard(t *Translated, rules SourceRules) []hold {
 		if t.Facts.Consent == "deny" {
 			text = "consent for clinical photography was refused: the photos do not travel"
 		}
-		ask(rules.Checks.Consent, "photo-consent", place(t.Format, "OBX", "Consent"), text)
+		ask(rules.Checks.Consent, "photo-consent", issue.New(issue.Required, place(t.Format, "OBX", "Consent"), text))
 	}
 	if t.Facts.Photos == 0 && t.Facts.Kind == pathway.Advice {
-		ask(rules.Checks.Images, "photos", place(t.Format, "OBX", "Media"), "advice is asked without a photo")
+		ask(rules.Checks.Images, "photos", issue.New(issue.Required, place(t.Format, "OBX", "Media"), "advice is asked without a photo"))
+	}
+	if t.Facts.NHSNumber == "" && rules.Checks.NHSNumber == Hold && t.Facts.Urgency != pathway.TwoWeekWait { // the warning is given
+		holds = append(holds, hold{"nhs-number", place(t.Format, "PID-3", "Patient.identifier") + ": " + noNumber})
+	}
+	if c := rules.Checks.Profile; c != "" && len(t.profile) > 0 {
+		if t.Facts.Urgency == pathway.TwoWeekWait && c != Off { // nothing of it stays behind that could be asked for
+			c = Warn
+		}
+		ask(c, "profile", t.profile[:min(len(t.profile), mostTold)]...)
 	}
 	return holds
 }

@@ -57,6 +57,7 @@ type Checks struct {
 	Images    Check
 	NHSNumber Check
 	Photo     Check // of a photo that is none; "strict" in the configuration is Require
+	Profile   Check // of resources that do not meet the UK Core profile of their type; empty: Off
 	Unmapped  Check // of fields that no rule carries: Warn tells the sender of each
 }
 

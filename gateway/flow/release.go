@@ -46,7 +46,7 @@ func (p *Pipeline) release(ctx context.Context, id ID, person, reason string) er
 			d.c.Photos[i].Waiting = ""
 		}
 	}
-	for _, code := range []string{"photo-consent", "photos"} {
+	for _, code := range []string{"photo-consent", "photos", "profile", "nhs-number"} {
 		d.c.FinishTasks(code, person, d.at)
 	}
 	if err := d.letGo(ctx); err != nil {

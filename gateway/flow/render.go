@@ -220,7 +220,12 @@ func (d *decision) compose(request, answer *fhir.Bundle, key string, travel []pa
 		}
 	}
 	dropReferences(b, gone)
-	return b, d.stamp(b)
+	if err := d.stamp(b); err != nil {
+		return nil, err
+	}
+	b.Root.Declare()
+	declare(b)
+	return b, nil
 }
 
 // stamp writes what the case knows into the request that travels: the UBRN and our own case id, so that

@@ -1,10 +1,8 @@
 package flow_test
 
 import (
-	"context"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/dermgate/dermgate/gateway/flow"
 	"github.com/dermgate/dermgate/mapping/fhir"
@@ -60,19 +58,7 @@ func TestATransactionLeavesTheResources(t *testing.T) {
 // delivered takes a message and gives the Bundle that goes to ag, read as a receiver reads it.
 func (i *intake) delivered(raw string) *fhir.Bundle {
 	i.Helper()
-	receipt, err := i.take(raw)
-	if err != nil || receipt.Refused {
-		i.Fatalf("%+v %v", receipt, err)
-	}
-	ds, err := i.Store.Claim(context.Background(), "ag", 2, time.Minute)
-	if err != nil || len(ds) != 1 {
-		i.Fatalf("%d deliveries %v", len(ds), err)
-	}
-	root, issues := fhir.Read(ds[0].Body.Inline, fhir.ReadOptions{})
-	if len(issues) > 0 {
-		i.Fatalf("the receiver cannot read it: %v", issues)
-	}
-	return &fhir.Bundle{Root: root}
+	return i.deliver(flow.Received{Source: "gp", At: received, Format: flow.HL7v2, Raw: []byte(raw)})
 }
 
 func eachReference(e fhir.Element, f func(to string)) {

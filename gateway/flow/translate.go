@@ -27,7 +27,8 @@ type Translated struct {
 	Idem   Idem
 
 	set      *mapping.Set
-	entries  []string // of a Bundle that came: where each resource can be read
+	profile  issue.List // what keeps resources from their UK Core profile
+	entries  []string   // of a Bundle that came: where each resource can be read
 	payloads map[string]mapping.Payload
 	unread   error           // a payload in the blob store could not be read: nothing is known of the message
 	envelope *hl7.Batch      // of a batch refused without any message in it
@@ -86,7 +87,7 @@ func (p *Pipeline) translateHL7(t *Translated, rules SourceRules) {
 		return
 	}
 	res, err := t.set.ToFHIR(m, mapping.Options{Source: t.Source, Sender: rules.Overlay, Charset: rules.Charset, Zone: p.Site.Zone,
-		Kind: rules.Kind, Urgency: rules.Urgency, Limits: rules.Limits, Payloads: t.payloads})
+		Kind: rules.Kind, Urgency: rules.Urgency, Limits: rules.Limits, Payloads: t.payloads, Profile: true})
 	if unread := (*image.ReadError)(nil); errors.As(err, &unread) {
 		t.unread = err
 		return
@@ -99,7 +100,7 @@ func (p *Pipeline) translateHL7(t *Translated, rules SourceRules) {
 		t.Issues = issue.List{issue.New(issue.UnsupportedType, "MSH-9.1", "neither a request nor an answer: no case here takes it")}
 		return
 	}
-	t.Bundle, t.Files, t.Loss = res.Bundle, res.Files, lossOf(res)
+	t.Bundle, t.Files, t.Loss, t.profile = res.Bundle, res.Files, lossOf(res), res.Profile
 	t.Issues = append(t.Issues, res.Issues...)
 	t.Facts = FactsOf(t.Source, res.Bundle)
 	t.Facts.ControlID = text(m, "MSH-10")
@@ -198,6 +199,9 @@ func (p *Pipeline) translateFHIR(t *Translated, rules SourceRules) {
 	t.Issues = append(t.Issues, fhir.Validate(root)...)
 	if t.Issues.Worst() == nil { // our own places say more: the second reader is asked about what they passed
 		t.Issues = append(t.Issues, fhir.Judge(root)...)
+	}
+	if t.Issues.Worst() == nil {
+		t.profile = declare(b)
 	}
 	dropBinaries(b)
 	t.Bundle = b

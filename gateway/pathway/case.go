@@ -118,7 +118,7 @@ const (
 // Task is something a named person must do.
 type Task struct {
 	ID     string    `json:"id"`
-	Code   string    `json:"code"` // "hold", "send-failed", "overdue", "unread", "tell-patient", "photo-consent"
+	Code   string    `json:"code"` // "hold", "send-failed", "overdue", "unread", "tell-patient", "photo-consent", "profile", "nhs-number"
 	Owner  string    `json:"owner"`
 	Why    string    `json:"why"` // place and rule, never a value
 	Opened time.Time `json:"opened"`

@@ -102,7 +102,7 @@ func (a *assessor) parts(e Element, parts []*part) {
 			return
 		case p.broken != nil:
 			if p.broken(e) {
-				a.fault(issue.Structure, e, "", p.human)
+				a.fault(issue.Value, e, "", p.human)
 			}
 		case has&p.bit == 0:
 			if p.min > 0 {
@@ -124,7 +124,7 @@ func (a *assessor) part(e Element, p *part) {
 			continue
 		}
 		if n++; p.max >= 0 && n > p.max {
-			a.fault(issue.Structure, c, "", "more "+p.label+" than the profile takes")
+			a.fault(issue.Value, c, "", "more "+p.label+" than the profile takes")
 		}
 		a.one(c, p)
 	}
@@ -137,7 +137,7 @@ func (a *assessor) part(e Element, p *part) {
 func (a *assessor) one(c Element, p *part) {
 	switch {
 	case p.types != nil && !p.types[c.n().typ.Name]:
-		a.fault(issue.Structure, c, "", "of a type that the profile does not take here")
+		a.fault(issue.Value, c, "", "of a type that the profile does not take here")
 	case p.set != nil && !p.set.has(c):
 		a.fault(issue.Code, c, "", "a code of the value set "+p.set.name+" is required")
 	}
