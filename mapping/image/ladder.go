@@ -11,14 +11,18 @@ import (
 // heldMemory is how many bytes of coefficients are held: those of 12 MP without subsampling, or 24 MP with it.
 const heldMemory = 80 << 20
 
+// mostMemory is how many are held of a photo that cannot be read in rows, since it is progressive: 48 MP with
+// subsampling.
+const mostMemory = 160 << 20
+
 var sameness = Likeness{1, math.Inf(1)}
 
 // ladder makes a JPEG smaller.
 type ladder struct {
 	b       []byte // stripped
 	head    *jpeg.Header
-	bands   jpeg.Bands
-	held    *jpeg.Picture // nil when it is read in rows
+	rows    bool // can be read in rows
+	held    bool // its coefficients are held, and written in scans
 	to      Target
 	floor   Floor
 	encodes int
@@ -29,22 +33,30 @@ func newLadder(b []byte, to Target, floor Floor, most int64) (*ladder, error) {
 	if to.Bytes <= 0 {
 		to.Bytes = math.MaxInt64
 	}
-	l := &ladder{b: b, to: to, floor: floor}
-	lim := jpeg.Limits{Pixels: 1 << 40} // the photo was let in
-	head, err := jpeg.Inspect(b, lim)
+	head, err := jpeg.Inspect(b, decodable)
 	if err != nil {
 		return nil, err
 	}
-	l.head = head
-	if head.Memory() > most && jpeg.Streams(b, lim) {
-		l.bands = jpeg.Stream(b, lim)
-		return l, nil
+	l := &ladder{b: b, head: head, to: to, floor: floor, rows: jpeg.Streams(b, decodable)}
+	l.held = !l.rows || head.Memory() <= most
+	return l, nil
+}
+
+// decodable are the limits of a photo that was let in.
+var decodable = jpeg.Limits{Pixels: 1 << 40, Memory: mostMemory}
+
+func (l *ladder) decode() (*jpeg.Picture, error) { return jpeg.Decode(l.b, decodable) }
+
+// bands gives the photo to be read from the top, held only if it must be.
+func (l *ladder) bands() (jpeg.Bands, error) {
+	if l.rows {
+		return jpeg.Stream(l.b, decodable), nil
 	}
-	if l.held, err = jpeg.Decode(b, lim); err != nil {
+	p, err := l.decode()
+	if err != nil {
 		return nil, err
 	}
-	l.head, l.bands = &l.held.Header, l.held.Bands()
-	return l, nil
+	return p.Bands(), nil
 }
 
 // down takes the steps in turn until one fits.
@@ -52,16 +64,17 @@ func (l *ladder) down(resize bool) (*rung, error) {
 	if resize {
 		return l.resize()
 	}
-	s, err := newSqueeze(l, l.bands, nil)
+	s, err := l.squeeze()
 	if err != nil {
 		return nil, err
 	}
-	for _, step := range []func() (*rung, error){s.optimise, s.requantise, l.resize} {
+	for _, step := range []func() (*rung, error){s.optimise, s.requantise} {
 		if out, err := step(); out != nil || err != nil {
 			return out, err
 		}
 	}
-	return nil, l.refuse()
+	s.picture = nil // its memory is needed
+	return l.resize()
 }
 
 // refuse says that no step can make the photo fit.

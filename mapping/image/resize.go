@@ -26,19 +26,11 @@ func (l *ladder) resize() (*rung, error) {
 		if !ok {
 			break
 		}
-		p, err := resample(l.bands, l.head, width, height)
-		if err != nil {
-			return nil, err
-		}
-		p.Segments = resizedSegments(p.Segments, factor)
-		n := *l
-		n.held = p
-		s, err := newSqueeze(&n, p.Bands(), finest)
+		s, err := l.smaller(width, height, finest)
 		if err != nil {
 			return nil, err
 		}
 		out, err := s.requantise()
-		l.encodes = n.encodes
 		if err != nil {
 			return nil, err
 		}
@@ -55,14 +47,39 @@ func (l *ladder) resize() (*rung, error) {
 	return nil, l.refuse()
 }
 
+// smaller resizes the photo, and is ready to write it.
+func (l *ladder) smaller(width, height int, finest jpeg.Quantisers) (*squeeze, error) {
+	s := &squeeze{ladder: l, finest: finest}
+	s.again = func() (*jpeg.Picture, error) {
+		bands, err := l.bands()
+		if err != nil {
+			return nil, err
+		}
+		p, err := resample(bands, l.head, width, height)
+		if err == nil {
+			p.Segments = resizedSegments(p.Segments, float64(width)/float64(l.head.Width))
+		}
+		return p, err
+	}
+	var err error
+	if s.picture, err = s.again(); err != nil {
+		return nil, err
+	}
+	return s, s.begin()
+}
+
 // firstGuess gives the factor on the sides with which the photo may fit at good quality.
 func (l *ladder) firstGuess() (float64, error) {
 	factor := 1.
 	if area := float64(l.head.Width) * float64(l.head.Height); l.to.Pixels > 0 {
 		factor = min(factor, math.Sqrt(float64(l.to.Pixels)/area))
 	}
-	s, err := newSqueeze(l, l.bands, nil)
+	bands, err := l.bands()
 	if err != nil {
+		return 0, err
+	}
+	s := &squeeze{ladder: l, from: bands}
+	if err := s.begin(); err != nil {
 		return 0, err
 	}
 	steps := jpeg.NewQuantisers(len(l.head.Components)).Coarser(good)

@@ -10,34 +10,53 @@ import (
 // is encoded twice at most.
 type squeeze struct {
 	*ladder
-	from   jpeg.Bands      // the picture, as good as it is to be had
-	finest jpeg.Quantisers // the best that may come of it
-	sample *jpeg.Picture
-	rows   float64 // of the picture, for one of the sample
-	scans  bool    // written progressive
-	factor float64 // bytes of the form it is written in, for one that a single scan takes
+	picture *jpeg.Picture                 // when it is held, until it is requantised
+	again   func() (*jpeg.Picture, error) // makes it anew
+	from    jpeg.Bands                    // when it is not held
+	finest  jpeg.Quantisers               // the best that may come of it
+	sample  *jpeg.Picture
+	rows    float64 // of the picture, for one of the sample
+	scans   bool    // written progressive
+	factor  float64 // bytes of the form it is written in, for one that a single scan takes
 }
 
 // sampled is of how many rows of MCUs a sample has one.
 const sampled = 16
 
-// newSqueeze takes a sample of a picture. Its own quantisers are the finest, when no others are given.
-func newSqueeze(l *ladder, from jpeg.Bands, finest jpeg.Quantisers) (*squeeze, error) {
-	s := &squeeze{ladder: l, from: from, finest: finest}
+// squeeze begins with the photo itself.
+func (l *ladder) squeeze() (*squeeze, error) {
+	s := &squeeze{ladder: l}
+	if !l.held {
+		s.from = jpeg.Stream(l.b, decodable)
+		return s, s.begin()
+	}
 	var err error
-	if s.sample, s.rows, err = jpeg.Sample(from, sampled); err != nil {
+	if s.picture, err = l.decode(); err != nil {
 		return nil, err
 	}
-	if finest == nil {
+	s.again = l.decode
+	return s, s.begin()
+}
+
+// begin takes a sample of the picture. Its own quantisers are the finest, when no others are given.
+func (s *squeeze) begin() (err error) {
+	bands := s.from
+	if s.picture != nil {
+		bands = s.picture.Bands()
+	}
+	if s.sample, s.rows, err = jpeg.Sample(bands, sampled); err != nil {
+		return err
+	}
+	if s.finest == nil {
 		s.finest = s.sample.Quantisers()
 	}
-	return s, s.choose()
+	return s.choose()
 }
 
 // choose decides on the form to write in by the sample.
 func (s *squeeze) choose() error {
 	s.factor = 1 + 1./256 // zeros behind 0xFF
-	if s.held == nil {
+	if s.picture == nil {
 		return nil
 	}
 	p, err := jpeg.Collect(jpeg.Requantise(s.sample.Bands(), s.finest, nil))
@@ -99,20 +118,23 @@ func (s *squeeze) optimise() (*rung, error) {
 	if n, err := s.estimate(s.finest); err != nil || n > float64(s.to.Bytes)*1.02 {
 		return nil, err
 	}
-	b, err := s.write(s.held, s.from)
+	b, err := s.write(s.from)
 	if err != nil || int64(len(b)) > s.to.Bytes {
 		return nil, err
 	}
 	return &rung{b, Optimised, nil, sameness}, nil
 }
 
-// write encodes a picture, which is held or not.
-func (s *squeeze) write(held *jpeg.Picture, bands jpeg.Bands) ([]byte, error) {
+// write encodes the picture if it is held, or bands.
+func (s *squeeze) write(bands jpeg.Bands) ([]byte, error) {
 	s.encodes++
-	if held != nil && s.scans {
-		return held.EncodeProgressive(), nil
+	switch {
+	case s.picture == nil:
+		return jpeg.EncodeBands(bands)
+	case s.scans:
+		return s.picture.EncodeProgressive(), nil
 	}
-	return jpeg.EncodeBands(bands)
+	return s.picture.EncodeSequential()
 }
 
 // requantise rounds coefficients to the steps that make the picture fit; nil when they would be too coarse.
@@ -141,22 +163,34 @@ func (s *squeeze) attempt(q jpeg.Quantisers) (_ *rung, expected float64, err err
 	if expected, err = s.estimate(q); err != nil {
 		return nil, 0, err
 	}
-	var c comparison
-	bands, held := jpeg.Requantise(s.from, q, c.add), (*jpeg.Picture)(nil)
-	if s.held != nil {
-		if held, err = jpeg.Collect(bands); err != nil {
-			return nil, 0, err
-		}
-		bands = held.Bands()
-	}
-	b, err := s.write(held, bands)
-	if err != nil {
+	b, like, err := s.rounded(q)
+	if err != nil || like.SSIM < s.floor.SSIM {
 		return nil, 0, err
 	}
-	if like = c.likeness(); like.SSIM < s.floor.SSIM {
-		return nil, 0, nil
-	}
 	return &rung{b, Requantised, q, like}, expected, nil
+}
+
+// rounded writes the picture with some quantisers. One that is held is changed for it, and made anew when it is
+// wanted again: two of them would be too much memory.
+func (s *squeeze) rounded(q jpeg.Quantisers) (b []byte, like Likeness, err error) {
+	var c comparison
+	if s.again == nil {
+		b, err = s.write(jpeg.Requantise(s.from, q, c.add))
+		return b, c.likeness(), err
+	}
+	if s.picture == nil {
+		if s.picture, err = s.again(); err != nil {
+			return nil, like, err
+		}
+	}
+	if err = s.picture.Requantise(q, c.add); err != nil {
+		return nil, like, err
+	}
+	if like = c.likeness(); like.SSIM >= s.floor.SSIM {
+		b, err = s.write(nil)
+	}
+	s.picture = nil
+	return b, like, err
 }
 
 // compare tells how like a picture is to itself with other quantisers.

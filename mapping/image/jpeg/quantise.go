@@ -77,18 +77,56 @@ const roundingPoint = 24
 
 // with makes a band as large as another, of other quantisers, and the factors from one to the other.
 func (b *Band) with(to Quantisers) (*Band, []*[64]uint64) {
-	h := *b.Header
-	h.Components = append([]Component(nil), b.Components...)
-	rounding := make([]*[64]uint64, len(to))
-	for i := range h.Components {
-		c := &h.Components[i]
-		rounding[i] = new([64]uint64)
-		for k := range rounding[i] {
-			rounding[i][k] = (uint64(c.Quant[k])<<roundingPoint + uint64(to[i][k])/2) / uint64(to[i][k])
-		}
-		c.Quant = to[i]
+	h := b.Header.with(to)
+	return &Band{h, 0, h.planes(1)}, b.factors(to)
+}
+
+// with makes a header with other quantisers.
+func (h *Header) with(to Quantisers) *Header {
+	out := *h
+	out.Components = append([]Component(nil), h.Components...)
+	for i := range out.Components {
+		out.Components[i].Quant = to[i]
 	}
-	return &Band{&h, 0, h.planes(1)}, rounding
+	return &out
+}
+
+// factors are what coefficients are to be multiplied with for other steps.
+func (h *Header) factors(to Quantisers) []*[64]uint64 {
+	out := make([]*[64]uint64, len(to))
+	for i, c := range h.Components {
+		out[i] = new([64]uint64)
+		for k := range out[i] {
+			out[i][k] = (uint64(c.Quant[k])<<roundingPoint + uint64(to[i][k])/2) / uint64(to[i][k])
+		}
+	}
+	return out
+}
+
+// Requantise rounds the coefficients of a picture to other steps, in place. watch is as in the function of that
+// name.
+func (p *Picture) Requantise(to Quantisers, watch func(before, after *Band)) error {
+	var before, after *Band
+	factors := p.factors(to)
+	coarse := p.Header.with(to)
+	err := p.Bands()(func(b *Band) error {
+		if before == nil {
+			before = &Band{b.Header, 0, b.planes(1)}
+			after = &Band{coarse, 0, nil}
+		}
+		before.Row, after.Row, after.Planes = b.Row, b.Row, b.Planes
+		for i := range b.Planes {
+			copy(before.Planes[i].coefs, b.Planes[i].coefs)
+			copy(before.Planes[i].masks, b.Planes[i].masks)
+			b.Planes[i].round(&before.Planes[i], factors[i])
+		}
+		if watch != nil {
+			watch(before, after)
+		}
+		return nil
+	})
+	p.Header = *coarse
+	return err
 }
 
 // round fills a plane with the coefficients of another, times factors.

@@ -1,0 +1,147 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+
+	"github.com/spf13/cobra"
+
+	"github.com/dermgate/dermgate/mapping/image"
+	"github.com/dermgate/dermgate/mapping/issue"
+)
+
+func photoVerb(std stdio) *cobra.Command {
+	var f photoFlags
+	c := &cobra.Command{
+		Use:   "photo [--max-bytes N] [--max-pixels N] IN [-o OUT]",
+		Short: "make one photo fit as the gateway does: what changed, and what metadata went",
+		Long: "Make one photo fit a destination with the least harm, and print what was done as one JSON object. The steps, of which\n" +
+			"the first that fits is taken: untouched; stripped (metadata that does not belong outside taken out, the compressed\n" +
+			"pixels byte for byte; it goes in any case); optimised (the same pixels in fewer bytes); requantised; resized. A photo\n" +
+			"that would fall under the floor is refused. removed names the metadata taken out, never its values; ssim and psnr (dB)\n" +
+			"say how like the original it still is, after resizing how like the original of that size. IN may be - for standard\n" +
+			"input; without -o nothing is written.",
+		Example: "  gateway photo --max-bytes 5242880 IMG_0042.jpg -o L1-closeup.jpg",
+		Args:    cobra.ExactArgs(1),
+		RunE:    func(_ *cobra.Command, args []string) error { return f.run(std, args[0]) },
+	}
+	c.Flags().Int64Var(&f.to.Bytes, "max-bytes", 0, "bytes that the destination takes, 0: any number")
+	c.Flags().Int64Var(&f.to.Pixels, "max-pixels", 0, "width times height that the destination takes, 0: any number")
+	c.Flags().StringVarP(&f.out, "out", "o", "", "file to write the derivative to")
+	c.Flags().Float64Var(&f.floor.SSIM, "min-ssim", 0.95, "floor: likeness to the original")
+	c.Flags().IntVar(&f.floor.Side, "min-side", 1000, "floor: pixels of the shorter side, when resized")
+	c.Flags().IntVar(&f.floor.Quality, "min-quality", 75, "floor: JPEG quality, when requantised or resized")
+	return c
+}
+
+type photoFlags struct {
+	to    image.Target
+	floor image.Floor
+	out   string
+}
+
+func (f photoFlags) run(std stdio, name string) error {
+	switch {
+	case f.to.Bytes < 0 || f.to.Pixels < 0 || f.floor.Side < 1 || f.floor.Quality < 1 || f.floor.Quality > 100:
+		return errUsage{errors.New("limits and floors are not negative, and quality is 1 to 100")}
+	case f.floor.SSIM <= 0 || f.floor.SSIM > 1:
+		return errUsage{errors.New("--min-ssim is above 0 and at most 1")}
+	}
+	defer debug.SetGCPercent(debug.SetGCPercent(20)) // one large thing after the other: memory before time
+	file, done, err := photoFile(name, std.in)
+	if err != nil {
+		return err
+	}
+	defer done()
+	p, err := image.Fit(file, image.Limits{}, f.to, f.floor)
+	var i *issue.Issue
+	switch {
+	case errors.As(err, &i):
+		return refusal(std, true, i)
+	case err != nil:
+		return err
+	}
+	if f.out != "" {
+		if err := writeWhole(f.out, io.NewSectionReader(p, 0, p.Size())); err != nil {
+			return err
+		}
+	}
+	return printJSON(std.out, photoRecord(p))
+}
+
+// photoFile opens a photo: a file is read where it lies.
+func photoFile(name string, in io.Reader) (image.File, func(), error) {
+	if name == "-" {
+		b, err := io.ReadAll(in)
+		return bytes.NewReader(b), func() {}, err
+	}
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, nil, err
+	}
+	info, err := f.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = fmt.Errorf("%s is no file", name)
+	}
+	if err != nil {
+		f.Close()
+		return nil, nil, err
+	}
+	return sizedFile{f, info.Size()}, func() { f.Close() }, nil
+}
+
+type sizedFile struct {
+	*os.File
+	size int64
+}
+
+func (f sizedFile) Size() int64 { return f.size }
+
+// writeWhole writes a file that is there whole or not at all, which may be the one that is read.
+func writeWhole(name string, content io.Reader) error {
+	f, err := os.CreateTemp(filepath.Dir(name), ".photo-*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name())
+	_, err = io.Copy(f, content)
+	if err := errors.Join(err, f.Chmod(0o644), f.Close()); err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), name)
+}
+
+// photoRecord is what is printed of a photo that was made to fit.
+func photoRecord(p *image.Fitted) any {
+	type side struct {
+		SHA256    string `json:"sha256"`
+		MediaType string `json:"media_type"`
+		Bytes     int64  `json:"bytes"`
+		Width     int    `json:"width,omitempty"`
+		Height    int    `json:"height,omitempty"`
+	}
+	of := func(f image.Facts, sum [32]byte) side {
+		return side{fmt.Sprintf("%x", sum), f.Type.MediaType(), f.Bytes, f.Width, f.Height}
+	}
+	out := struct {
+		Original side       `json:"original"`
+		Derived  side       `json:"derived"`
+		Step     image.Step `json:"step"`
+		Quality  int        `json:"quality,omitempty"`
+		SSIM     float64    `json:"ssim,omitempty"`
+		PSNR     float64    `json:"psnr,omitempty"`
+		Removed  []string   `json:"removed"`
+	}{Original: of(p.Original, p.OriginalSHA256), Derived: of(p.Result, p.SHA256), Step: p.Step, Quality: p.Quality, Removed: p.Removed}
+	if out.Removed == nil {
+		out.Removed = []string{}
+	}
+	if p.Quality > 0 {
+		out.SSIM, out.PSNR = p.Likeness.SSIM, p.Likeness.PSNR
+	}
+	return out
+}
