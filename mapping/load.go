@@ -179,6 +179,7 @@ func merge(sources []*source, f *faults) map[string]*source {
 		both.groups = joinGroups(before.groups, s.groups, f)
 		both.segments = append(slices.Clone(before.segments), s.segments...)
 		both.events = append(slices.Clone(before.events), s.events...)
+		both.snapshot = append(slices.Clone(before.snapshot), s.snapshot...)
 		out[s.name.s] = &both
 	}
 	return out

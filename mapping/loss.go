@@ -38,8 +38,8 @@ func (r *run) account(m *message, res *Result) {
 	}
 }
 
-// deleted tells that a sender wants something deleted (`""`, HL7 v2.8 §2.5.3.4), once a message: a Bundle says
-// what is, and who reads it must not keep what is missing in it as unchanged.
+// deleted tells that a sender wants something deleted (`""`, HL7 v2.8 §2.5.3.4) that the Bundle does not say is deleted,
+// once a message: who reads it must not keep what is missing in it as unchanged.
 func (t *tally) deleted() {
 	switch {
 	case t.nulls == 1:
@@ -111,6 +111,9 @@ func (t *tally) leaf(at *leafAt, pos int, raw []byte) {
 		return
 	}
 	if len(raw) == 2 && raw[0] == '"' && raw[1] == '"' {
+		if t.run.used.has(pos) || t.restated(at) {
+			return
+		}
 		if t.nulls++; t.nulls == 1 {
 			t.null = at.path()
 		}
@@ -130,6 +133,21 @@ func (t *tally) leaf(at *leafAt, pos int, raw []byte) {
 	}
 	t.res.Leaves.Unmapped++
 	t.res.Unmapped = append(t.res.Unmapped, at.path())
+}
+
+// restated tells a part that is deleted of a patient's field whose other parts the Bundle has: what has been sent whole
+// replaces what was there, and the part is not in it.
+func (t *tally) restated(at *leafAt) bool {
+	if !t.run.snapshot || !at.seg.Is("PID") && !at.seg.Is("PD1") {
+		return false
+	}
+	v := t.run.repetition(at.seg, at.field, at.rep)
+	for i := range v.Size() {
+		if t.run.used.has(v.Offset() + i) {
+			return true
+		}
+	}
+	return false
 }
 
 func (at *leafAt) path() hl7.Path { return at.seg.Path(at.field).Repeat(at.rep).Part(at.comp, at.sub) }

@@ -11,11 +11,12 @@ import (
 
 // message is a compiled message map into FHIR.
 type message struct {
-	name   string
-	src    *source
-	expect []expectation
-	groups []*group
-	ignore map[string][]ignored // of all maps, by segment
+	name     string
+	src      *source
+	expect   []expectation
+	snapshot []string // events in which `""` deletes
+	groups   []*group
+	ignore   map[string][]ignored // of all maps, by segment
 }
 
 // expectation is how often a segment may stand.
@@ -89,6 +90,12 @@ func (c *compiler) message(s *source) *message {
 		if !eventForm.MatchString(e.s) {
 			c.faults.add(e.at, "an event is written CODE^TRIGGER, such as REF^I12, or CODE for whatever trigger it has")
 		}
+	}
+	for _, e := range s.snapshot {
+		if !slices.ContainsFunc(s.events, func(of text) bool { return of.s == e.s }) {
+			c.faults.add(e.at, "%s is not among the events of this map", e.s)
+		}
+		m.snapshot = append(m.snapshot, e.s)
 	}
 	for _, e := range s.expect {
 		c.expectation(m, e)

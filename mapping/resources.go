@@ -115,6 +115,9 @@ func (m *message) link(r *run) {
 		g := m.groups[from.group]
 		for j := range g.links {
 			g.links[j].write(r, m, from)
+			if r.snapshot && g.typ == "Patient" {
+				g.links[j].delete(r, m, from)
+			}
 		}
 	}
 }

@@ -84,6 +84,9 @@ func (p *program) invoke(s *scope) {
 			r.run(s)
 		}
 	}
+	if s.run.snapshot && p.segment && p.typ.Name == "Patient" {
+		p.delete(s)
+	}
 	for _, c := range p.checks {
 		c.run(s)
 	}

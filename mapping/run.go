@@ -46,6 +46,7 @@ type run struct {
 	named     []byte         // source and control id, which the names of all resources begin with
 	writes    int            // elements written so far
 	unsure    bool           // the last time converted is ambiguous
+	snapshot  bool           // `""` deletes, and stands in the message
 	trace     *Trace
 	marks     []traceMark
 	hash      string // SHA-256 of the message, hex; made when asked for

@@ -20,6 +20,7 @@ type source struct {
 	checks   []srcCheck
 	ignore   []srcIgnore
 	events   []text // "REF^I12"
+	snapshot []text // of them, those in which `""` deletes
 	expect   []srcExpect
 	groups   []srcGroup // of a message into FHIR
 	segments []srcGroup // of a message into HL7
@@ -107,6 +108,8 @@ func (r *reader) mapKey(s *source, p pair) {
 		s.each, _ = r.scalar(p.value)
 	case "for":
 		s.events = r.texts(p.value)
+	case "snapshot":
+		s.snapshot = r.texts(p.value)
 	case "rules":
 		s.rules = each(r, p.value, (*reader).rule)
 	case "checks":

@@ -38,6 +38,7 @@ func (s *Set) ToFHIR(m *hl7.Message, o Options) (*Result, error) {
 	}
 	r.set = s
 	r.begin(m, &o)
+	r.snapshot = msg.snapshots(m)
 	if r.bundle, err = fhir.NewBundle(r.tree, "message"); err != nil {
 		return nil, err
 	}

@@ -19,6 +19,7 @@ var fileKeys = []named{
 	{"map", "its name: `FROM[TO]`, `FROM[TO-Variant]`, `REF_I12` for a message into FHIR, `Bundle[REF_I12]` for one out of it"},
 	{"each", "of a segment map: it is about one repetition of this field, such as `OBX-5`"},
 	{"for", "of a message into FHIR: the events it takes, `[REF^I12, REF^I13]`; a code alone, `[ACK]`, is any event of it that no other map has"},
+	{"snapshot", "of a message into FHIR: those of its events in which `\"\"` deletes what the receiver holds of the patient"},
 	{"extend", "`true`: it adds to the map or table of its name, and is tried first"},
 	{"rules", "list of `FROM -> TO: HOW`"},
 	{"checks", "list of `PLACE: what is wrong`"},
