@@ -112,7 +112,7 @@ func TestLintVerb(t *testing.T) {
 	dir := folder(t, map[string]string{"tables/AdministrativeSexUK.yaml": "table: AdministrativeSexUK\nextend: true\ncodez: {\"2\": male}\n"})
 	fault := filepath.Join(dir, "tables", "AdministrativeSexUK.yaml") + ":3:1: "
 	out, errs, code := called(t, "lint", dir)
-	if code != 1 || !strings.HasPrefix(out, fault) || !strings.Contains(out, `did you mean "codes"?`) || !strings.HasPrefix(errs, "warning: (default):1:1: no destinations") {
+	if code != 1 || !strings.HasPrefix(out, fault) || !strings.Contains(out, `did you mean "codes"?`) || errs != "" {
 		t.Errorf("%d %s %s", code, out, errs)
 	}
 	out, _, code = called(t, "lint", "--json", dir)
@@ -162,5 +162,18 @@ func TestMapVerb(t *testing.T) {
 	bundle, _, _ := verb(t, message, "map")
 	if out, _, code := verb(t, bundle, "map", "--to", "hl7", "--message", "REF_I12", "--version", "2.3"); code != 0 || !strings.Contains(out, "|2.3|") || !strings.Contains(out, "PID|1||9990001014^^^NHS^NH") {
 		t.Errorf("--to hl7: %d %s", code, out)
+	}
+}
+
+// A note is told at the site's line and is no fault.
+func TestLintNotes(t *testing.T) {
+	dir := folder(t, map[string]string{"tables/ConsentQuestion.yaml": "table: ConsentQuestion\nextend: true\ncodes: {PHOTOCONSENT: clinical-photography}\n"})
+	file := filepath.Join(dir, "tables", "ConsentQuestion.yaml")
+	out, errs, code := called(t, "lint", dir)
+	if want := file + ":3:9: note: table ConsentQuestion gives clinical-photography for PHOTOCONSENT already\n"; code != 0 || out != want || errs != "no faults\n" {
+		t.Errorf("%d %s%s\nwant %s", code, out, errs, want)
+	}
+	if out, _, code := called(t, "lint", "--json", dir); code != 0 || !strings.Contains(out, `"note":true`) {
+		t.Errorf("%d %s", code, out)
 	}
 }

@@ -14,21 +14,25 @@ import (
 type lint struct {
 	std    stdio
 	asJSON bool
-	found  []error
+	found  []error // and notes, which are none
+	faults int
 }
 
 func lintVerb(std stdio) *cobra.Command {
 	var file string
 	l := lint{std: std, found: []error{}}
 	c := &cobra.Command{
-		Use:     "lint [-c FILE] [MAPS_DIR]",
-		Short:   "every fault of the configuration and the maps, each with file:line:col",
+		Use:   "lint [-c FILE] [MAPS_DIR]",
+		Short: "every fault of the configuration and the maps, each with file:line:col",
+		Long: "Tell every fault of the configuration and of the maps, a line each: file:line:col: what is wrong. Where the maps can be\n" +
+			"loaded, notes tell what is at work and may not be meant, such as a rule of yours that leaves a shipped one nothing to\n" +
+			"do; they do not count: exit 0 with notes only, 1 with faults.",
 		Example: "  gateway lint -c gateway.yaml\n  gateway lint ./maps",
 		Args:    cobra.MaximumNArgs(1),
 		RunE:    func(_ *cobra.Command, args []string) error { return l.run(file, args) },
 	}
 	c.Flags().StringVarP(&file, "config", "c", "", "configuration file")
-	c.Flags().BoolVar(&l.asJSON, "json", false, "one JSON array of {file, line, col, text} instead of lines")
+	c.Flags().BoolVar(&l.asJSON, "json", false, "one JSON array of {file, line, col, text} instead of lines; of a note also \note\":true")
 	return c
 }
 
@@ -37,8 +41,10 @@ func (l *lint) run(file string, args []string) error {
 	cfg, err := load(file)
 	if err == nil {
 		folder = cfg.Maps
-		for _, w := range cfg.Warnings() {
-			fmt.Fprintln(l.std.err, "warning:", w)
+		if file != "" || len(args) == 0 { // else the maps are asked about
+			for _, w := range cfg.Warnings() {
+				fmt.Fprintln(l.std.err, "warning:", w)
+			}
 		}
 		err = errorOf(append(cfg.CheckFiles(), unsupported(cfg)...))
 	}
@@ -55,13 +61,18 @@ func (l *lint) run(file string, args []string) error {
 	if err := l.add(err); err != nil {
 		return err
 	}
+	if set != nil {
+		for _, n := range set.Notes() {
+			l.found = append(l.found, n)
+		}
+	}
 	return l.tell()
 }
 
 // add takes the faults in an error; any other error is given back.
 func (l *lint) add(err error) error {
 	found, other := faultsOf(err)
-	l.found = append(l.found, found...)
+	l.found, l.faults = append(l.found, found...), l.faults+len(found)
 	return other
 }
 
@@ -76,7 +87,7 @@ func (l *lint) tell() error {
 			fmt.Fprintln(l.std.out, f)
 		}
 	}
-	if len(l.found) > 0 {
+	if l.faults > 0 {
 		return errFound
 	}
 	fmt.Fprintln(l.std.err, "no faults")

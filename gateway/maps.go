@@ -29,12 +29,15 @@ func loadMaps(folder string) (*mapping.Set, error) {
 		layers = append(layers, os.DirFS(folder))
 	}
 	set, err := mapping.Load(layers...)
-	var faults mapping.Faults
-	if errors.As(err, &faults) {
-		for _, f := range faults {
-			if f.Layer == siteLayer { // where the site finds it
-				f.File = filepath.Join(folder, filepath.FromSlash(strings.TrimPrefix(f.File, "maps/")))
-			}
+	var found mapping.Faults
+	if err == nil {
+		found = set.Notes()
+	} else if !errors.As(err, &found) {
+		return set, err
+	}
+	for _, f := range found {
+		if f.Layer == siteLayer { // where the site finds it
+			f.File = filepath.Join(folder, filepath.FromSlash(strings.TrimPrefix(f.File, "maps/")))
 		}
 	}
 	return set, err

@@ -303,19 +303,27 @@ func oneOf(code string, codes []string) string {
 
 // shadows finds rules that can never write, because an earlier one always has.
 func (c *compiler) shadows(s *source) {
-	type seen struct{ from, when string }
+	type seen struct {
+		from, when string
+		at         pos
+	}
 	first := map[string][]seen{}
 	for _, r := range s.rules {
 		for _, before := range first[r.to.s] {
 			constant := before.when == "" && literalRule.MatchString(before.from)
 			if constant || before.from == r.from.s && (before.when == "" || before.when == r.when.s) {
-				if c.single(s, r.to) {
+				switch {
+				case !c.single(s, r.to):
+					continue
+				case before.at.file == r.from.at.file && before.at.layer == r.from.at.layer:
 					c.faults.add(r.from.at, "this rule never writes: an earlier one always fills %s", r.to.s)
-					break
+				default: // what a site has its own rule for
+					c.faults.note(before.at, "the rule at %s never writes, for this one always fills %s", r.from.at.seen(before.at), r.to.s)
 				}
+				break
 			}
 		}
-		first[r.to.s] = append(first[r.to.s], seen{r.from.s, r.when.s})
+		first[r.to.s] = append(first[r.to.s], seen{r.from.s, r.when.s, r.from.at})
 	}
 }
 

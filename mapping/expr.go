@@ -169,6 +169,16 @@ func (x *exprs) compile(t text, want *cel.Type, lex lexicon) *expr {
 	if low == nil {
 		return nil
 	}
+	if want == cel.BoolType {
+		value, constant := always(checked.NativeRep().Expr())
+		if len(reads) == 0 {
+			value, constant = low.yes(&scope{run: &run{}}), true
+		}
+		if constant {
+			x.faults.add(t.at, "this condition is %s", map[bool]string{true: "always true: it can go", false: "never true"}[value])
+			return nil
+		}
+	}
 	e.str, e.yes, e.facts, e.constant = low.str, low.yes, low.facts, len(reads) == 0
 	return e
 }

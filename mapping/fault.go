@@ -13,11 +13,18 @@ type Fault struct {
 	Line  int    `json:"line"` // from 1
 	Col   int    `json:"col"`  // from 1
 	Text  string `json:"text"`
-	Layer int    `json:"-"` // which of Load's arguments has the file, from 0
+	Layer int    `json:"-"`              // which of Load's arguments has the file, from 0
+	Note  bool   `json:"note,omitempty"` // no fault: what is at work, and may not be meant
 }
 
 // Error gives "file:line:col: text".
-func (f *Fault) Error() string { return fmt.Sprintf("%s:%d:%d: %s", f.File, f.Line, f.Col, f.Text) }
+func (f *Fault) Error() string {
+	text := f.Text
+	if f.Note {
+		text = "note: " + text
+	}
+	return fmt.Sprintf("%s:%d:%d: %s", f.File, f.Line, f.Col, text)
+}
 
 // Faults are all the faults found in one Load, by file, line and column.
 type Faults []*Fault
@@ -51,11 +58,24 @@ func (p pos) plus(n int) pos { p.col += n; return p }
 // String gives "maps/segments/PID[Patient].yaml:12:3", the form traces use.
 func (p pos) String() string { return fmt.Sprintf("maps/%s:%d:%d", p.file, p.line, p.col) }
 
-// faults collects what is wrong while loading goes on.
-type faults struct{ list Faults }
+// seen is String for whoever reads it in another file: that a place is in a shipped map cannot be told from its name.
+func (p pos) seen(from pos) string {
+	if p.layer == 0 && from.layer > 0 {
+		return p.String() + " of the shipped maps"
+	}
+	return p.String()
+}
+
+// faults collects what is wrong while loading goes on, and what is only worth knowing.
+type faults struct{ list, notes Faults }
 
 func (f *faults) add(at pos, format string, args ...any) {
 	f.list = append(f.list, &Fault{File: "maps/" + at.file, Line: at.line, Col: at.col, Text: fmt.Sprintf(format, args...), Layer: at.layer})
+}
+
+// note tells what is at work and may not be meant.
+func (f *faults) note(at pos, format string, args ...any) {
+	f.notes = append(f.notes, &Fault{File: "maps/" + at.file, Line: at.line, Col: at.col, Text: fmt.Sprintf(format, args...), Layer: at.layer, Note: true})
 }
 
 // meant gives `; did you mean "x"?` when one of the known words is near, else "".

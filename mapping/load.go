@@ -25,11 +25,15 @@ type Set struct {
 	tables  map[string]*table
 	names   *names
 	senders map[string]*Set // this set as each sender's overlay has it
-	runs    sync.Pool       // of *run
+	notes   Faults
+	runs    sync.Pool // of *run
 }
 
 // Digest is the SHA-256 of everything the set was made from, hex: two sets of one digest translate alike.
 func (s *Set) Digest() string { return s.digest }
+
+// Notes are what is no fault and may not be meant, such as a rule of a site that leaves a shipped one nothing to do.
+func (s *Set) Notes() Faults { return s.notes }
 
 // Load compiles map files: the shipped ones (maps.FS) first, then a site's own. A later file replaces the
 // earlier one of its name, or adds to it where it says extend: true. Hidden ones are left out. The error is Faults: all that is wrong,
@@ -54,7 +58,7 @@ func Load(layers ...fs.FS) (*Set, error) {
 	if len(f.list) > 0 {
 		return nil, f.list.sorted()
 	}
-	s.sources, s.tables, s.names = c.sources, c.tables, names
+	s.sources, s.tables, s.names, s.notes = c.sources, c.tables, names, f.notes.sorted()
 	return s, nil
 }
 
@@ -254,6 +258,11 @@ func (c *compiler) unused() {
 		s := c.sources[name]
 		if s.to != "" && !c.used[name] && (s.from != "Bundle" || isSegment(s.to)) {
 			c.faults.add(s.name.at, "map %s is never used", name)
+		}
+	}
+	for _, name := range keys(c.names.systems) {
+		if at := c.names.systems[name].at; at.layer > 0 && !c.names.used[name] { // the gateway itself names some of the shipped ones
+			c.faults.add(at, "system %s is never used", name)
 		}
 	}
 	for _, name := range keys(c.names.extensions) {

@@ -267,8 +267,24 @@ func (c *compiler) ignores(m *message) {
 			case kept(p):
 				c.faults.add(i.place.at, "%s carries clinical or identifying content: it may be unmapped, never ignored", i.place.s)
 			default:
+				c.both(p, i, sources)
 				m.ignore[p.segment] = append(m.ignore[p.segment], ignored{p.field, p.comp, i.reason.s, i.place.at})
 			}
+		}
+	}
+}
+
+// both reports a place that is ignored and mapped. A map of a data type may leave parts of it, and a condition the whole:
+// such a place may be both.
+func (c *compiler) both(p place, i srcIgnore, sources []*source) {
+	for _, s := range sources {
+		for _, r := range s.rules {
+			q, why := segmentAt(r.from.s)
+			if why != "" || r.when.s != "" || strings.Contains(r.how.s, "[") || q.segment != p.segment || q.field != p.field || q.comp != p.comp {
+				continue
+			}
+			c.faults.add(i.place.at, "%s is ignored here and mapped at %s: one of the two", i.place.s, r.from.at.seen(i.place.at))
+			return
 		}
 	}
 }

@@ -3,6 +3,7 @@ package mapping_test
 import (
 	"bytes"
 	"math/rand/v2"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -163,5 +164,29 @@ func TestASiteAddsMapsToAShippedResource(t *testing.T) {
 		if _, err := mapping.Load(maps.FS, site(resource)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", resource, err)
 		}
+	}
+}
+
+// What a site's map leaves a shipped one nothing to do, or says once more, is no fault; it is noted at the site's own line.
+func TestNotes(t *testing.T) {
+	set, err := mapping.Load(maps.FS, fstest.MapFS{
+		"segments/PID[Patient].yaml":  {Data: []byte("map: PID[Patient]\nextend: true\nrules:\n  - (\"unknown\") -> gender: code\n")},
+		"tables/ConsentQuestion.yaml": {Data: []byte("table: ConsentQuestion\nextend: true\ncodes:\n  PHOTOCONSENT: clinical-photography\n  MINE: clinical-photography\n")},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	notes := set.Notes()
+	if len(notes) < 2 {
+		t.Fatalf("%d notes: %v", len(notes), notes)
+	}
+	for i, want := range []string{`^maps/segments/PID\[Patient\]\.yaml:4:5: note: the rule at maps/segments/PID\[Patient\]\.yaml:\d+:5 of the shipped maps never writes, for this one always fills gender$`,
+		`^maps/tables/ConsentQuestion\.yaml:4:3: note: table ConsentQuestion gives clinical-photography for PHOTOCONSENT already$`} {
+		if got := notes[i*(len(notes)-1)].Error(); !regexp.MustCompile(want).MatchString(got) {
+			t.Errorf("%s\nwant %s", got, want)
+		}
+	}
+	if shipped := shippedSet(t).Notes(); len(shipped) > 0 {
+		t.Errorf("of the shipped maps: %v", shipped)
 	}
 }

@@ -112,6 +112,9 @@ func buildTables(sources []*source, f *faults) map[string]*table {
 			}
 			t.quiet = t.quiet || src.quiet
 			for _, c := range src.codes {
+				if src.extend && t.codes[c[0].s] == c[1].s {
+					f.note(c[0].at, "table %s gives %s for %s already", t.name, c[1].s, c[0].s)
+				}
 				t.codes[c[0].s] = c[1].s
 				t.list = append(t.list, srcCode{c[0], c[1]})
 			}

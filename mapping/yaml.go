@@ -2,6 +2,7 @@ package mapping
 
 import (
 	"errors"
+	"regexp"
 	"strings"
 
 	yamlerr "github.com/goccy/go-yaml"
@@ -37,7 +38,7 @@ func (r *reader) parse(b []byte) []pair {
 		at, why := r.pos(1, 1), "not YAML"
 		var se yamlerr.Error
 		if errors.As(err, &se) {
-			why = se.GetMessage()
+			why = plainly(se.GetMessage())
 			if t := se.GetToken(); t != nil && t.Position != nil {
 				at.line, at.col = t.Position.Line, t.Position.Column
 			}
@@ -50,6 +51,17 @@ func (r *reader) parse(b []byte) []pair {
 		return nil
 	}
 	return r.pairs(f.Docs[0].Body)
+}
+
+// twice is what the parser says of a key that stands twice.
+var twice = regexp.MustCompile(`^mapping key (".*") already defined at \[([0-9]+:[0-9]+)\]$`)
+
+// plainly says what is wrong with YAML as an engineer would who has never read its specification.
+func plainly(why string) string {
+	if m := twice.FindStringSubmatch(why); m != nil {
+		return m[1] + " stands twice, first at " + m[2]
+	}
+	return why
 }
 
 // pairs of a mapping node, in order; a fault when it is none.
