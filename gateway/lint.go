@@ -32,7 +32,7 @@ func lintVerb(std stdio) *cobra.Command {
 		RunE:    func(_ *cobra.Command, args []string) error { return l.run(file, args) },
 	}
 	c.Flags().StringVarP(&file, "config", "c", "", "configuration file")
-	c.Flags().BoolVar(&l.asJSON, "json", false, "one JSON array of {file, line, col, text} instead of lines; of a note also \note\":true")
+	c.Flags().BoolVar(&l.asJSON, "json", false, "one JSON array of {file, line, col, text} instead of lines; of a note with \"note\": true")
 	return c
 }
 
