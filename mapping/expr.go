@@ -57,9 +57,6 @@ func (e *expr) places(s *scope) []string {
 	return out
 }
 
-// costLimit bounds one evaluation in CEL's own cost units; a condition over a few fields costs under 100.
-const costLimit = 10_000
-
 // variable is a name an expression may use: a text, or a list of texts.
 type variable struct {
 	name  string
@@ -91,7 +88,7 @@ type exprs struct {
 
 func newExprs(f *faults, tables map[string]*table) *exprs {
 	x := &exprs{faults: f, tables: tables}
-	options := []cel.EnvOption{ext.Strings(ext.StringsVersion(2))}
+	options := []cel.EnvOption{ext.Strings(ext.StringsVersion(5))}
 	for _, fn := range functions {
 		options = append(options, cel.Function(fn.name, cel.Overload(fn.name+"_string", []*cel.Type{cel.StringType}, fn.celType(),
 			cel.UnaryBinding(fn.bind))))
@@ -300,45 +297,3 @@ func blankQuotes(s string) string {
 	}
 	return string(out)
 }
-
-// interpret runs an expression in CEL itself.
-func (x *exprs) interpret(env *cel.Env, checked *cel.Ast, t text, vars map[string]variable) *lowered {
-	program, err := env.Program(checked, cel.CostLimit(costLimit), cel.EvalOptions(cel.OptOptimize))
-	if err != nil {
-		x.faults.add(t.at, "%s", err)
-		return nil
-	}
-	eval := func(s *scope) ref.Val {
-		v, _, err := program.Eval(&activation{s, vars})
-		if err != nil {
-			s.stopped(t.at)
-			return nil
-		}
-		return v
-	}
-	return &lowered{
-		str: func(s *scope) string { v, _ := eval(s).(types.String); return string(v) },
-		yes: func(s *scope) bool { v, _ := eval(s).(types.Bool); return bool(v) },
-	}
-}
-
-// activation lets CEL read the names of an expression in a scope.
-type activation struct {
-	s    *scope
-	vars map[string]variable
-}
-
-// ResolveName implements cel.Activation.
-func (a *activation) ResolveName(name string) (any, bool) {
-	v, ok := a.vars[name]
-	switch {
-	case !ok:
-		return nil, false
-	case v.list:
-		return v.texts(a.s), true
-	}
-	return v.text(a.s), true
-}
-
-// Parent implements cel.Activation.
-func (a *activation) Parent() cel.Activation { return nil }

@@ -385,13 +385,3 @@ func (u UrgencyRule) find(r *run) source1 {
 	}
 	return source1{}
 }
-
-// stopped notes an expression that CEL gave up: the message cannot be trusted to be whole.
-func (s *scope) stopped(at pos) {
-	trouble := issue.New(issue.Internal, at.String(), "an expression of a map could not be evaluated")
-	if s.run != nil {
-		s.run.issues = append(s.run.issues, trouble)
-		return
-	}
-	s.out.issues = append(s.out.issues, trouble)
-}
