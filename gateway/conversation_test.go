@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -24,6 +25,7 @@ import (
 	"github.com/dermgate/dermgate/adapters/mllp"
 	"github.com/dermgate/dermgate/adapters/sim"
 	"github.com/dermgate/dermgate/fixtures"
+	"github.com/dermgate/dermgate/gateway/config"
 	"github.com/dermgate/dermgate/gateway/flow"
 	"github.com/dermgate/dermgate/gateway/observe"
 	"github.com/dermgate/dermgate/gateway/pathway"
@@ -31,11 +33,12 @@ import (
 
 // A conversation is a txtar file: its comment says what happens, `script` is what everybody does, and
 // every other file is an input or an expected output (`got/…`). UPDATE=1 writes the outputs anew. The
-// gateway runs as in the demo, or by the file `gateway.yaml` where there is one.
+// gateway runs as in the demo, or by the file `gateway.yaml` where there is one; ${MAPS} in it is a folder with the files
+// under `maps/`.
 //
 // The script, a line a step:
 //
-//	mllp FILE                 a GP system sends it; the ACK is the next output got/NN-ack.hl7
+//	mllp FILE [SOURCE]        a GP system sends it; the ACK is the next output got/NN-ack.hl7
 //	fhir FILE                 posted to $process-message; the response is got/NN-response.json
 //	transaction FILE          posted to the base of the FHIR listener
 //	await STATE               the case that the script is about is in STATE
@@ -102,7 +105,7 @@ func converse(t *testing.T, file string) {
 	if text == nil {
 		text = demoConfig
 	}
-	k.w, err = startWorld(ctx, text, [3]string{"127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"}, observe.NewLogger(k.log, slog.LevelDebug))
+	k.w, err = startWorld(ctx, k.siteMaps(text), [3]string{"127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"}, observe.NewLogger(k.log, slog.LevelDebug))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -141,7 +144,7 @@ func (k *talk) do(words []string) {
 	var err error
 	switch verb {
 	case "mllp":
-		err = k.mllp(args[0])
+		err = k.mllp(args[0], strings.Join(args[1:], ""))
 	case "fhir":
 		err = k.fhir(args[0], "/$process-message")
 	case "transaction":
@@ -189,12 +192,12 @@ func (k *talk) input(name string) ([]byte, error) {
 	return fixtures.Fill(b)
 }
 
-func (k *talk) mllp(name string) error {
+func (k *talk) mllp(name, source string) error {
 	message, err := k.input(name)
 	if err != nil {
 		return err
 	}
-	conn, err := mllp.Dial(k.ctx, k.w.mllp(), nil)
+	conn, err := mllp.Dial(k.ctx, k.listens(source), nil)
 	if err != nil {
 		return err
 	}
@@ -202,6 +205,35 @@ func (k *talk) mllp(name string) error {
 	ack, err := conn.Exchange(k.ctx, message)
 	k.output("ack.hl7", lines(ack))
 	return err
+}
+
+// listens gives the address of an MLLP source, of the first for "".
+func (k *talk) listens(source string) string {
+	n := 0
+	for _, s := range k.w.app.cfg.Sources {
+		if s.Kind != config.MLLP {
+			continue
+		}
+		if s.Name == source || source == "" {
+			break
+		}
+		n++
+	}
+	return k.w.app.servers[n].Address()
+}
+
+// siteMaps writes the files under maps/ where a gateway.yaml finds them.
+func (k *talk) siteMaps(text []byte) []byte {
+	dir := k.t.TempDir()
+	for _, f := range k.archive.Files {
+		if name, ok := strings.CutPrefix(f.Name, "maps/"); ok {
+			file := filepath.Join(dir, filepath.FromSlash(name))
+			if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o755), os.WriteFile(file, f.Data, 0o644)); err != nil {
+				k.t.Fatal(err)
+			}
+		}
+	}
+	return bytes.ReplaceAll(text, []byte("${MAPS}"), []byte(filepath.ToSlash(dir)))
 }
 
 func (k *talk) fhir(name, path string) error {
