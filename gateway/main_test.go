@@ -3,12 +3,15 @@ package main
 import (
 	"os"
 	"testing"
+
+	"github.com/dermgate/dermgate/mapping/image/pixels"
 )
 
 // shared is where tests keep what is made once for all of them: the built program, npm's libraries.
 var shared string
 
 func TestMain(m *testing.M) {
+	pixels.Work() // this binary is the program that is started again
 	os.Exit(func() int {
 		var err error
 		if shared, err = os.MkdirTemp("", "dermgate-test-"); err != nil {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -12,26 +13,30 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/dermgate/dermgate/mapping/image"
+	"github.com/dermgate/dermgate/mapping/image/pixels"
 	"github.com/dermgate/dermgate/mapping/issue"
 )
 
 func photoVerb(std stdio) *cobra.Command {
 	var f photoFlags
 	c := &cobra.Command{
-		Use:   "photo [--max-bytes N] [--max-pixels N] IN [-o OUT]",
+		Use:   "photo [--max-bytes N] [--max-pixels N] [--types LIST] IN [-o OUT]",
 		Short: "make one photo fit as the gateway does: what changed, and what metadata went",
 		Long: "Make one photo fit a destination with the least harm, and print what was done as one JSON object. The steps, of which\n" +
 			"the first that fits is taken: untouched; stripped (metadata that does not belong outside taken out, the compressed\n" +
 			"pixels byte for byte; it goes in any case); optimised (the same pixels in fewer bytes); requantised; resized. A photo\n" +
-			"that would fall under the floor is refused. removed names the metadata taken out, never its values; ssim and psnr (dB)\n" +
-			"say how like the original it still is, after resizing how like the original of that size. IN may be - for standard\n" +
-			"input; without -o nothing is written.",
+			"that would fall under the floor is refused. One of another type than --types has, or too large and no JPEG, is\n" +
+			"converted: its pixels encoded once as a JPEG, or the JPEG that a DICOM file holds taken out; lost says what a JPEG\n" +
+			"cannot hold (transparency, depth). removed names the metadata taken out, never its values; ssim and psnr (dB) say\n" +
+			"how like the original it still is, after resizing how like the original of that size. IN may be - for standard input;\n" +
+			"without -o nothing is written.",
 		Example: "  gateway photo --max-bytes 5242880 IMG_0042.jpg -o L1-closeup.jpg",
 		Args:    cobra.ExactArgs(1),
-		RunE:    func(_ *cobra.Command, args []string) error { return f.run(std, args[0]) },
+		RunE:    func(c *cobra.Command, args []string) error { return f.run(c.Context(), std, args[0]) },
 	}
 	c.Flags().Int64Var(&f.to.Bytes, "max-bytes", 0, "bytes that the destination takes, 0: any number")
 	c.Flags().Int64Var(&f.to.Pixels, "max-pixels", 0, "width times height that the destination takes, 0: any number")
+	c.Flags().StringSliceVar(&f.types, "types", nil, "types that the destination takes, such as jpeg,png or image/jpeg (default: any)")
 	c.Flags().StringVarP(&f.out, "out", "o", "", "file to write the derivative to")
 	c.Flags().Float64Var(&f.floor.SSIM, "min-ssim", 0.95, "floor: likeness to the original")
 	c.Flags().IntVar(&f.floor.Side, "min-side", 1000, "floor: pixels of the shorter side, when resized")
@@ -42,15 +47,24 @@ func photoVerb(std stdio) *cobra.Command {
 type photoFlags struct {
 	to    image.Target
 	floor image.Floor
+	types []string
 	out   string
 }
 
-func (f photoFlags) run(std stdio, name string) error {
+func (f photoFlags) run(ctx context.Context, std stdio, name string) error {
 	switch {
 	case f.to.Bytes < 0 || f.to.Pixels < 0 || f.floor.Side < 1 || f.floor.Quality < 1 || f.floor.Quality > 100:
 		return errUsage{errors.New("limits and floors are not negative, and quality is 1 to 100")}
 	case f.floor.SSIM <= 0 || f.floor.SSIM > 1:
 		return errUsage{errors.New("--min-ssim is above 0 and at most 1")}
+	}
+	f.to.Decode = new(pixels.Decoder).Decode(ctx)
+	for _, name := range f.types {
+		t := image.TypeNamed(name)
+		if t == image.Unknown {
+			return errUsage{fmt.Errorf("--types: no type %q: jpeg, png, gif, tiff, dicom …", name)}
+		}
+		f.to.Types = append(f.to.Types, t)
 	}
 	defer debug.SetGCPercent(debug.SetGCPercent(20)) // one large thing after the other: memory before time
 	file, done, err := photoFile(name, std.in)
@@ -136,7 +150,8 @@ func photoRecord(p *image.Fitted) any {
 		SSIM     float64    `json:"ssim,omitempty"`
 		PSNR     float64    `json:"psnr,omitempty"`
 		Removed  []string   `json:"removed"`
-	}{Original: of(p.Original, p.OriginalSHA256), Derived: of(p.Result, p.SHA256), Step: p.Step, Quality: p.Quality, Removed: p.Removed}
+		Lost     []string   `json:"lost,omitempty"`
+	}{Original: of(p.Original, p.OriginalSHA256), Derived: of(p.Result, p.SHA256), Step: p.Step, Quality: p.Quality, Removed: p.Removed, Lost: p.Lost}
 	if out.Removed == nil {
 		out.Removed = []string{}
 	}

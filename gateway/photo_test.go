@@ -28,6 +28,7 @@ type photoAnswer struct {
 	SSIM    float64
 	PSNR    float64
 	Removed []string
+	Lost    []string
 	Issues  []struct{ Kind, Text string }
 }
 
@@ -114,5 +115,21 @@ func TestPhotoVerbRefuses(t *testing.T) {
 	}
 	if _, err := os.Stat(out); err == nil {
 		t.Error("a refused photo was written")
+	}
+}
+
+func TestPhotoVerbConvertsWhatIsNotTaken(t *testing.T) {
+	heic := filepath.Join("..", "mapping", "image", "testdata", "cheers_1440x960.heic")
+	out := filepath.Join(t.TempDir(), "out.jpg")
+	a, exit, stderr := photoRun(t, nil, "--types", "jpeg,image/png", "--max-bytes", "300000", heic, "-o", out)
+	got, err := os.ReadFile(out)
+	if err != nil || exit != 0 || a.Step != "converted" || a.Derived.MediaType != "image/jpeg" || a.Original.MediaType != "image/heic" || a.Derived.Width != 1440 || len(got) > 300_000 {
+		t.Errorf("exit %d %v %+v %s", exit, err, a, stderr)
+	}
+	if a, exit, _ = photoRun(t, nil, heic); exit != 0 || a.Step != "untouched" {
+		t.Errorf("a destination that takes any type: exit %d %+v", exit, a)
+	}
+	if _, exit, stderr = photoRun(t, nil, "--types", "jpgg", heic); exit != 2 || !strings.Contains(stderr, "jpgg") {
+		t.Errorf("exit %d %s", exit, stderr)
 	}
 }

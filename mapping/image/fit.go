@@ -16,6 +16,7 @@ type Target struct {
 	Bytes  int64  // 0: any number
 	Pixels int64  // width times height; 0: any number
 	Types  []Type // none: any
+	Decode Decode // opens what is no JPEG, for one to be made of it; nil: none is
 }
 
 // Floor is what a photo must keep, or it is refused rather than harmed.
@@ -49,6 +50,7 @@ const (
 	WasStripped Step = "stripped"    // metadata taken out, the compressed pixels byte for byte
 	Optimised   Step = "optimised"   // the same coefficients, so the same pixels, in fewer bytes
 	Requantised Step = "requantised" // coefficients rounded to coarser steps
+	Converted   Step = "converted"   // of another type: its pixels encoded once, or the JPEG that it held
 	Resized     Step = "resized"     // fewer pixels, encoded once
 )
 
@@ -62,6 +64,7 @@ type Fitted struct {
 	Quality                int      // of a JPEG that was requantised or resized, on the usual scale of 1 to 100; 0: as it was
 	Likeness               Likeness // to the original, for Resized to the original resized; 1 and +Inf for the steps before Requantised
 	Removed                []string // names of the metadata taken out (see Facts.Private), never values
+	Lost                   []string // what a JPEG cannot hold and another type held: depth, transparency
 	Encodes                int      // how often the whole photo was encoded
 }
 
@@ -76,29 +79,39 @@ func Fit(f File, lim Limits, to Target, floor Floor) (*Fitted, error) {
 	if err != nil {
 		return nil, err
 	}
-	stripped, err := Strip(f)
-	if err != nil {
+	out := &Fitted{File: f, Step: Untouched, Original: facts, Likeness: sameness, Removed: facts.Private}
+	taken := to.takes(facts.Type)
+	converts := to.Decode != nil && facts.Type != JPEG && facts.Type.Photo() && to.takes(JPEG)
+	switch stripped, err := Strip(f); {
+	case err != nil && converts && issue.From(err).Kind == issue.UnsupportedType: // what cannot be cleaned is made anew
+		taken = false
+	case err != nil:
 		return nil, err
-	}
-	out := &Fitted{File: f, Step: Untouched, Original: facts, Likeness: sameness, Removed: stripped.Removed}
-	if stripped.Changed() {
-		out.File, out.Step = stripped, WasStripped
+	case stripped.Changed():
+		out.File, out.Step, out.Removed = stripped, WasStripped, stripped.Removed
+	default:
+		out.Removed = nil
 	}
 	large := to.Bytes > 0 && out.Size() > to.Bytes
 	many := facts.measured() && to.Pixels > 0 && tooMany(facts.Width, facts.Height, to.Pixels)
 	switch {
-	case len(to.Types) > 0 && !slices.Contains(to.Types, facts.Type):
-		return nil, issue.New(issue.UnsupportedType, "", facts.Type.String()+" is not taken there")
-	case !large && !many:
-	case facts.Type != JPEG:
-		return nil, issue.New(issue.TooLong, "", fmt.Sprintf("a %s of %d bytes and %d×%d pixels is over the limit, and only JPEGs can be made smaller", facts.Type, out.Size(), facts.Width, facts.Height))
+	case taken && !large && !many:
+	case taken && facts.Type == JPEG:
+		err = out.shrink(to, floor.withDefaults(), many)
+	case converts:
+		err = out.convert(f, lim, to, floor.withDefaults())
+	case !taken:
+		err = issue.New(issue.UnsupportedType, "", facts.Type.String()+" is not taken there")
 	default:
-		if err := out.shrink(to, floor.withDefaults(), many); err != nil {
-			return nil, err
-		}
+		err = issue.New(issue.TooLong, "", fmt.Sprintf("a %s of %d bytes and %d×%d pixels is over the limit, and only JPEGs can be made smaller", facts.Type, out.Size(), facts.Width, facts.Height))
+	}
+	if err != nil {
+		return nil, err
 	}
 	return out, out.record(f)
 }
+
+func (to Target) takes(t Type) bool { return len(to.Types) == 0 || slices.Contains(to.Types, t) }
 
 // shrink goes down the steps that write a JPEG anew.
 func (out *Fitted) shrink(to Target, floor Floor, many bool) error {
@@ -114,11 +127,16 @@ func (out *Fitted) shrink(to Target, floor Floor, many bool) error {
 	if err != nil {
 		return err
 	}
+	out.take(l, d)
+	return nil
+}
+
+// take records what the ladder gave.
+func (out *Fitted) take(l *ladder, d *rung) {
 	out.File, out.Step, out.Encodes = bytes.NewReader(d.bytes), d.step, l.encodes
 	if out.Likeness = d.likeness; d.quantisers != nil {
 		out.Quality = d.quantisers.Quality()
 	}
-	return nil
 }
 
 // all gives the bytes of a file.

@@ -64,7 +64,7 @@ func (l *ladder) down(resize bool) (*rung, error) {
 	if resize {
 		return l.resize()
 	}
-	s, err := l.squeeze()
+	s, err := l.squeeze(nil)
 	if err != nil {
 		return nil, err
 	}

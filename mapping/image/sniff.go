@@ -76,6 +76,17 @@ func (t Type) MediaType() string { return types[t].media }
 // Ext is the usual file name extension, without a dot.
 func (t Type) Ext() string { return types[t].ext }
 
+// TypeNamed gives the type of a media type, image/jpeg, or of a file name's extension, jpg; Unknown when there is none.
+func TypeNamed(name string) Type {
+	name = strings.ToLower(name)
+	for i, t := range types {
+		if Type(i) != Unknown && (name == t.media || name == t.ext || name == strings.ToLower(t.name)) {
+			return Type(i)
+		}
+	}
+	return Unknown
+}
+
 // Photo tells pictures from documents. SVG is a document that can hold scripts, so it is none.
 func (t Type) Photo() bool { return types[t].photo }
 

@@ -24,8 +24,8 @@ type squeeze struct {
 const sampled = 16
 
 // squeeze begins with the photo itself.
-func (l *ladder) squeeze() (*squeeze, error) {
-	s := &squeeze{ladder: l}
+func (l *ladder) squeeze(finest jpeg.Quantisers) (*squeeze, error) {
+	s := &squeeze{ladder: l, finest: finest}
 	if !l.held {
 		s.from = jpeg.Stream(l.b, decodable)
 		return s, s.begin()

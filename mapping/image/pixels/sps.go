@@ -116,8 +116,10 @@ func readSPS(b []byte) (nclx, bool) {
 		sets = layers + 1
 	}
 	r.skipUE(3*sets + 6)
-	if r.flag() && r.flag() {
-		r.scaling()
+	if r.flag() { // scaling lists are in use, and perhaps given here
+		if r.flag() {
+			r.scaling()
+		}
 	}
 	r.skip(2)
 	if r.flag() {

@@ -1,0 +1,268 @@
+package image
+
+import (
+	"bytes"
+	"image/color"
+	"slices"
+
+	"github.com/dermgate/dermgate/mapping/image/jpeg"
+	"github.com/dermgate/dermgate/mapping/issue"
+)
+
+// Rows is a photo being decoded, for a JPEG to be made of it.
+type Rows struct {
+	Width, Height  int
+	Samples        int    // a pixel: 1 grey, 3 red, green and blue
+	ICC            []byte // the colour profile; nil: sRGB
+	Upright        bool   // turned already as the file says
+	Blended        bool   // was transparent in places, and lies on white now
+	Reduced        bool   // had more than 8 bits a sample
+	Captured, Zone string // as in Facts, where only the decoder could read it
+	JPEG           []byte // instead of rows: the JPEG that the file held
+	Next           func(row []byte) error
+	Close          func()
+}
+
+// Decode opens a photo that is no JPEG, of at most so many pixels. Its errors are those of Fit.
+type Decode func(f File, t Type, pixels int64) (*Rows, error)
+
+// What a JPEG cannot hold, in Fitted.Lost.
+const (
+	lostTransparency = "transparency" // it lies on white
+	lostDepth        = "depth"        // 8 bits a sample of more
+)
+
+// convert makes a JPEG of a photo of another type: its pixels encoded once, coarser or fewer only if they must be.
+func (out *Fitted) convert(f File, lim Limits, to Target, floor Floor) error {
+	rows, err := to.Decode(f, out.Original.Type, lim.pixels())
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	if rows.JPEG != nil {
+		return out.unwrap(rows.JPEG, lim, to, floor)
+	}
+	if rows.Blended {
+		out.Lost = append(out.Lost, lostTransparency)
+	}
+	if rows.Reduced {
+		out.Lost = append(out.Lost, lostDepth)
+	}
+	p, err := rows.draw(out.Original)
+	if err != nil {
+		return err
+	}
+	many := to.Pixels > 0 && tooMany(rows.Width, rows.Height, to.Pixels)
+	exact, err := p.EncodeSequential() // with quantisers of 1
+	if err != nil {
+		return err
+	}
+	l, err := newLadder(exact, to, floor, heldMemory)
+	if err != nil {
+		return err
+	}
+	var d *rung
+	if many {
+		d, err = l.resize()
+	} else {
+		d, err = l.convert()
+	}
+	if err != nil {
+		return err
+	}
+	out.take(l, d)
+	return nil
+}
+
+// unwrap takes the JPEG out of a file, and makes it fit.
+func (out *Fitted) unwrap(b []byte, lim Limits, to Target, floor Floor) error {
+	inner, err := Fit(bytes.NewReader(b), lim, to, floor)
+	if err != nil {
+		return err
+	}
+	removed := append(inner.Removed, out.Original.Private...)
+	slices.Sort(removed)
+	original := out.Original
+	*out = *inner
+	out.Original, out.Removed = original, slices.Compact(removed)
+	if out.Step == Untouched || out.Step == WasStripped || out.Step == Optimised {
+		out.Step = Converted
+	}
+	return nil
+}
+
+// convert writes an exact picture as a photo.
+func (l *ladder) convert() (*rung, error) {
+	finest := jpeg.NewQuantisers(len(l.head.Components))
+	s, err := l.squeeze(finest)
+	if err != nil {
+		return nil, err
+	}
+	n, err := s.estimate(finest)
+	if err != nil {
+		return nil, err
+	}
+	var out *rung
+	if n <= 0.99*float64(l.to.Bytes) {
+		if out, _, err = s.attempt(finest); err != nil {
+			return nil, err
+		}
+	}
+	if out == nil || int64(len(out.bytes)) > l.to.Bytes {
+		if out, err = s.requantise(); err != nil {
+			return nil, err
+		}
+	}
+	if out == nil {
+		s.picture = nil // its memory is needed
+		return l.resize()
+	}
+	out.step = Converted
+	return out, nil
+}
+
+// draw makes a picture of the rows. Colour is kept in full, but of a photo so large that its coefficients would be more
+// than are held: there it has half the rows and columns, as photos of phones do.
+func (r *Rows) draw(facts Facts) (*jpeg.Picture, error) {
+	head := &jpeg.Header{Adobe: -1, Components: []jpeg.Component{{ID: 1, H: 1, V: 1}}, Segments: r.segments(facts)}
+	fold := 1
+	if r.Samples == 3 {
+		if int64(r.Width)*int64(r.Height)*6 > heldMemory {
+			fold = 2
+		}
+		head.Components[0].H, head.Components[0].V = fold, fold
+		head.Components = append(head.Components, jpeg.Component{ID: 2, H: 1, V: 1}, jpeg.Component{ID: 3, H: 1, V: 1})
+	}
+	p := jpeg.NewPicture(r.Width, r.Height, head)
+	if p.Memory() > mostMemory {
+		return nil, issue.New(issue.TooLong, "", "a photo of more pixels than can be turned into a JPEG")
+	}
+	row, c := make([]byte, r.Width*r.Samples), newCanvas(p, fold)
+	for range r.Height {
+		if err := r.Next(row); err != nil {
+			return nil, err
+		}
+		c.add(row)
+	}
+	c.finish()
+	return p, nil
+}
+
+// segments are what a JPEG of the rows carries: JFIF, which way up and when, and the profile (ICC.1 annex B.4).
+func (r *Rows) segments(facts Facts) [][]byte {
+	out := [][]byte{appSegment(mAPP0, jfifName, []byte{1, 1, 0, 0, 1, 0, 1, 0, 0})}
+	x := exif{orientation: facts.Orientation, captured: facts.Captured, zone: facts.Zone}
+	if r.Upright {
+		x.orientation = 0
+	}
+	if x.captured == "" {
+		x.captured, x.zone = r.Captured, r.Zone
+	}
+	if block := x.minimal(); block != nil {
+		out = append(out, appSegment(mAPP1, exifName, block))
+	}
+	const most = 65_519
+	n := (len(r.ICC) + most - 1) / most
+	for i := range n {
+		part := r.ICC[i*most : min((i+1)*most, len(r.ICC))]
+		out = append(out, appSegment(mAPP2, "ICC_PROFILE\x00"+string([]byte{byte(i + 1), byte(n)}), part))
+	}
+	return out
+}
+
+// canvas fills a picture from the top: samples wait until there are eight rows of them.
+type canvas struct {
+	p      *jpeg.Picture
+	fold   int // pixels across and down of a sample of colour
+	planes []eightRows
+	sums   [2][]int // of colour over fold rows
+	rows   int      // that came
+}
+
+// eightRows are rows of samples of a component.
+type eightRows struct {
+	pix    []byte
+	stride int
+	have   int // rows
+	next   int // row of blocks
+}
+
+func newCanvas(p *jpeg.Picture, fold int) *canvas {
+	c := &canvas{p: p, fold: fold}
+	for i := range p.Components {
+		stride := 8 * p.Components[i].Across
+		c.planes = append(c.planes, eightRows{pix: make([]byte, 8*stride), stride: stride})
+	}
+	if len(c.planes) == 3 {
+		n := (p.Width + fold - 1) / fold
+		c.sums = [2][]int{make([]int, n), make([]int, n)}
+	}
+	return c
+}
+
+// add takes the next row of the photo.
+func (c *canvas) add(row []byte) {
+	c.rows++
+	if len(c.planes) == 1 {
+		c.put(0, func(x int) byte { return row[x] }, c.p.Width)
+		return
+	}
+	luma := make([]byte, c.p.Width)
+	for x := range luma {
+		y, cb, cr := color.RGBToYCbCr(row[3*x], row[3*x+1], row[3*x+2])
+		luma[x] = y
+		c.sums[0][x/c.fold] += int(cb)
+		c.sums[1][x/c.fold] += int(cr)
+	}
+	c.put(0, func(x int) byte { return luma[x] }, c.p.Width)
+	if c.rows%c.fold == 0 {
+		c.colour(c.fold)
+	}
+}
+
+// colour takes the means of some rows.
+func (c *canvas) colour(rows int) {
+	for i, sums := range c.sums {
+		c.put(1+i, func(x int) byte {
+			n := rows * (min((x+1)*c.fold, c.p.Width) - x*c.fold)
+			return byte((sums[x] + n/2) / n)
+		}, len(sums))
+		clear(sums)
+	}
+}
+
+// put adds a row of samples to a component, its last one repeated to the end of the block.
+func (c *canvas) put(component int, at func(x int) byte, n int) {
+	s := &c.planes[component]
+	to := s.pix[s.have*s.stride:][:s.stride]
+	for x := range to {
+		to[x] = at(min(x, n-1))
+	}
+	if s.have++; s.have == 8 {
+		c.draw(component)
+	}
+}
+
+func (c *canvas) draw(component int) {
+	s := &c.planes[component]
+	c.p.Draw(component, s.next, s.pix, s.stride)
+	s.next, s.have = s.next+1, 0
+}
+
+// finish draws what is left, the last row repeated.
+func (c *canvas) finish() {
+	if rest := c.rows % c.fold; rest > 0 && len(c.planes) == 3 {
+		c.colour(rest)
+	}
+	for i := range c.planes {
+		s := &c.planes[i]
+		if s.have == 0 {
+			continue
+		}
+		last := bytes.Clone(s.pix[(s.have-1)*s.stride : s.have*s.stride])
+		for ; s.have < 8; s.have++ {
+			copy(s.pix[s.have*s.stride:], last)
+		}
+		c.draw(i)
+	}
+}
