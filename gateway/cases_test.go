@@ -91,6 +91,10 @@ func TestTestVerb(t *testing.T) {
 		got.Coverage.Files[0].Missed[0] != (missing{4, 5, "PID-30 -> deceasedBoolean: boolean"}) {
 		t.Errorf("--json: %v %d %s", err, code, out)
 	}
+	codes := folder(t, map[string]string{"tables/ConsentQuestion.yaml": "table: ConsentQuestion\nextend: true\ncodes: {IMGCONS: asked}\n", "z1.txtar": siteCaseText})
+	if out, _, code := called(t, "test", "--update", "--at-least", "100", codes); code != 0 || !strings.Contains(out, "0 of 0 rules run, 100 %\n") {
+		t.Errorf("a site of codes alone: %d %s", code, out)
+	}
 	if _, errs, code := called(t, "test", t.TempDir()); code != 1 || !strings.Contains(errs, "no case") {
 		t.Errorf("an empty folder: %d %s", code, errs)
 	}
@@ -120,8 +124,8 @@ func TestLintVerb(t *testing.T) {
 	if err := json.Unmarshal([]byte(out), &got); err != nil || code != 1 || len(got) != 1 || got[0].Line != 3 || got[0].Col != 1 || !strings.HasPrefix(fault, got[0].File+":3") {
 		t.Errorf("--json: %v %d %s", err, code, out)
 	}
-	if out, _, code := called(t, "lint", "--json"); code != 0 || out != "[]\n" {
-		t.Errorf("without a fault: %d %s", code, out)
+	if out, errs, code := called(t, "lint", "--json"); code != 0 || out != "[]\n" || !strings.HasPrefix(errs, "warning: (default):1:1: no destinations") {
+		t.Errorf("without a fault: %d %s %s", code, out, errs)
 	}
 	if out, _, code := called(t, "lint", filepath.Join(dir, "nowhere")); code != 1 || !strings.Contains(out, "nowhere") {
 		t.Errorf("a folder that is not there: %d %s", code, out)

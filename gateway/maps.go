@@ -43,6 +43,24 @@ func loadMaps(folder string) (*mapping.Set, error) {
 	return set, err
 }
 
+// hasMaps tells whether a folder has maps of a site, of whatever kind.
+func hasMaps(folder string) bool {
+	found := false
+	_ = fs.WalkDir(os.DirFS(folder), ".", func(name string, d fs.DirEntry, err error) error { // what cannot be read, Load has told
+		switch {
+		case err != nil:
+			return nil
+		case mapping.Hidden(name) && d.IsDir():
+			return fs.SkipDir
+		case !d.IsDir() && !mapping.Hidden(name) && filepath.Ext(name) == ".yaml":
+			found = true
+			return fs.SkipAll
+		}
+		return nil
+	})
+	return found
+}
+
 // overlays holds the sources of a configuration to the overlays that the maps have. The error is config.Faults.
 func overlays(cfg *config.Config, set *mapping.Set) error {
 	var out config.Faults

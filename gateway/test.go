@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -87,7 +86,7 @@ func (t *testRun) run(args []string) error {
 	}
 	if t.coverage {
 		from := siteLayer
-		if t.shipped || !slices.ContainsFunc(set.Rules(), func(r mapping.Rule) bool { return r.Layer == siteLayer }) {
+		if t.shipped || !hasMaps(folder) {
 			from = shippedLayer
 		}
 		found := covered(set, o.Ran, from, folder)

@@ -53,7 +53,7 @@ func Load(layers ...fs.FS) (*Set, error) {
 		s.senders[name] = c.sender(s, overlays[name])
 	}
 	if len(f.list) == 0 { // else most of it only looks unused
-		c.unused()
+		c.unused(len(layers) - 1)
 	}
 	if len(f.list) > 0 {
 		return nil, f.list.sorted()
@@ -247,16 +247,17 @@ func (c *compiler) all(s *Set) {
 	}
 }
 
-// unused reports tables and maps that nothing asks for: what an engineer wrote and believes to be at work.
-func (c *compiler) unused() {
+// unused reports tables, maps and extensions of a layer that nothing asks for: what an engineer wrote and believes to
+// be at work. A shipped one may well have nobody who asks for it since a site's map took the place of its own.
+func (c *compiler) unused(layer int) {
 	for _, name := range keys(c.tables) {
-		if t := c.tables[name]; !t.used {
+		if t := c.tables[name]; !t.used && t.at.layer == layer {
 			c.faults.add(t.at, "table %s is never used", name)
 		}
 	}
 	for _, name := range keys(c.sources) {
 		s := c.sources[name]
-		if s.to != "" && !c.used[name] && (s.from != "Bundle" || isSegment(s.to)) {
+		if s.to != "" && !c.used[name] && s.name.at.layer == layer && (s.from != "Bundle" || isSegment(s.to)) {
 			c.faults.add(s.name.at, "map %s is never used", name)
 		}
 	}
@@ -266,8 +267,8 @@ func (c *compiler) unused() {
 		}
 	}
 	for _, name := range keys(c.names.extensions) {
-		if !c.names.used[name] {
-			c.faults.add(c.names.extensions[name].at, "extension %s is never used", name)
+		if at := c.names.extensions[name].at; !c.names.used[name] && at.layer == layer {
+			c.faults.add(at, "extension %s is never used", name)
 		}
 	}
 }

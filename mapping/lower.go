@@ -1,6 +1,7 @@
 package mapping
 
 import (
+	"cmp"
 	"regexp"
 	"slices"
 	"strings"
@@ -167,18 +168,24 @@ func compare(op string, args []*lowered) *lowered {
 		case operators.NotEquals:
 			return &lowered{yes: func(s *scope) bool { return a(s) != b(s) }}
 		}
-		return nil
+		test := order[string](op)
+		return &lowered{yes: func(s *scope) bool { return test(a(s), b(s)) }}
 	}
 	a, b := args[0].num, args[1].num
 	if a == nil || b == nil {
 		return nil
 	}
-	test := map[string]func(a, b int64) bool{
-		operators.Equals: func(a, b int64) bool { return a == b }, operators.NotEquals: func(a, b int64) bool { return a != b },
-		operators.Less: func(a, b int64) bool { return a < b }, operators.LessEquals: func(a, b int64) bool { return a <= b },
-		operators.Greater: func(a, b int64) bool { return a > b }, operators.GreaterEquals: func(a, b int64) bool { return a >= b },
-	}[op]
+	test := order[int64](op)
 	return &lowered{yes: func(s *scope) bool { return test(a(s), b(s)) }}
+}
+
+// order gives a comparison; texts stand in the order of their bytes, as in CEL.
+func order[T cmp.Ordered](op string) func(a, b T) bool {
+	return map[string]func(a, b T) bool{
+		operators.Equals: func(a, b T) bool { return a == b }, operators.NotEquals: func(a, b T) bool { return a != b },
+		operators.Less: func(a, b T) bool { return a < b }, operators.LessEquals: func(a, b T) bool { return a <= b },
+		operators.Greater: func(a, b T) bool { return a > b }, operators.GreaterEquals: func(a, b T) bool { return a >= b },
+	}[op]
 }
 
 // listed compiles listed("Table", code).

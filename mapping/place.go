@@ -168,7 +168,10 @@ func (p *place) read(s *scope) hl7.Value {
 
 // repetition gives the repetition that a place is in, and its segment.
 func (p *place) repetition(s *scope) (hl7.Value, hl7.Segment) {
-	seg := s.run.relative(s.seg, p.segment)
+	seg := s.home // a condition on the map's own segment is never about another of its name
+	if !seg.Is(p.segment) || s.seg.Is(p.segment) {
+		seg = s.run.relative(s.seg, p.segment)
+	}
 	switch {
 	case !seg.OK():
 		return hl7.Value{}, seg

@@ -131,15 +131,15 @@ func (c *compiler) reverse(s *source) *reverse {
 	return p
 }
 
-// backShadows finds rules that an earlier one of the same source and place makes pointless.
+// backShadows finds rules that an earlier one of the same layer and place makes pointless.
 func (c *compiler) backShadows(s *source) {
-	first := map[string]string{}
+	first := map[string]text{}
 	for _, r := range s.rules {
-		if before, ok := first[r.to.s]; ok && before == "" && r.from.s[0] == '(' {
+		if before, ok := first[r.to.s]; ok && before.s == "" && before.at.layer == r.from.at.layer && r.from.s[0] == '(' {
 			c.faults.add(r.from.at, "this rule never writes: an earlier one always fills %s", r.to.s)
 		}
 		if literalRule.MatchString(r.from.s) {
-			first[r.to.s] = r.when.s
+			first[r.to.s] = text{r.when.s, r.from.at}
 		}
 	}
 }

@@ -198,12 +198,15 @@ func (r *rule) placed(s *scope) bool {
 	for c := r.from.cursor(s, many); c.next(); {
 		if c.seg.OK() {
 			s.seg, s.field, s.value, s.path = c.seg, r.from.field, c.whole, c.at
+			if c.seg != seg {
+				s.home = seg
+			}
 		}
 		if r.when == nil || r.when.yes(s) {
 			s.in.v, s.in.at, s.in.path = c.value, byPath, c.path
 			wrote = r.put(s) || wrote
 		}
-		s.seg, s.field, s.value, s.path = seg, field, value, path
+		s.seg, s.field, s.value, s.path, s.home = seg, field, value, path, hl7.Segment{}
 		if wrote && !many {
 			break
 		}

@@ -64,7 +64,8 @@ type source1 struct {
 // inside; out of FHIR on an element.
 type scope struct {
 	run      *run
-	seg      hl7.Segment // of a segment map; zero outside
+	seg      hl7.Segment // of a segment map, or that of the FROM a condition is asked of; zero outside
+	home     hl7.Segment // of the map, where seg is another one
 	field    int         // number of the field that value is a repetition of, 0 when on the whole segment
 	value    hl7.Value
 	path     hl7.Path       // of value

@@ -113,10 +113,14 @@ func (r *run) write(form, version string) []byte {
 	if strings.HasPrefix(form, "MDM_T10") {
 		replaced = "DG00000000"
 	}
+	answers := ""
+	if r.received != nil {
+		answers = string(r.received.ControlID())
+	}
 	out, issues, err := r.set.ToHL7(r.bundle, mapping.Out{
 		Message: form, Replaces: replaced, Version: version, ControlID: "DG00000001", At: time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC), Zone: r.o.Zone,
 		Sender: mapping.Party{App: "DERMGATE", Facility: "RXX01"}, Receiver: mapping.Party{App: "EMIS", Facility: "Y06601"},
-		Files: r.file, Received: r.received, Ran: r.o.Ran,
+		Files: r.file, Received: r.received, Answers: answers, Ran: r.o.Ran,
 	})
 	r.issues = append(r.issues, issues...)
 	var b []byte
