@@ -23,7 +23,7 @@ const module = "github.com/dermgate/dermgate"
 // (docs/decisions and the architecture, "Import direction"). "*" stands for any one folder.
 var layers = [][]string{
 	{"mapping/issue", "fixtures/photos", "fixtures/corpus"}, // made-up photos serve tests everywhere and the demo
-	{"mapping/image/jpeg"},
+	{"mapping/image/jpeg", "mapping/image/dicom"},
 	{"mapping/hl7", "mapping/fhir", "mapping/image", "mapping/maps"},
 	{"mapping/lift"},
 	{"mapping"},

@@ -12,11 +12,11 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/dermgate/dermgate/mapping/image/pixels"
+	"github.com/dermgate/dermgate/gateway/photoworker"
 )
 
 func main() {
-	pixels.Work() // when this process was started to decode a photo
+	photoworker.Work() // when this process was started to decode a photo
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	os.Exit(run(ctx, os.Args[1:], stdio{os.Stdin, os.Stdout, os.Stderr}))

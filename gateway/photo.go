@@ -12,8 +12,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/dermgate/dermgate/gateway/photoworker"
 	"github.com/dermgate/dermgate/mapping/image"
-	"github.com/dermgate/dermgate/mapping/image/pixels"
 	"github.com/dermgate/dermgate/mapping/issue"
 )
 
@@ -58,7 +58,7 @@ func (f photoFlags) run(ctx context.Context, std stdio, name string) error {
 	case f.floor.SSIM <= 0 || f.floor.SSIM > 1:
 		return errUsage{errors.New("--min-ssim is above 0 and at most 1")}
 	}
-	f.to.Decode = new(pixels.Decoder).Decode(ctx)
+	f.to.Decode = new(photoworker.Decoder).Decode(ctx)
 	for _, name := range f.types {
 		t := image.TypeNamed(name)
 		if t == image.Unknown {

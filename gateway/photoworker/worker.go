@@ -1,4 +1,4 @@
-package pixels
+package photoworker
 
 import (
 	"bufio"
@@ -61,7 +61,7 @@ func (d *Decoder) Open(ctx context.Context, f image.File, t image.Type, most int
 	}
 	w, out, err := d.start(ctx, f, order{t, most})
 	if err != nil {
-		return nil, fmt.Errorf("pixels: start a worker: %w", err)
+		return nil, fmt.Errorf("photoworker: start a worker: %w", err)
 	}
 	r := &Raster{worker: w, rows: bufio.NewReaderSize(out, 64<<10)}
 	var answer reply
@@ -177,7 +177,7 @@ func (w *worker) died() error {
 // Row reads the next row into dst, Width*Samples bytes. The error is as that of Open.
 func (r *Raster) Row(dst []byte) error {
 	if r.left == 0 || r.JPEG || len(dst) != r.Width*r.Samples {
-		return fmt.Errorf("pixels: no such row")
+		return fmt.Errorf("photoworker: no such row")
 	}
 	if _, err := io.ReadFull(r.rows, dst); err != nil {
 		return r.worker.died()
@@ -192,7 +192,7 @@ func (r *Raster) Bytes(most int64) ([]byte, error) {
 	n, err := io.Copy(&out, io.LimitReader(r.rows, most+1))
 	switch {
 	case !r.JPEG:
-		return nil, fmt.Errorf("pixels: no JPEG")
+		return nil, fmt.Errorf("photoworker: no JPEG")
 	case err != nil || n == 0:
 		return nil, r.worker.died()
 	case n > most:

@@ -1,4 +1,4 @@
-package pixels
+package photoworker
 
 import (
 	"context"

@@ -1,4 +1,4 @@
-package pixels
+package photoworker
 
 import (
 	"bytes"
@@ -29,7 +29,7 @@ const many = 4 << 20 // pixels
 
 func file(t testing.TB, name string) []byte {
 	t.Helper()
-	b, err := os.ReadFile(filepath.Join("..", "testdata", name))
+	b, err := os.ReadFile(filepath.Join("..", "..", "mapping", "image", "testdata", name))
 	if err != nil {
 		t.Fatal(err)
 	}

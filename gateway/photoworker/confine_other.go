@@ -1,6 +1,6 @@
 //go:build !linux
 
-package pixels
+package photoworker
 
 // confine does nothing here: memory is limited by the garbage collector alone, and time by the process that asked.
 func confine(uint64, uint64) error { return nil }
