@@ -47,6 +47,7 @@ import (
 //	review DECISION PERSON    the GP has read the answer
 //	tracking PERSON           cancer tracking takes over
 //	release REASON…           the requester lets what is held go
+//	release-merge REASON…     a person has made sure whose the case is
 //	epr CODE                  the EPR answers the next message with this MSA-1
 //	settle                    nothing is under way any more
 //	trace                     an operator asks for the story of the newest case: got/NN-trace.txt
@@ -167,6 +168,8 @@ func (k *talk) do(words []string) {
 		k.w.epr.Next(sim.Ack{Code: args[0]})
 	case "release":
 		err = k.release(strings.Join(args, " "))
+	case "release-merge":
+		err = k.release(strings.Join(args, " "), "--merge")
 	case "trace":
 		err = k.trace()
 	case "settle":
@@ -315,14 +318,14 @@ func (k *talk) trace() error {
 	return nil
 }
 
-func (k *talk) release(reason string) error {
+func (k *talk) release(reason string, flags ...string) error {
 	c, ok := k.current()
 	if !ok {
 		return fmt.Errorf("no case")
 	}
 	for range 2 { // pressed twice, it acts once
 		var out bytes.Buffer
-		code := run(k.ctx, []string{"release", c.ID, "--reason", reason, "--server", "http://" + k.w.app.admin.Addr().String()}, stdio{nil, &out, &out})
+		code := run(k.ctx, append([]string{"release", c.ID, "--reason", reason, "--server", "http://" + k.w.app.admin.Addr().String()}, flags...), stdio{nil, &out, &out})
 		if code != 0 {
 			return fmt.Errorf("%s", out.String())
 		}
@@ -456,7 +459,7 @@ func (k *talk) stories(b *strings.Builder) {
 			k.t.Error(err)
 		}
 		for _, e := range story {
-			if e.What == "state" || e.What == "act" || e.What == "observed" || e.What == "acknowledged" || e.What == "refused" {
+			if e.What == "state" || e.What == "act" || e.What == "observed" || e.What == "acknowledged" || e.What == "stopped" || e.What == "refused" {
 				fmt.Fprintf(b, "  %s %s\n", e.What, e.Text)
 			}
 		}

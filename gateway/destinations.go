@@ -85,7 +85,7 @@ func (a *app) httpClient(d config.Destination) (*http.Client, error) {
 // dispatcher makes the worker of one destination.
 func (a *app) dispatcher(name string, dest flow.Destination, d config.Destination) *flow.Dispatcher {
 	worker := &flow.Dispatcher{
-		Store: a.store, To: name, Dest: a.metrics.Destination(name, dest), Accept: a.accept, Settled: a.pipeline.Settled,
+		Store: a.store, To: name, Dest: a.metrics.Destination(name, dest), Accept: a.accept, Settled: a.pipeline.Settled, Stopped: a.pipeline.Stopped,
 		Concurrency: d.Concurrency, Every: a.every, Backoff: a.backoff, Log: a.log,
 	}
 	if d.Rate > 0 {

@@ -51,12 +51,11 @@ func (o *operator) flags(c *cobra.Command, acts bool) *cobra.Command {
 func operatorVerbs(std stdio) []*cobra.Command {
 	verbs := []*cobra.Command{casesVerb(std), traceVerb(std), parkedVerb(std), resolveVerb(std)}
 	for _, v := range []struct{ name, short, example string }{
-		{"release", "let a held request, or its photos, go", "gateway release CASE --reason 'consent recorded'"},
 		{"discard", "give up a parked delivery", "gateway discard DELIVERY --reason 'sent by hand'"},
 	} {
 		verbs = append(verbs, actVerb(std, v.name, v.short, v.example))
 	}
-	return append(verbs, replayVerb(std), redirectVerb(std), pauseVerb(std, "pause"), pauseVerb(std, "resume"))
+	return append(verbs, releaseVerb(std), replayVerb(std), redirectVerb(std), pauseVerb(std, "pause"), pauseVerb(std, "resume"))
 }
 
 func casesVerb(std stdio) *cobra.Command {
@@ -179,12 +178,24 @@ func actVerb(std stdio, verb, short, example string) *cobra.Command {
 	o := &operator{std: std}
 	c := &cobra.Command{Use: verb + " ID", Short: short, Example: "  " + example, Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			what := "deliveries"
-			if verb == "release" {
-				what = "cases"
-			}
-			return o.act(cmd.Context(), what, args[0], verb, nil)
+			return o.act(cmd.Context(), "deliveries", args[0], verb, nil)
 		}}
+	return o.flags(c, true)
+}
+
+func releaseVerb(std stdio) *cobra.Command {
+	o := &operator{std: std}
+	var merge bool
+	c := &cobra.Command{Use: "release ID", Short: "let a held request, or its photos, go; with --merge a case that a merge of patient records has stopped",
+		Example: "  gateway release CASE --reason 'consent recorded'", Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			more := map[string]any{}
+			if merge {
+				more["merge"] = true
+			}
+			return o.act(cmd.Context(), "cases", args[0], "release", more)
+		}}
+	c.Flags().BoolVar(&merge, "merge", false, "you have made sure whose case it is")
 	return o.flags(c, true)
 }
 

@@ -18,6 +18,7 @@ type decision struct {
 	Translate  bool   `json:"translate"`
 	UBRN       string `json:"ubrn"`
 	NotCreated bool   `json:"not_created"`
+	Merge      bool   `json:"merge"`
 }
 
 // decisionKeys are what the body of a verb may hold beside the reason.
@@ -25,6 +26,7 @@ var decisionKeys = map[string][]string{
 	"replay":   {"to", "translate"},
 	"redirect": {"to"},
 	"resolve":  {"ubrn", "not_created"},
+	"release":  {"merge"},
 }
 
 // keyPattern is an idempotency key: visible ASCII, such as a UUID made when the button was drawn.
@@ -56,7 +58,7 @@ func (a *Admin) decide(c *gin.Context, verb string) (Act, bool) {
 	}
 	who, _ := IdentityOf(c.Request.Context())
 	act := flow.Act{Verb: verb, To: d.To, Person: who.Name, Reason: d.Reason, Key: key, At: a.Now()}
-	return Act{Act: act, Translate: d.Translate, UBRN: d.UBRN, NotCreated: d.NotCreated}, true
+	return Act{Act: act, Translate: d.Translate, UBRN: d.UBRN, NotCreated: d.NotCreated, Merge: d.Merge}, true
 }
 
 // complete tells what a verb still needs to know.
@@ -120,7 +122,11 @@ func (a *Admin) releaseCase(c *gin.Context) {
 	if !ok || !audited(c, a.Audit, Entry{Verb: "release", What: "case/" + id.String(), Why: act.Reason}) {
 		return
 	}
-	if err := a.Release.Release(c.Request.Context(), id, act.Person, act.Reason); err != nil {
+	release := a.Release.Release
+	if act.Merge {
+		release = a.Release.ReleaseMerged
+	}
+	if err := release(c.Request.Context(), id, act.Person, act.Reason); err != nil {
 		refuse(c, missing(err, "case"))
 		return
 	}

@@ -44,6 +44,7 @@ type Originals interface {
 // Releaser lets a held request go; flow.Pipeline does.
 type Releaser interface {
 	Release(ctx context.Context, id flow.ID, person, reason string) error
+	ReleaseMerged(ctx context.Context, id flow.ID, person, reason string) error // after a merge had stopped it
 }
 
 // Acts carries out what a person decided.
@@ -57,6 +58,7 @@ type Act struct {
 	Translate  bool   // replay: translate the message again first
 	UBRN       string // resolve: the create had worked, under this number
 	NotCreated bool   // resolve: the create had not worked
+	Merge      bool   // release: after a merge of patient records
 }
 
 // Probe is one thing that must hold for the gateway to take messages or, where Lesser says what it is called

@@ -82,6 +82,11 @@ func (s *shop) Release(_ context.Context, id flow.ID, person, reason string) err
 	return s.err
 }
 
+func (s *shop) ReleaseMerged(_ context.Context, id flow.ID, person, reason string) error {
+	s.released = append(s.released, "merge "+id.String()+" "+person+" "+reason)
+	return s.err
+}
+
 func admin(s *shop, l *ledger) *Admin {
 	return &Admin{
 		Security: Security{Local: Identity{flow.Subject{Name: "local:me"}, []string{Operator, Referrer, Viewer}}},
@@ -203,6 +208,10 @@ func TestRelease(t *testing.T) {
 	}
 	if entries := l.take(); len(entries) != 1 || entries[0].Verb != "release" || entries[0].Why != "consent is in the letter" {
 		t.Errorf("audited %v", entries)
+	}
+	got = call(t, http.DefaultClient, "POST", base+"/api/v1/cases/"+caseID.String()+"/release", `{"reason":"the same patient","merge":true}`, asJSON, keyed)
+	if want := "merge " + caseID.String() + " local:me the same patient"; got.code != 200 || len(s.released) != 2 || s.released[1] != want {
+		t.Errorf("got %d %s %v", got.code, got.body, s.released)
 	}
 }
 

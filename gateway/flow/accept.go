@@ -215,6 +215,9 @@ func (p *Pipeline) decide(ctx context.Context, t *Translated, rules SourceRules)
 	if t.Facts.Event == Requested {
 		return p.open(ctx, t, rules)
 	}
+	if t.Facts.Event == Merged {
+		return p.merge(ctx, t)
+	}
 	return p.followUp(ctx, t)
 }
 

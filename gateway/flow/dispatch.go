@@ -30,6 +30,9 @@ type Dispatcher struct {
 	// Settled, when set, is called before every settlement and may set o.Change; called again when the
 	// store answers ErrStale.
 	Settled func(ctx context.Context, d Delivery, o *Outcome) error
+	// Stopped, when set, is asked before a delivery is attempted: one of a case that waits for a person's word comes
+	// again later, and that is no attempt.
+	Stopped func(ctx context.Context, d Delivery) (bool, error)
 	// Observe, when set, is told each attempt's outcome: the Result is empty when it was abandoned unsettled.
 	Observe func(d Delivery, o Outcome, took time.Duration)
 
@@ -141,7 +144,7 @@ func (d *Dispatcher) attempt(ctx context.Context, del Delivery) {
 	start := time.Now()
 	ctx, release := d.hold(ctx, del)
 	defer release()
-	o, err := d.deliver(ctx, del)
+	o, err := d.unlessStopped(ctx, del)
 	if err == nil {
 		err = d.takeIn(ctx, del, &o)
 	}
@@ -178,6 +181,20 @@ func (d *Dispatcher) hold(ctx context.Context, del Delivery) (context.Context, f
 		}
 	}()
 	return ctx, func() { lose(context.Canceled) }
+}
+
+// unlessStopped delivers what its case lets go.
+func (d *Dispatcher) unlessStopped(ctx context.Context, del Delivery) (Outcome, error) {
+	if d.Stopped != nil {
+		stopped, err := d.Stopped(ctx, del)
+		if err != nil {
+			return Outcome{}, err
+		}
+		if stopped {
+			return Outcome{Result: Again, After: stoppedEvery}, nil
+		}
+	}
+	return d.deliver(ctx, del)
 }
 
 // deliver asks the destination. A panic of it is an internal fault: the delivery is parked, since the same

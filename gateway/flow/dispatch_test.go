@@ -578,3 +578,21 @@ func TestPoke(t *testing.T) {
 	r.Poke()
 	r.waits(c.Deliveries[2].ID, flow.Done)
 }
+
+// TestAStoppedDeliveryIsNotAttempted: it waits without an attempt, its neighbour goes, and it goes once it may.
+func TestAStoppedDeliveryIsNotAttempted(t *testing.T) {
+	r := newRig(t, takes)
+	stopped, free := r.put("stopped", 1), r.put("free", 1)
+	var asked atomic.Int64
+	r.Stopped = func(_ context.Context, d flow.Delivery) (bool, error) {
+		asked.Add(1)
+		return d.ID == stopped.Deliveries[0].ID, nil
+	}
+	r.start()
+	r.waits(free.Deliveries[0].ID, flow.Done)
+	last := r.waits(stopped.Deliveries[0].ID, flow.Waiting)
+	r.stop()
+	if keys := r.dest.keys(); len(keys) != 1 || keys[0] != "free 0" || asked.Load() < 2 || last.Attempt != 0 || last.Cause != nil {
+		t.Errorf("sent %v, asked %d times, %+v", keys, asked.Load(), last)
+	}
+}

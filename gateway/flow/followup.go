@@ -171,7 +171,7 @@ func (p *Pipeline) apply(ctx context.Context, work Delivery, t *Translated) erro
 	if err != nil {
 		return err
 	}
-	change.Applied = work.Message.String()
+	change.Applied = work.Key // the message, and of one about several cases which
 	if _, err := p.Store.Put(ctx, change); err != nil {
 		return err
 	}
@@ -190,6 +190,9 @@ func (d *decision) observe(ctx context.Context, t *Translated) error {
 		return d.noticed(f.Notice)
 	case Acknowledged:
 		return d.answeredLate(ctx, f)
+	case Merged:
+		d.stop(t)
+		return nil
 	}
 	if f.Event != StatusOnly && f.Event != StatusAsked && f.Event != Reviewed && f.Event != Tracked {
 		if err := d.caughtUp(ctx); err != nil {

@@ -21,7 +21,6 @@ func TestAMessageAboutNoCaseIsRefused(t *testing.T) {
 		"a letter":               head("MDM^T02^MDM_T02", "D1") + "EVN||20261103101500\r" + pid + "PV1|1|N\r" + letter,
 		"a letter of no patient": head("MDM^T02^MDM_T02", "D2") + "EVN||20261103101500\r" + letter,
 		"a new person":           head("ADT^A28^ADT_A05", "P1") + "EVN||20261103101500\r" + pid,
-		"a merge":                head("ADT^A40^ADT_A39", "P3") + "EVN||20261103101500\r" + pid + "MRG|A101^^^RXX01^MR\r",
 		"a changed person":       head("ADT^A31^ADT_A05", "P2") + "EVN||20261103101500\r" + pid,
 	} {
 		receipt, err := in.Accept(context.Background(), flow.Received{Source: "gp", Format: flow.HL7v2, Raw: []byte(raw)})
@@ -32,8 +31,8 @@ func TestAMessageAboutNoCaseIsRefused(t *testing.T) {
 			t.Errorf("%s: %q", name, ack)
 		}
 	}
-	if len(in.store.refusals) != 5 {
-		t.Errorf("%d refusals on record, want 5", len(in.store.refusals))
+	if len(in.store.refusals) != 4 {
+		t.Errorf("%d refusals on record, want 4", len(in.store.refusals))
 	}
 	receipt, err := in.Accept(context.Background(), flow.Received{Source: "gp", Format: flow.HL7v2, Raw: []byte(request("R1"))})
 	if err != nil || receipt.Refused {

@@ -12,18 +12,40 @@ import (
 // Release lets a held request go, or the photos of one that went without them: the named requester says
 // that consent is recorded, or that the request may go as it is. Pressed twice, it acts once.
 func (p *Pipeline) Release(ctx context.Context, id ID, person, reason string) error {
+	return p.releasing(ctx, id, person, reason, func(d *decision) (bool, error) {
+		if d.c.State != pathway.Held && !d.c.Releasable(unusable) {
+			return false, nil
+		}
+		if err := mayRelease(d.c); err != nil {
+			return false, err
+		}
+		d.tell("act", "released by "+person, "")
+		for i := range d.c.Photos {
+			if d.c.Photos[i].Waiting != unusable {
+				d.c.Photos[i].Waiting = ""
+			}
+		}
+		for _, code := range []string{"photo-consent", "photos", "profile", "nhs-number"} {
+			d.c.FinishTasks(code, person, d.at)
+		}
+		return true, d.letGo(ctx)
+	})
+}
+
+// releasing changes a case by a person's word, once: decide gives false when there is nothing to release.
+func (p *Pipeline) releasing(ctx context.Context, id ID, person, reason string, decide func(*decision) (bool, error)) error {
 	if person == "" || reason == "" {
 		return issue.New(issue.Required, "reason", "a release needs a person and a reason")
 	}
 	for {
-		err := p.release(ctx, id, person, reason)
+		err := p.release(ctx, id, decide)
 		if !errors.Is(err, ErrStale) {
 			return err
 		}
 	}
 }
 
-func (p *Pipeline) release(ctx context.Context, id ID, person, reason string) error {
+func (p *Pipeline) release(ctx context.Context, id ID, decide func(*decision) (bool, error)) error {
 	record, err := p.Store.Case(ctx, id)
 	if errors.Is(err, ErrNotFound) {
 		return issue.New(issue.NotFound, "case", "no such case").Because(err)
@@ -35,21 +57,9 @@ func (p *Pipeline) release(ctx context.Context, id ID, person, reason string) er
 	if err != nil {
 		return err
 	}
-	if d.c.State != pathway.Held && !d.c.Releasable(unusable) {
-		return nil
-	}
 	moved := d.c.Moves
 	d.why, _ = ParseID(d.c.Request.Message)
-	d.tell("act", "released by "+person, "")
-	for i := range d.c.Photos {
-		if d.c.Photos[i].Waiting != unusable {
-			d.c.Photos[i].Waiting = ""
-		}
-	}
-	for _, code := range []string{"photo-consent", "photos", "profile", "nhs-number"} {
-		d.c.FinishTasks(code, person, d.at)
-	}
-	if err := d.letGo(ctx); err != nil {
+	if acted, err := decide(d); err != nil || !acted {
 		return err
 	}
 	change, err := d.change(ctx, moved)

@@ -96,7 +96,8 @@ func (p *Pipeline) translateHL7(t *Translated, rules SourceRules) {
 		t.Issues = append(t.Issues, issue.From(err))
 		return
 	}
-	if !aboutCase(res.Bundle) {
+	merges := mergesRecords(res.Bundle)
+	if !merges && !aboutCase(res.Bundle) {
 		t.Issues = issue.List{issue.New(issue.UnsupportedType, "MSH-9.1", "neither a request nor an answer: no case here takes it")}
 		return
 	}
@@ -104,6 +105,9 @@ func (p *Pipeline) translateHL7(t *Translated, rules SourceRules) {
 	t.Issues = append(t.Issues, res.Issues...)
 	t.Facts = FactsOf(t.Source, res.Bundle)
 	t.Facts.ControlID = text(m, "MSH-10")
+	if merges {
+		t.Facts.Event, t.Facts.NHSNumber = Merged, "" // there are two patients in it
+	}
 }
 
 // aboutCase tells a Bundle that asks for something, answers it or books it, as its header's focus says. A patient record,

@@ -25,6 +25,8 @@ type Case struct {
 	Entered    time.Time `json:"entered"` // when State was entered
 	Moves      int       `json:"moves"`   // transitions made; a timer of an older count is void
 	Request    Request   `json:"request"`
+	// Stopped says why nothing leaves the case until a person has decided: "merge". Empty: it goes on.
+	Stopped string `json:"stopped,omitempty"`
 	// Facts the channels gave: "ubrn", "ers-request-id", …
 	Channel map[string]string `json:"channel,omitempty"`
 	// Mirror is what the channel itself last said (e-RS code): observed, never blocked.

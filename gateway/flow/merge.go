@@ -1,0 +1,136 @@
+package flow
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/dermgate/dermgate/gateway/pathway"
+	"github.com/dermgate/dermgate/mapping/fhir"
+	"github.com/dermgate/dermgate/mapping/issue"
+)
+
+// Two records of a patient become one (ADT^A34, A40) while a case of either is under way: the case is stopped, somebody is
+// told, and a named person decides (pathway.md H1). Nothing of the case is merged, moved or sent meanwhile: which patient it
+// is about was said by its requester, and no machine says otherwise.
+
+// Merged is the event of a message that merges patient records.
+const Merged = "merged"
+
+// stoppedEvery is how often a delivery of a stopped case looks whether it may go.
+const stoppedEvery = 5 * time.Second
+
+// mergesRecords tells a Bundle that replaces a record of a patient by another.
+func mergesRecords(b *fhir.Bundle) bool {
+	for p := range b.All("Patient") {
+		if replaced(p) {
+			return true
+		}
+	}
+	return false
+}
+
+func replaced(patient fhir.Element) bool {
+	for l := range patient.Children("link") {
+		if l.Child("type").Text() == "replaced-by" {
+			return true
+		}
+	}
+	return false
+}
+
+// merge makes the change for a merge: the message, and a work item for every open case of a patient in it. One about
+// nobody here is kept and asks for nothing.
+func (p *Pipeline) merge(ctx context.Context, t *Translated) (Change, error) {
+	part := t.Idem.Partition()
+	messageID := NewID(part, "message", t.Idem.Key)
+	cases, err := p.casesOf(ctx, t.Bundle)
+	if err != nil {
+		return Change{}, err
+	}
+	c := Change{}
+	for _, r := range cases {
+		c.Deliveries = append(c.Deliveries, Delivery{ID: NewID(part, "work", t.Idem.Key, r.ID.String()), Case: r.ID, Message: messageID, To: ToCase,
+			Lane: r.ID.String(), Class: ClassUrgent, Key: messageID.String() + " " + r.ID.String(), What: Merged, State: Waiting, Due: t.At, Created: t.At})
+	}
+	return p.withMessage(ctx, c, t, messageID)
+}
+
+// casesOf gives the open cases of all patients in a Bundle, each once.
+func (p *Pipeline) casesOf(ctx context.Context, b *fhir.Bundle) ([]CaseRecord, error) {
+	var out []CaseRecord
+	for patient := range b.All("Patient") {
+		key := p.PatientKey(nhsNumber(patient))
+		if key == "" {
+			continue
+		}
+		found, err := p.Store.Cases(ctx, CaseQuery{Patient: key, Open: true, Limit: 1000})
+		if err != nil {
+			return nil, fmt.Errorf("merge: %w", err)
+		}
+		for _, r := range found {
+			if !slices.ContainsFunc(out, func(o CaseRecord) bool { return o.ID == r.ID }) {
+				out = append(out, r)
+			}
+		}
+	}
+	return out, nil
+}
+
+// stop holds all that the case would send until a person has decided.
+func (d *decision) stop(t *Translated) {
+	why := "its patient's record takes over another one"
+	for patient := range t.Bundle.All("Patient") {
+		if d.p.PatientKey(nhsNumber(patient)) == d.c.Request.Patient && replaced(patient) {
+			why = "its patient's record is replaced by another one"
+		}
+	}
+	d.c.Stopped = "merge"
+	d.tell("stopped", "nothing leaves until a person has decided: "+why, d.why.String())
+	d.task("merge", why+": make sure whose case it is, then release it with --merge, or give it up")
+}
+
+// Stopped tells whether a delivery has to wait for a person's word on its case. What was told to nobody yet is not news
+// for a patient either. Polls go on: what a channel says is observed.
+func (p *Pipeline) Stopped(ctx context.Context, del Delivery) (bool, error) {
+	if del.Case.IsZero() || del.Internal() || del.What == "poll" || del.What == Acknowledgement {
+		return false, nil
+	}
+	record, err := p.Store.Case(ctx, del.Case)
+	if errors.Is(err, ErrNotFound) {
+		return false, nil // of a store that has lost it, which its settlement will tell
+	}
+	if err != nil {
+		return false, err
+	}
+	if !strings.Contains(string(record.State), `"stopped":`) { // most are not: no need to read all of the case
+		return false, nil
+	}
+	d, err := p.read(record)
+	return err == nil && d.c.Stopped != "", err
+}
+
+// ReleaseMerged lets a case go on that a merge has stopped: a named person has made sure whose it is. Pressed twice, it
+// acts once.
+func (p *Pipeline) ReleaseMerged(ctx context.Context, id ID, person, reason string) error {
+	return p.releasing(ctx, id, person, reason, func(d *decision) (bool, error) {
+		if d.c.Stopped == "" {
+			return false, nil
+		}
+		d.c.Stopped = ""
+		d.c.FinishTasks("merge", person, d.at)
+		d.tell("act", "released after a merge by "+person+": "+reason, "")
+		return true, nil
+	})
+}
+
+// mayRelease refuses to let anything of a stopped case go by the word on something else.
+func mayRelease(c *pathway.Case) error {
+	if c.Stopped == "" {
+		return nil
+	}
+	return issue.New(issue.Conflict, "case", "patient records were merged: make sure whose case it is, and release it with merge first")
+}
