@@ -92,7 +92,7 @@ func pollOf(destination string) string { return destination + "~poll" }
 
 // endpoint turns the configuration of a destination into what the flow renders for.
 func endpoint(c *config.Config, d config.Destination) (flow.Endpoint, error) {
-	e := flow.Endpoint{Name: d.Name, Message: d.Message, Answer: d.Answer, Letter: d.Letter, LetterPhotos: d.LetterPhotos, Version: d.Version, App: d.Receiver.App, Facility: d.Receiver.Facility,
+	e := flow.Endpoint{Name: d.Name, Message: d.Message, Answer: d.Answer, Letter: d.Letter, LetterPhotos: d.LetterPhotos, Strict: d.LaterFields == "none", Version: d.Version, App: d.Receiver.App, Facility: d.Receiver.Facility,
 		Charset: d.Charset, PhotoBytes: d.PhotoBytes, RoutingPlan: d.RoutingPlan}
 	switch d.Kind {
 	case config.MLLP:

@@ -182,6 +182,7 @@ func merge(sources []*source, f *faults) map[string]*source {
 		both.ignore = append(slices.Clone(s.ignore), before.ignore...)
 		both.groups = joinGroups(before.groups, s.groups, f)
 		both.segments = append(slices.Clone(before.segments), s.segments...)
+		both.early = append(slices.Clone(before.early), s.early...)
 		both.events = append(slices.Clone(before.events), s.events...)
 		both.snapshot = append(slices.Clone(before.snapshot), s.snapshot...)
 		out[s.name.s] = &both

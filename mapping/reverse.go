@@ -21,6 +21,7 @@ type backRule struct {
 	from  *walk // nil when value is set
 	value *expr
 	to    place
+	other []place // in versions that lack to
 	write backWriter
 	set   []backConstant
 }
@@ -39,6 +40,7 @@ type backConstant struct {
 // outMessage is a compiled message map out of FHIR.
 type outMessage struct {
 	name   string
+	early  map[field]bool // sent in versions that lack them
 	groups []*outGroup
 }
 
@@ -70,6 +72,12 @@ var written = map[string]variable{
 	"trigger":          {doc: "MSH-9.2", text: func(s *scope) string { return s.out.o.Message[4:7] }},
 	"structure":        {doc: "MSH-9.3", text: func(s *scope) string { return s.out.structure }},
 	"answered":         {doc: "MSA-2: MSH-10 of what is answered, empty when only the Bundle knows", text: func(s *scope) string { return s.out.o.Answers }},
+	"laterFields": {doc: "`none` for a destination that wants no field that its version lacks, else `mapped`", text: func(s *scope) string {
+		if s.out.o.Strict {
+			return "none"
+		}
+		return "mapped"
+	}},
 	"replacedDocument": {doc: "TXA-13: the number of the document that this one takes the place of, empty for a first one", text: func(s *scope) string { return s.out.o.Replaces }},
 	"setID":            {doc: "the number of this segment among those of its name", text: func(s *scope) string { return s.out.setID() }},
 	"line":             {doc: "with `split: lines`: the line", text: func(s *scope) string { return s.out.line }},
@@ -163,6 +171,17 @@ func (c *compiler) backRule(src srcRule, s *source, typ *fhir.Type) *backRule {
 		return nil
 	}
 	r.to = to
+	for _, t := range src.orElse {
+		other, found := c.outPlace(t, s)
+		switch {
+		case !found:
+			return nil
+		case other.repeats != to.repeats || !reads(to.datatype, other.datatype):
+			c.faults.add(t.at, "%s is %s and %s %s: one cannot stand for the other", t.s, other.datatype, src.to.s, to.datatype)
+			return nil
+		}
+		r.other = append(r.other, other)
+	}
 	if !c.backHow(r, src) {
 		return nil
 	}
@@ -269,7 +288,7 @@ func (c *compiler) backMap(r *backRule, src srcRule) bool {
 
 // outMessage compiles a message map out of FHIR.
 func (c *compiler) outMessage(s *source) *outMessage {
-	m := &outMessage{name: s.to}
+	m := &outMessage{name: s.to, early: c.early(s)}
 	bundle, _ := c.schema.Resource("Bundle")
 	for _, src := range s.segments {
 		if !hl7.LookupSegment(src.name.s) {

@@ -24,6 +24,7 @@ type source struct {
 	expect   []srcExpect
 	groups   []srcGroup // of a message into FHIR
 	segments []srcGroup // of a message into HL7
+	early    []text     // of a message into HL7: fields sent in versions that lack them
 	tables   []*srcTable
 }
 
@@ -31,6 +32,7 @@ type source struct {
 type srcRule struct {
 	from, to, how text
 	when, missing text
+	orElse        []text // out of FHIR: places in versions that lack to
 	set           [][2]text
 	once          bool
 }
@@ -124,6 +126,8 @@ func (r *reader) mapKey(s *source, p pair) {
 		}
 	case "resources":
 		s.groups = each(r, p.value, (*reader).resource)
+	case "early":
+		s.early = r.texts(p.value)
 	case "segments":
 		s.segments = each(r, p.value, (*reader).segment)
 	default:
@@ -185,6 +189,8 @@ func (r *reader) rule(pairs []pair) (srcRule, bool) {
 		switch p.key.s {
 		case "when":
 			out.when, _ = r.scalar(p.value)
+		case "else":
+			out.orElse = r.texts(p.value)
 		case "missing":
 			out.missing, _ = r.scalar(p.value)
 		case "set":

@@ -16,6 +16,11 @@ import (
 type writing struct {
 	o         *Out
 	structure string // MSH-9.3
+	version   hl7.Version
+	early     map[field]bool
+	told      map[string]bool // places that the version lacks
+	own       bool            // what is being written is not of the Bundle
+	anyway    bool            // it goes out although the version lacks its place
 	out       *Written
 	zone      *time.Location
 	bundle    *fhir.Bundle
@@ -45,13 +50,17 @@ func (s *Set) ToHL7(b *fhir.Bundle, o Out) (*Written, issue.List, error) {
 	if o.Version == "" {
 		o.Version = "2.4"
 	}
+	version, ok := hl7.VersionOf(o.Version)
+	if !ok {
+		return nil, nil, issue.New(issue.UnsupportedVersion, "", "a version that is not written: want one of "+strings.Join(hl7.Versions, ", "))
+	}
 	if o.Charset == "" {
 		o.Charset = "UNICODE UTF-8"
 	}
 	if o.Application == "" {
 		o.Application = "NE"
 	}
-	w := &writing{o: &o, structure: structure, out: &Written{}, zone: o.Zone, bundle: b, b: hl7.NewBuilder(hl7.Standard()), counts: map[string]int{}, copied: map[string]bool{}}
+	w := &writing{o: &o, structure: structure, version: version, early: m.early, told: map[string]bool{}, out: &Written{}, zone: o.Zone, bundle: b, b: hl7.NewBuilder(hl7.Standard()), counts: map[string]int{}, copied: map[string]bool{}}
 	if w.zone == nil {
 		w.zone = time.UTC
 	}
@@ -144,7 +153,9 @@ func (g *outGroup) segmentOf(s *scope) {
 	}
 	if w.begun || g.split {
 		for _, k := range g.set {
-			w.put(k.to.spot(s), k.text)
+			if to := k.to.spot(s); w.lacks(to) == "" {
+				w.put(to, k.text)
+			}
 		}
 	}
 }
@@ -182,10 +193,17 @@ func (r *backRule) run(s *scope) {
 // rule that has a value wins.
 func (r *backRule) put(s *scope, el fhir.Element, computed string) bool {
 	w, at := s.out, r.to.spot(s)
+	anyway := false
+	if len(r.other) > 0 && w.lacks(at) != "" {
+		at, anyway = r.otherwise(s, at)
+	}
 	if r.to.repeats && r.to.segment != "" {
 		at.rep = w.reps[at.field] + 1
 	}
-	if w.held[at.field] || w.filled[at] || !r.write(s, at, el, computed) {
+	w.own, w.anyway = r.own(), anyway
+	done := !w.held[at.field] && !w.filled[at] && r.write(s, at, el, computed)
+	w.anyway = false
+	if !done {
 		return false
 	}
 	w.filled[at] = true
@@ -198,17 +216,26 @@ func (r *backRule) put(s *scope, el fhir.Element, computed string) bool {
 		if k.to.segment != "" && k.to.field == at.field {
 			to.rep = at.rep
 		}
-		if !w.held[to.field] {
+		if !w.held[to.field] && !w.filled[to] && w.lacks(to) == "" {
 			w.put(to, k.text)
 		}
 	}
 	return true
 }
 
-// put writes text at a spot of the current segment, which begins with its first value.
-func (w *writing) put(at spot, text string) {
+// put writes text at a spot of the current segment, which begins with its first value; false when the version has no such
+// place, which is told.
+func (w *writing) put(at spot, text string) bool {
+	if why := w.lacks(at); why != "" {
+		w.withheld(at, why)
+		return false
+	}
+	if w.segment == "OBX" && at.field == 2 {
+		text = w.version.Datatype(text)
+	}
 	w.begin()
 	w.b.Set(at.field, at.rep, at.comp, at.sub, text)
+	return true
 }
 
 func (w *writing) begin() {
@@ -248,8 +275,7 @@ func backText(convert func(*writing, string) string) backWriter {
 		if out == "" {
 			return false
 		}
-		s.out.put(at, out)
-		return true
+		return s.out.put(at, out)
 	}
 }
 
@@ -266,8 +292,7 @@ func backTabled(t *table) backWriter {
 			}
 			return false
 		}
-		s.out.put(at, out)
-		return true
+		return s.out.put(at, out)
 	}
 }
 

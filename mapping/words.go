@@ -27,6 +27,7 @@ var fileKeys = []named{
 	{"expect", "of a message into FHIR: how often a segment may stand, `{PID: 1, RF1: 0..1, OBX: 1..*}`"},
 	{"resources", "of a message into FHIR: list of `name: Resource <- MAP[Resource], …`"},
 	{"segments", "of a message out of FHIR: list of `SEG: Resource[SEG], …`, in the message's order"},
+	{"early", "of a message out of FHIR: fields that are sent in versions of HL7 before the one that brought them, `[PRD-10]`"},
 	{"table", "its name, in place of `map`"},
 	{"system", "of a table: the system of the codes it gives, which a Coding or CodeableConcept needs"},
 	{"codes", "of a table: `{M: male, F: female}`; a code is found whatever its case"},
@@ -46,6 +47,7 @@ var ruleKeys = []named{
 	{"when", "a condition; the rule is about the repetitions for which it holds"},
 	{"missing", "`error` or `warning`: an issue when the rule has written nothing"},
 	{"set", "constants beside what is written, `{use: home}`, relative to the innermost element; `$Name` is a system of names.yaml"},
+	{"else", "out of FHIR: the places in versions of HL7 that lack the one of the rule, the first that is free, `[CWE.2, CWE.5, CWE.9]` for `CWE.9`; its own place at the end: there all the same"},
 	{"once", "`true`: a value that reads as one before it is not written again"},
 }
 

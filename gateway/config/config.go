@@ -295,6 +295,8 @@ type Destination struct {
 	Receiver Party  // MSH-5/6
 	Mode     string // fhir: "message" or "transaction"
 
+	LaterFields string // mllp: fields that Version lacks go out as the maps say ("mapped") or not at all ("none")
+
 	LetterPhotos string // mllp: the photos of a letter are "embedded" in it, "documents" of their own, or "none"
 
 	Acknowledge string // mllp: Original, or Enhanced: an application acknowledgement is asked for, and comes by a source

@@ -85,7 +85,7 @@ func defaultDestination(d Destination) Destination {
 	switch d.Kind {
 	case MLLP:
 		d.Message, d.Answer, d.Version, d.Charset, d.Acknowledge = "REF_I12", "ORU_R01", "2.4", "UNICODE UTF-8", Original
-		d.LetterPhotos = "embedded"
+		d.LetterPhotos, d.LaterFields = "embedded", "mapped"
 	case FHIR:
 		d.Mode = "message"
 	case ERS:

@@ -92,6 +92,7 @@ type Endpoint struct {
 	Letter        string // HL7 v2 message for the words of an outcome, beside Message: "MDM_T02"; empty: none
 	LetterPhotos  string // where the photos go when it gets MDM_T02: PhotosEmbedded, PhotosDocuments, PhotosNone
 	Version       string // MSH-12
+	Strict        bool   // no field that Version lacks, not even those that maps send early
 	App, Facility string // MSH-5 and MSH-6
 	Charset       string
 	Application   string        // MSH-16: AL asks for an application acknowledgement later, by a source; empty: NE

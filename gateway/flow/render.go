@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 
 	"github.com/dermgate/dermgate/gateway/pathway"
 	"github.com/dermgate/dermgate/mapping"
@@ -160,7 +161,7 @@ func (d *decision) hl7(ctx context.Context, e Endpoint, m outgoing, b *fhir.Bund
 		}
 	}
 	out, issues, err := d.set.ToHL7(b, mapping.Out{
-		Message: m.form, Answers: d.answers(m.what).ControlID, Replaces: d.replaces(e, m.what), Version: e.Version, ControlID: m.key, Application: e.Application, At: d.at,
+		Message: m.form, Answers: d.answers(m.what).ControlID, Replaces: d.replaces(e, m.what), Version: e.Version, Strict: e.Strict, ControlID: m.key, Application: e.Application, At: d.at,
 		Sender: mapping.Party{App: "DERMGATE", Facility: d.p.Site.ODS}, Receiver: mapping.Party{App: e.App, Facility: e.Facility},
 		Charset: e.Charset, Zone: d.p.Site.Zone, Received: received,
 		Files: func(sha string) (fhir.Data, error) { return d.file(ctx, e, sha) },
@@ -168,7 +169,19 @@ func (d *decision) hl7(ctx context.Context, e Endpoint, m outgoing, b *fhir.Bund
 	if err == nil && issues.Worst() != nil {
 		err = issues.Worst()
 	}
+	if err == nil && len(issues) > 0 {
+		d.tell("not-sent", m.what+" for "+e.Name+": "+places(issues), "")
+	}
 	return func(w io.Writer) error { _, err := out.WriteTo(w); return err }, err
+}
+
+// places names where something stays behind, and nothing of what.
+func places(l issue.List) string {
+	text := make([]string, len(l))
+	for i, trouble := range l {
+		text[i] = trouble.Error()
+	}
+	return strings.Join(text, "; ")
 }
 
 // file gives a photo that may travel, by the hash of its derivative, or a file of the answer.
