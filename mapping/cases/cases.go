@@ -9,7 +9,8 @@
 //	want.issues        every issue, a line each: "severity: place: text"; the validator's belong to them
 //	want.unmapped      every valued leaf that no rule reads and none ignores, a line each
 //	want.REF_I12.hl7   the message REF^I12 that the Bundle becomes, a segment a line; likewise for each Bundle[…] map
-//	                   and each event of its structure (want.RRI_I14.hl7), in another version as want.REF_I12@2.3.hl7
+//	                   and each event of its structure (want.RRI_I14.hl7), in another version as want.REF_I12@2.3.hl7; RRI^I13 and
+//	                   I14 answer a message CHANGE0001, and MDM^T10 takes the place of a document DG00000000
 //
 // What stands before the first part says what the case is about. A wanted part that is absent is not compared;
 // a part of any other name is an error. ${photo1} in a part stands for the base64 of the file photo1.jpg (or with

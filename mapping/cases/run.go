@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/dermgate/dermgate/mapping"
@@ -109,19 +108,21 @@ func (r *run) write(form, version string) []byte {
 	if r.bundle == nil {
 		return nil
 	}
-	replaced := ""
-	if strings.HasPrefix(form, "MDM_T10") {
-		replaced = "DG00000000"
-	}
-	answers := ""
-	if r.received != nil {
-		answers = string(r.received.ControlID())
-	}
-	out, issues, err := r.set.ToHL7(r.bundle, mapping.Out{
-		Message: form, Replaces: replaced, Version: version, ControlID: "DG00000001", At: time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC), Zone: r.o.Zone,
+	o := mapping.Out{
+		Message: form, Version: version, ControlID: "DG00000001", At: time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC), Zone: r.o.Zone,
 		Sender: mapping.Party{App: "DERMGATE", Facility: "RXX01"}, Receiver: mapping.Party{App: "EMIS", Facility: "Y06601"},
-		Files: r.file, Received: r.received, Answers: answers, Ran: r.o.Ran,
-	})
+		Files: r.file, Received: r.received, Ran: r.o.Ran,
+	}
+	if r.received != nil {
+		o.Answers = string(r.received.ControlID())
+	}
+	switch form[:7] { // what the gateway knows of a case that goes on
+	case "RRI_I13", "RRI_I14":
+		o.Answers = "CHANGE0001"
+	case "MDM_T10":
+		o.Replaces = "DG00000000"
+	}
+	out, issues, err := r.set.ToHL7(r.bundle, o)
 	r.issues = append(r.issues, issues...)
 	var b []byte
 	if err == nil {
