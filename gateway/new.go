@@ -8,6 +8,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -25,7 +27,8 @@ func newVerb(std stdio) *cobra.Command {
 		Short: "write a commented starter of a map, and a case beside it",
 		Long: "Write a commented starter of a map into the folder of your maps (default: that of the configuration, else ./maps), and a\n" +
 			"case beside it: what HL7 and FHIR have for it stands in the comments, and what the shipped map does. It loads and its\n" +
-			"case passes as it is written; a file that is there is never touched. NAME says what it is:\n" +
+			"case passes as it is written. A file that is there stays as it is, but that a message of yours gets the line at its end\n" +
+			"which asks for the new map. NAME says what it is:\n" +
 			"  ORU_R01          a message into FHIR           Bundle[RRI_I12]  one out of it\n" +
 			"  PID[Patient]     a segment into a resource     Patient[PID]     and back\n" +
 			"  CX[Identifier]   a data type                   Identifier[CX]   and back\n" +
@@ -57,18 +60,25 @@ func newMap(std stdio, cfg *config.Config, folder, name string) error {
 		return errUsage{err}
 	}
 	files := []starter.File{s.Map}
+	asks := mapUse{}
 	if s.Use != nil {
-		files = append(files, *s.Use)
+		if asks, err = askIn(folder, *s.Use); err != nil {
+			return err
+		}
+		if asks.file == "" {
+			files = append(files, *s.Use)
+		}
 	}
 	files = append(files, s.Case)
 	done, err := writeNew(folder, files)
 	if err == nil {
-		err = fillCase(cfg, folder, s.Case.Name)
+		err = errors.Join(asks.write(), fillCase(cfg, folder, s.Case.Name))
 	}
 	if err != nil {
 		for _, name := range done {
 			os.Remove(name) // our own, of a moment ago
 		}
+		asks.undo()
 		var found mapping.Faults
 		if errors.As(err, &found) {
 			fmt.Fprintln(std.err, "nothing is written, for these maps would not load (a new map of a data type needs a rule that asks for it first):")
@@ -78,7 +88,58 @@ func newMap(std stdio, cfg *config.Config, folder, name string) error {
 	for _, name := range done {
 		fmt.Fprintln(std.out, name)
 	}
+	if asks.file != "" {
+		fmt.Fprintf(std.out, "%s, at its end:\n%s", asks.file, asks.entry)
+	}
 	return nil
+}
+
+// mapUse is a message's file of the site that asks for a new map from now on.
+type mapUse struct {
+	file          string // "" where there is none yet
+	before, entry string
+}
+
+// askIn finds the file that is to ask for a new map. The error is for one that does not end with the list.
+func askIn(folder string, use starter.File) (mapUse, error) {
+	name := filepath.Join(folder, filepath.FromSlash(use.Name))
+	b, err := os.ReadFile(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return mapUse{}, nil
+	}
+	if err != nil {
+		return mapUse{}, err
+	}
+	key := lastKey(use.Content)
+	_, entry, _ := strings.Cut(use.Content, key+"\n")
+	if lastKey(string(b)) != key {
+		return mapUse{}, fmt.Errorf("%s is there already, and %s are not the last of it: put this among them first\n%s", name, strings.TrimSuffix(key, ":"), entry)
+	}
+	return mapUse{name, string(b), entry}, nil
+}
+
+// topKeys are the keys of a map file that stand at the beginning of a line.
+var topKeys = regexp.MustCompile(`(?m)^[a-z]+:`)
+
+func lastKey(content string) string {
+	all := topKeys.FindAllString(content, -1)
+	if len(all) == 0 {
+		return ""
+	}
+	return all[len(all)-1]
+}
+
+func (a mapUse) write() error {
+	if a.file == "" {
+		return nil
+	}
+	return os.WriteFile(a.file, []byte(strings.TrimRight(a.before, "\n")+"\n"+a.entry), 0o644)
+}
+
+func (a mapUse) undo() {
+	if a.file != "" {
+		_ = os.WriteFile(a.file, []byte(a.before), 0o644) // as it was; what went wrong is told already
+	}
 }
 
 // siteSet loads a site's maps over the shipped ones; there may be none yet.

@@ -51,6 +51,36 @@ func TestNewMap(t *testing.T) {
 	}
 }
 
+// A second map is asked for at the end of the message's file that is there; where that ends with something else,
+// nothing is written and it is said what to write.
+func TestNewMapBesideAnother(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "maps")
+	for _, name := range []string{"ZPI[Patient]", "ZXX[Patient]", "OBX[Media-Mine]"} {
+		if out, errs, code := called(t, "new", "map", name, "--maps", dir); code != 0 {
+			t.Fatalf("%s: %d %s %s", name, code, out, errs)
+		}
+	}
+	file := filepath.Join(dir, "messages", "REF_I12.yaml")
+	b, err := os.ReadFile(file)
+	if err != nil || !strings.HasSuffix(string(b), "\n  - patient: Patient <- ZPI[Patient]\n  - patient: Patient <- ZXX[Patient]\n  - photos: Media <- OBX[Media-Mine]\n") {
+		t.Errorf("%v: %s", err, b)
+	}
+	if out, errs, code := called(t, "test", dir); code != 0 || out != "3 passed, 0 failed\n" {
+		t.Errorf("%d %s %s", code, out, errs)
+	}
+	other := string(b) + "checks:\n  - RF1-6: a number of the sender\n    when: RF1-6.1 == \"\"\n    severity: warning\n"
+	if err := os.WriteFile(file, []byte(other), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, errs, code := called(t, "new", "map", "ZYY[Patient]", "--maps", dir)
+	if after, err := os.ReadFile(file); code != 1 || !strings.Contains(errs, "resources are not the last") || !strings.Contains(errs, "- patient: Patient <- ZYY[Patient]") || err != nil || string(after) != other {
+		t.Errorf("%d %s; %v %s", code, errs, err, after)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "segments", "ZYY[Patient].yaml")); err == nil {
+		t.Error("half of it is written")
+	}
+}
+
 // propose puts the rule or code that a starter proposes into force.
 func propose(t *testing.T, file string) {
 	t.Helper()
