@@ -31,6 +31,7 @@ import (
 	"github.com/dermgate/dermgate/gateway/observe"
 	"github.com/dermgate/dermgate/gateway/pathway"
 	"github.com/dermgate/dermgate/mapping/hl7"
+	"github.com/dermgate/dermgate/mapping/image"
 )
 
 // app is the gateway wired together: the one place where configuration meets parts.
@@ -146,6 +147,7 @@ func (a *app) openPipeline(context.Context) error {
 		Site:    flow.Site{Name: a.cfg.Site.Name, ODS: a.cfg.Site.ODS, Zone: a.cfg.Site.Timezone},
 		Sources: map[string]flow.SourceRules{}, Routes: routes(a.cfg),
 		Owners: flow.Owners{Provider: a.cfg.Owners.Provider.Name, Deputy: a.cfg.Owners.Provider.Deputy, Operations: a.cfg.Owners.Operations.Name},
+		Floor:  image.Floor(a.cfg.Photos.Floor),
 		Secret: secret, Now: a.now, Poke: a.poke,
 		Alarm: a.alarms.event,
 	}

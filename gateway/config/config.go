@@ -69,6 +69,14 @@ const (
 type Photos struct {
 	Folder string // of file:// URLs
 	Key    Secret // 32 bytes; unset only with the embedded store, which then makes photo.key beside its file
+	Floor  Floor
+}
+
+// Floor is what a photo keeps that is made to fit a destination (image.Floor); under it, it is refused there.
+type Floor struct {
+	SSIM    float64 // 0.5 to 1
+	Side    int     // pixels
+	Quality int     // 1 to 100
 }
 
 // Listener is an HTTP listener.

@@ -68,6 +68,7 @@ func TestFullFileIsRead(t *testing.T) {
 		"default": {c.Sources[1].Checks.Consent, Hold},
 		"ers key": {e.Auth.Key.File(), "ers.pem"},
 		"rate":    {e.Rate, 10.0},
+		"floor":   {c.Photos.Floor, Floor{0.97, 1200, 80}},
 		"photo":   {c.Destinations[2].PhotoBytes, int64(4 << 20)},
 		"version": {c.Destinations[2].Version, "2.4"},
 		"mode":    {c.Destinations[2].Acknowledge, "enhanced"},

@@ -35,6 +35,8 @@ func TestFaults(t *testing.T) {
 		{"pixels", minimal("limits: {photo_pixels: 5MiB}\n"), []string{"4:24: photo_pixels is a number of pixels such as 64MP"}},
 		{"photo over message", minimal("limits: {message_bytes: 1MiB, photo_bytes: 2MiB}\n"), []string{
 			"4:44: photo_bytes is over message_bytes: no such photo could arrive"}},
+		{"floor", minimal("photos: {url: 'file:///x', floor: {ssim: 0.3, side: 0, quality: 101}}\n"), []string{
+			"4:42: ssim is a likeness of 0.5 to 1", "4:53: side is between 1 and 65535 pixels", "4:65: quality is between 1 and 100"}},
 		{"duration", minimal("alarms: {oldest_waiting: 15}\n"), []string{"4:26: oldest_waiting is a duration such as 200ms, 15m, 2h or 14d"}},
 		{"working days are for timers", minimal("store: {retain: 5wd}\n"), []string{"4:17: retain is a duration such as 200ms, 15m, 2h or 14d"}},
 		{"timer", minimal("timers: {advise: 5wd, unread: soon}\n"), []string{

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -89,10 +90,25 @@ func (d *decoder) requireSecret(n node, name string, s Secret) {
 }
 
 func (d *decoder) photos(n node, p *Photos) {
-	k := keys{"url": value(d, &p.Folder, d.photoFolder)}
+	k := keys{"url": value(d, &p.Folder, d.photoFolder), "floor": func(n node) {
+		d.object(n, keys{
+			"ssim":    value(d, &p.Floor.SSIM, readSSIM),
+			"side":    value(d, &p.Floor.Side, within(1, 65535, readInt, " pixels")),
+			"quality": value(d, &p.Floor.Quality, within(1, 100, readInt, "")),
+		})
+	}}
 	d.secret(k, "key", &p.Key)
 	d.object(n, k)
 	d.require(n, "url")
+}
+
+// readSSIM takes a likeness: under 0.5 no photo is worth sending.
+func readSSIM(s string) (float64, error) {
+	v, err := strconv.ParseFloat(s, 64)
+	if err != nil || !(v >= 0.5 && v <= 1) {
+		return 0, errors.New("is a likeness of 0.5 to 1")
+	}
+	return v, nil
 }
 
 // photoFolder takes file:///folder, the one kind of photo store this version has.

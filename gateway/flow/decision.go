@@ -28,6 +28,8 @@ type decision struct {
 	question *Translated          // about the case, while it is answered
 	received *hl7.Message         // the request as it came, when it came as HL7 v2
 	files    map[string]fhir.Data // of the answer that is sent on, by their hash
+	kept     bool                 // what caused it is acknowledged: there is time
+	asked    []string             // media of photos that the message being rendered carries
 	amends   bool                 // it changes one that was given before
 	story    []Event
 	out      []Delivery
@@ -151,7 +153,7 @@ func (d *decision) deliver(ctx context.Context, e Endpoint, m outgoing) error {
 		return err
 	}
 	d.out = append(d.out, Delivery{ID: d.derive("delivery", e.Name, m.what, m.key), Case: d.id(), Message: d.why, To: e.Name,
-		Lane: d.c.ID, Class: class(d.c.Urgency), Key: m.key, What: m.what, Maps: m.maps, Body: body, Parts: m.parts, Note: m.note,
+		Lane: d.c.ID, Class: class(d.c.Urgency), Key: m.key, What: m.what, Maps: m.maps, Body: body, Parts: m.parts, Note: m.note, Unfit: m.unfit,
 		State: Waiting, Due: d.at, Created: d.at})
 	return nil
 }
@@ -166,6 +168,7 @@ type outgoing struct {
 	parts     []BodyRef
 	note      string
 	maps      string // digest of the set that rendered it; empty where none did
+	unfit     *Unfit // why it must not be sent as it is
 }
 
 // whole is the body of a message that is in memory.

@@ -200,6 +200,9 @@ func (d *Dispatcher) unlessStopped(ctx context.Context, del Delivery) (Outcome, 
 // deliver asks the destination. A panic of it is an internal fault: the delivery is parked, since the same
 // bytes would most likely bring it about again.
 func (d *Dispatcher) deliver(ctx context.Context, del Delivery) (o Outcome, err error) {
+	if u := del.Unfit; u != nil && u.To == del.To {
+		return Outcome{Result: Refused, Cause: u.Cause}, nil
+	}
 	err = d.guard(del, func() error {
 		o, err = d.Dest.Deliver(ctx, del, func(s Step) error {
 			if ctx.Err() != nil {

@@ -594,5 +594,23 @@ func TestAStoppedDeliveryIsNotAttempted(t *testing.T) {
 	r.stop()
 	if keys := r.dest.keys(); len(keys) != 1 || keys[0] != "free 0" || asked.Load() < 2 || last.Attempt != 0 || last.Cause != nil {
 		t.Errorf("sent %v, asked %d times, %+v", keys, asked.Load(), last)
+
+// What its destination would not take is parked without a call; at another destination it is sent.
+func TestUnfitIsForOneDestination(t *testing.T) {
+	for to, want := range map[string]flow.State{"epr": flow.Parked, "other": flow.Done} {
+		r := newRig(t, takes)
+		c := adaptertest.Request("a", "")
+		d := &c.Deliveries[0]
+		d.To, d.Key, d.ID = "epr", "a", flow.NewID(c.Partition(), "a")
+		d.Unfit = &flow.Unfit{To: to, Cause: issue.New(issue.TooLong, "photo 1", "too large")}
+		if _, err := r.store.Put(t.Context(), c); err != nil {
+			t.Fatal(err)
+		}
+		r.start()
+		got := r.waits(d.ID, want)
+		r.stop()
+		if called := len(r.dest.keys()) > 0; called != (want == flow.Done) || called != (got.Cause == nil) {
+			t.Errorf("unfit for %s: called: %t, %+v", to, called, got.Cause)
+		}
 	}
 }

@@ -123,12 +123,16 @@ type Applier struct{ P *Pipeline }
 // Deliver applies one follow-up. It is applied at most once however often this runs: the change carries
 // the message's id. A message that does not translate any more parks, visibly.
 func (a Applier) Deliver(ctx context.Context, work Delivery, _ func(Step) error) (Outcome, error) {
-	t, err := a.P.reload(ctx, a.P.Maps(), work.Message)
-	if err != nil {
-		return Outcome{}, storeTrouble(err)
+	act := func() error { return a.P.fitAndSend(ctx, work) }
+	if work.What != FitPhotos {
+		t, err := a.P.reload(ctx, a.P.Maps(), work.Message)
+		if err != nil {
+			return Outcome{}, storeTrouble(err)
+		}
+		act = func() error { return a.P.apply(ctx, work, &t) }
 	}
 	for {
-		err := a.P.apply(ctx, work, &t)
+		err := act()
 		if errors.Is(err, ErrStale) {
 			continue
 		}
@@ -159,7 +163,7 @@ func (p *Pipeline) apply(ctx context.Context, work Delivery, t *Translated) erro
 	if err != nil {
 		return err
 	}
-	d.why, d.set, d.files = work.Message, t.set, letterFiles(t)
+	d.why, d.set, d.files, d.kept = work.Message, t.set, letterFiles(t), true
 	moved := d.c.Moves
 	if t.Facts.Event != NoticeStatus { // seven a notice: only what they come to is part of the story
 		d.tell("received", t.Facts.Event+" from "+t.Source, work.Message.String())

@@ -78,7 +78,7 @@ func (d *decision) lettered(ctx context.Context, e Endpoint, m outgoing) error {
 	if e.LetterPhotos != PhotosDocuments {
 		return nil
 	}
-	for _, ph := range d.c.Sendable() {
+	for _, ph := range d.sendable(e) {
 		filed := e.Name + " " + ph.Media
 		if ph.Document || slices.Contains(d.c.Filed, filed) {
 			continue
@@ -107,11 +107,11 @@ type telling struct {
 func (d *decision) travelling(e Endpoint, n telling) []pathway.Photo {
 	switch {
 	case n.photo != nil:
-		return []pathway.Photo{*n.photo}
+		return slices.DeleteFunc(d.sendable(e), func(ph pathway.Photo) bool { return ph.Media != n.photo.Media })
 	case e.Kind == ToMLLP && strings.HasPrefix(d.form(e, n.what), "MDM_") && e.LetterPhotos != PhotosEmbedded:
 		return nil
 	}
-	return d.c.Sendable()
+	return d.sendable(e)
 }
 
 // changed remembers what the requester last sent of a request, which an RRI answers by its event and control id.

@@ -4,6 +4,7 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
+	"sync"
 	"time"
 
 	"github.com/dermgate/dermgate/gateway/pathway"
@@ -25,10 +26,12 @@ type Pipeline struct {
 	Endpoints []Endpoint
 	Routes    []Route
 	Owners    Owners
+	Floor     image.Floor      // what a photo that is made to fit must keep
 	Secret    []byte           // key of the patient hash
 	Now       func() time.Time // the wall clock; the store keeps its own for due times
 	Poke      func(to string)  // wakes a destination's dispatcher; may be nil
 	Alarm     func(name, text string)
+	fitting   sync.Mutex // held while a photo is made to fit
 }
 
 // Site is the organisation that runs the gateway.

@@ -63,13 +63,8 @@ func (d *decision) sendRequest(ctx context.Context, e Endpoint) error {
 
 // sendTold renders a message about the case for a destination.
 func (d *decision) sendTold(ctx context.Context, e Endpoint, n telling) error {
-	m, err := d.render(ctx, e, n)
-	if i := issue.From(err); i != nil && i.Kind == issue.TooLong && n.what != "referral" && n.what != "advice-request" {
-		// News about a case that is under way is not lost for a photo: somebody brings it over.
-		d.task("photo-too-large", n.what+" for "+e.Name+": "+i.Error())
-		return nil
-	}
-	if err != nil {
+	m, later, err := d.rendered(ctx, e, n)
+	if later || err != nil {
 		return err
 	}
 	d.refs = append(d.refs, Ref{"control-id", m.key})
@@ -80,12 +75,26 @@ func (d *decision) sendTold(ctx context.Context, e Endpoint, n telling) error {
 	return d.lettered(ctx, e, m)
 }
 
+// rendered renders a message whose photos fit its destination; later says that they first have to be made to.
+func (d *decision) rendered(ctx context.Context, e Endpoint, n telling) (m outgoing, later bool, err error) {
+	for {
+		d.asked = nil
+		if m, err = d.render(ctx, e, n); err != nil || !d.unfitted(e) {
+			m.unfit = d.unfit(e)
+			return m, false, err
+		}
+		if !d.kept {
+			return m, true, d.fitLater(e, n)
+		}
+		if err = d.fitAll(ctx, e); err != nil {
+			return m, false, err
+		}
+	}
+}
+
 func (d *decision) render(ctx context.Context, e Endpoint, n telling) (outgoing, error) {
 	request, err := d.loadRequest(ctx)
 	if err != nil {
-		return outgoing{}, err
-	}
-	if err := d.fits(e); err != nil {
 		return outgoing{}, err
 	}
 	of := []string{"outbound", e.Name, n.what, fmt.Sprint(d.c.Moves)}
@@ -107,14 +116,15 @@ func (d *decision) render(ctx context.Context, e Endpoint, n telling) (outgoing,
 		m.mediaType, m.form = "application/hl7-v2", d.form(e, n.what)
 		m.body, err = d.hl7(ctx, e, m, b)
 	case ToFHIR:
-		if err = d.embed(ctx, b); err == nil && e.Transaction {
+		if err = d.embed(ctx, e, b); err == nil && e.Transaction {
 			err = d.transact(b)
 		}
 		if err == nil {
 			m.body = func(w io.Writer) error { return fhir.WriteJSON(w, b.Root) }
 		}
 	case ToERS:
-		for _, ph := range d.c.Sendable() {
+		for _, ph := range d.sendable(e) {
+			d.asked = append(d.asked, ph.Media)
 			m.parts = append(m.parts, partOf(ph))
 		}
 		m.body = func(w io.Writer) error { return fhir.WriteJSON(w, b.Root) }
@@ -122,28 +132,6 @@ func (d *decision) render(ctx context.Context, e Endpoint, n telling) (outgoing,
 		err = fmt.Errorf("render: destination %s takes no clinical messages", e.Name)
 	}
 	return m, err
-}
-
-// fits tells whether the photos are as small as a destination wants them. e-RS has its own way (its photos
-// follow the referral), and an HL7 v2 message asks for those that it carries (file); elsewhere a photo that is too large
-// is told at once and nothing leaves half.
-func (d *decision) fits(e Endpoint) error {
-	if e.Kind != ToFHIR {
-		return nil
-	}
-	for i, ph := range d.c.Sendable() {
-		if err := e.fits(ph, i); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (e Endpoint) fits(ph pathway.Photo, i int) error {
-	if e.PhotoBytes == 0 || ph.Size <= e.PhotoBytes {
-		return nil
-	}
-	return issue.New(issue.TooLong, fmt.Sprintf("photo %d", i+1), fmt.Sprintf("larger than the %d bytes that %s takes", e.PhotoBytes, e.Name))
 }
 
 // controlID makes an MSH-10 of 20 characters, the longest that every version takes (HL7 v2.3 to 2.4 §2.16.9.10).
@@ -186,9 +174,10 @@ func places(l issue.List) string {
 
 // file gives a photo that may travel, by the hash of its derivative, or a file of the answer.
 func (d *decision) file(ctx context.Context, e Endpoint, sha string) (fhir.Data, error) {
-	for i, ph := range d.c.Sendable() {
+	for _, ph := range d.sendable(e) {
 		if ph.SHA256 == sha {
-			return d.p.content(ctx, ph), e.fits(ph, i)
+			d.asked = append(d.asked, ph.Media)
+			return d.p.content(ctx, ph), nil
 		}
 	}
 	if data, ok := d.files[sha]; ok {
@@ -227,6 +216,11 @@ func (d *decision) compose(request, answer *fhir.Bundle, key string, travel []pa
 	for _, ph := range d.c.Sendable() {
 		if gone[ph.Media] {
 			continue
+		}
+		for _, t := range travel {
+			if t.Media == ph.Media {
+				ph = t
+			}
 		}
 		if err := derivative(b, ph); err != nil {
 			return nil, err
@@ -352,6 +346,9 @@ func derivative(b *fhir.Bundle, ph pathway.Photo) error {
 		}
 		w.extension(att, "original-sha256", "valueString", ph.Original)
 	}
+	if ph.Step != "" {
+		w.extension(att, "derivation", "valueString", ph.Step)
+	}
 	return w.err
 }
 
@@ -377,8 +374,8 @@ func dropReferences(b *fhir.Bundle, gone map[string]bool) {
 
 // embed puts the photos beside their Media as Binary entries, for a destination that takes all in one
 // message; the writer streams them.
-func (d *decision) embed(ctx context.Context, b *fhir.Bundle) error {
-	for _, ph := range d.c.Sendable() {
+func (d *decision) embed(ctx context.Context, e Endpoint, b *fhir.Bundle) error {
+	for _, ph := range d.sendable(e) {
 		m := b.Resolve(ph.Media)
 		if !m.OK() {
 			continue
@@ -398,6 +395,7 @@ func (d *decision) embed(ctx context.Context, b *fhir.Bundle) error {
 		if w.err != nil {
 			return w.err
 		}
+		d.asked = append(d.asked, ph.Media)
 		if err := bin.SetData("data", d.p.content(ctx, ph)); err != nil {
 			return err
 		}

@@ -97,8 +97,8 @@ func (d *decision) latePhotos(ctx context.Context, e Endpoint) error {
 }
 
 func (d *decision) sendPhotos(ctx context.Context, e Endpoint) error {
-	m, err := d.render(ctx, e, telling{what: "photos"})
-	if err != nil {
+	m, later, err := d.rendered(ctx, e, telling{what: "photos"})
+	if later || err != nil {
 		return err
 	}
 	m.note = d.c.Channel["ubrn"]

@@ -318,8 +318,16 @@ type Delivery struct {
 	Due     time.Time    `json:"due"`
 	Steps   []Step       `json:"steps,omitempty"`
 	Cause   *issue.Issue `json:"cause,omitempty"` // why it was last put back or parked
+	Unfit   *Unfit       `json:"unfit,omitempty"` // not to be sent as it is
 	Fence   int64        `json:"fence,omitempty"` // lease counter: a worker with an older one writes nothing
 	Created time.Time    `json:"created"`
+}
+
+// Unfit says why a destination would not take a delivery: it is parked unsent, for a person to redirect to one
+// that does, or to discard.
+type Unfit struct {
+	To    string       `json:"to"`
+	Cause *issue.Issue `json:"cause"`
 }
 
 // Result of an attempt.

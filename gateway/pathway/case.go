@@ -83,6 +83,28 @@ type Photo struct {
 	Removed  []string `json:"removed,omitempty"` // metadata taken out, by name
 	Waiting  string   `json:"waiting,omitempty"` // why it may not travel yet: "consent"
 	Document bool     `json:"document,omitempty"`
+	Fits     []Fit    `json:"fits,omitempty"` // what it became for destinations that take less
+	Step     string   `json:"step,omitempty"` // how it was made to fit, of a photo that is one of Fits
+}
+
+// Fit is a photo as made to fit destinations that take so many bytes.
+type Fit struct {
+	Limit   int64  `json:"limit"` // bytes
+	Blob    string `json:"blob,omitempty"`
+	SHA256  string `json:"sha256,omitempty"`
+	Size    int64  `json:"size,omitempty"`
+	Step    string `json:"step,omitempty"`    // what was done: "optimised"
+	Refused string `json:"refused,omitempty"` // why it cannot be done
+}
+
+// Fit gives what the photo became for a limit; nil when that was not tried yet.
+func (p *Photo) Fit(limit int64) *Fit {
+	for i := range p.Fits {
+		if p.Fits[i].Limit == limit {
+			return &p.Fits[i]
+		}
+	}
+	return nil
 }
 
 // Outcome is what the specialist decided, by the e-RS codes, and what the requester made of it.
