@@ -6,7 +6,10 @@ import (
 	"github.com/dermgate/dermgate/mapping/image/jpeg"
 )
 
-// Likeness says how like two pictures of one size are.
+// halved is above how many pixels every second row of MCUs is compared: a million windows tell enough.
+const halved = 4e6
+
+// Likeness says how like two pictures of one size are; of more than 4 MP, every second row of MCUs is asked.
 type Likeness struct {
 	SSIM float64 // structural similarity (Wang and others 2004), 1 for the same, of luma 0.8 and of each chroma 0.1
 	PSNR float64 // of luma, in dB; +Inf for the same
@@ -37,7 +40,14 @@ func (c *comparison) add(a, b *jpeg.Band) {
 	if a.Row != c.next {
 		return
 	}
-	if c.next++; c.planes == nil {
+	c.next++
+	if a.Row%2 == 1 && a.Width*a.Height > halved {
+		for i := range c.planes {
+			c.planes[i].here = c.planes[i].here[:0] // no window reaches over the gap
+		}
+		return
+	}
+	if c.planes == nil {
 		c.planes = make([]plane, len(a.Components))
 	}
 	for i := range c.planes {
