@@ -226,3 +226,22 @@ func TestSuspectedCancerGoesWithoutAPhotoThatCannotFit(t *testing.T) {
 		t.Errorf("nobody is told: %+v", c.Tasks)
 	}
 }
+
+// The photos of a referral are made to fit e-RS before they are uploaded.
+func TestTheReferralSystemGetsPhotosThatFit(t *testing.T) {
+	t.Parallel()
+	photo := photos.Lesion{Seed: 5, View: photos.Overview, Width: 1300, Height: 975, Quality: 96}.JPEG()
+	limit := len(photo) * 85 / 100
+	ctx, w := runningBy(t, strings.Replace(string(demoConfig), `service: "7654321"`, fmt.Sprintf("service: \"7654321\"\n    photo_bytes: %dB", limit), 1))
+	sendWith(t, ctx, w, "suspected-cancer.hl7", map[string][]byte{"L1-overview": photo})
+	var uploads map[string]sim.Upload
+	if err := until(ctx, "three files are uploaded", func() bool { uploads = w.ers.Uploads(); return len(uploads) == 3 }); err != nil {
+		t.Fatal(err, len(uploads))
+	}
+	c, _ := w.onlyCase(t)
+	for _, u := range uploads {
+		if u.Name == c.Photos[0].Name && (len(u.Body) > limit || len(u.Body) < limit/2 || c.Photos[0].Fits[0].Size != int64(len(u.Body))) {
+			t.Errorf("%d bytes of %d: %+v", len(u.Body), limit, c.Photos[0])
+		}
+	}
+}
