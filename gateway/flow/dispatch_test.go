@@ -594,6 +594,8 @@ func TestAStoppedDeliveryIsNotAttempted(t *testing.T) {
 	r.stop()
 	if keys := r.dest.keys(); len(keys) != 1 || keys[0] != "free 0" || asked.Load() < 2 || last.Attempt != 0 || last.Cause != nil {
 		t.Errorf("sent %v, asked %d times, %+v", keys, asked.Load(), last)
+	}
+}
 
 // What its destination would not take is parked without a call; at another destination it is sent.
 func TestUnfitIsForOneDestination(t *testing.T) {
