@@ -74,7 +74,7 @@ func (c *compiler) compile(s *source) *program {
 		return p
 	}
 	defer c.needs.enter(s.name.s)()
-	p := &program{src: s, segment: isSegment(s.from)}
+	p := &program{src: s, segment: isSegment(s.from), name: segNamed(s.from)}
 	c.programs[s.name.s] = p // before its rules: a map may use itself
 	typ, ok := c.fhirType(text{s.to, s.name.at.plus(len(s.from) + 1)})
 	if !ok {
@@ -103,9 +103,7 @@ func (c *compiler) compile(s *source) *program {
 	}
 	p.plans()
 	p.slots = len(sh.slots)
-	if typ.Kind == fhir.Complex { // its element is new whenever the map is run
-		p.soles()
-	}
+	p.soles()
 	for _, slot := range slices.Backward(slices.Sorted(maps.Keys(sh.guards))) { // inner elements first
 		p.guards = append(p.guards, guard(slot))
 	}

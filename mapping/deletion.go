@@ -32,8 +32,8 @@ func null(v hl7.Value) bool { return string(v.Raw()) == `""` }
 // delete writes what the fields of a segment delete, each where the first rule that reads it would have written.
 func (p *program) delete(s *scope) {
 	field, value, path := s.field, s.value, s.path
-	for i, v := range s.run.fields(s.seg) {
-		if n := i + 1; null(v) && !identifies(p.src.from, n) {
+	for n := 1; n <= s.run.pieces.Fields(s.seg.Index()); n++ {
+		if v := s.run.field(s.seg, n); null(v) && !identifies(p.src.from, n) {
 			s.field, s.value, s.path = n, v, s.seg.Path(n).Repeat(1)
 			p.deleteField(s)
 		}
@@ -100,7 +100,7 @@ func (l *link) delete(r *run, m *message, from *instance) {
 		if g.each == nil {
 			continue
 		}
-		seg := r.m.Find(g.eachSeg, 1)
+		seg := r.after(g.eachSeg, -1)
 		if !seg.OK() || !null(r.field(seg, g.each.field)) {
 			continue
 		}

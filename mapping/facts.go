@@ -2,8 +2,6 @@ package mapping
 
 import (
 	"slices"
-
-	"cel.dev/cel-go/common/operators"
 )
 
 // facts are what a condition demands, as far as that can be seen: it holds only where all of them do. They let a map
@@ -11,7 +9,7 @@ import (
 type facts struct {
 	needs   []*place // places that must be valued
 	choices []choice
-	whole   bool // they are one choice, and the condition says nothing else
+	rest    func(*scope) bool // where there are choices: what else the condition demands; nil: nothing
 }
 
 // choice demands that the text of a place is one of some words, or none of them.
@@ -23,7 +21,7 @@ type choice struct {
 
 // isOneOf are the facts of a place that must be one of some words.
 func isOneOf(p *place, words ...string) facts {
-	f := facts{choices: []choice{{p, words, false}}, whole: true}
+	f := facts{choices: []choice{{p, words, false}}}
 	if !slices.Contains(words, "") {
 		f.needs = []*place{p}
 	}
@@ -32,7 +30,7 @@ func isOneOf(p *place, words ...string) facts {
 
 // isNoneOf are those of a place that must be none of them.
 func isNoneOf(p *place, words ...string) facts {
-	f := facts{choices: []choice{{p, words, true}}, whole: true}
+	f := facts{choices: []choice{{p, words, true}}}
 	if slices.Contains(words, "") {
 		f.needs = []*place{p}
 	}
@@ -55,10 +53,10 @@ func needing(p *place, test func(string) bool) facts {
 	return valued(p)
 }
 
-// not gives the facts of the contrary.
+// not gives the facts of the contrary of a condition that is one choice.
 func (f facts) not() facts {
 	switch {
-	case !f.whole:
+	case len(f.choices) != 1 || f.rest != nil:
 		return facts{}
 	case f.choices[0].not:
 		return isOneOf(f.choices[0].place, f.choices[0].words...)
@@ -66,16 +64,35 @@ func (f facts) not() facts {
 	return isNoneOf(f.choices[0].place, f.choices[0].words...)
 }
 
-// join gives the facts of two conditions joined by and, or by or.
-func (f facts) join(op string, g facts) facts {
-	if op == operators.LogicalAnd {
-		return facts{needs: append(slices.Clone(f.needs), g.needs...), choices: append(slices.Clone(f.choices), g.choices...)}
+// and gives the facts of two conditions that must both hold.
+func (l *lowered) and(m *lowered) facts {
+	f := facts{needs: append(slices.Clone(l.needs), m.needs...), choices: append(slices.Clone(l.choices), m.choices...)}
+	switch a, b := l.beside(), m.beside(); {
+	case len(f.choices) == 0:
+	case a == nil:
+		f.rest = b
+	case b == nil:
+		f.rest = a
+	default:
+		f.rest = func(s *scope) bool { return a(s) && b(s) }
 	}
-	var out facts
-	for _, p := range f.needs {
-		if slices.ContainsFunc(g.needs, func(q *place) bool { return *q == *p }) {
-			out.needs = append(out.needs, p)
+	return f
+}
+
+// beside is what a condition demands beside its choices.
+func (l *lowered) beside() func(*scope) bool {
+	if len(l.choices) == 0 {
+		return l.yes
+	}
+	return l.rest
+}
+
+// or gives those of two conditions of which one must hold.
+func (l *lowered) or(m *lowered) (f facts) {
+	for _, p := range l.needs {
+		if slices.ContainsFunc(m.needs, func(q *place) bool { return *q == *p }) {
+			f.needs = append(f.needs, p)
 		}
 	}
-	return out
+	return f
 }

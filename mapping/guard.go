@@ -102,7 +102,7 @@ func (w *waiting) forget(r *run, child *fhir.ElementDef) {
 	s := r.scope(&r.bare)
 	s.seg, s.value, s.deep = w.seg, w.value, w.deep
 	if !w.by.segment {
-		s.parts = r.split(w.value, w.deep)
+		s.parts, _ = r.parted(w.value, w.deep)
 	}
 	w.by.forget(s, w.slot, child)
 	r.parts = r.parts[:len(r.parts)-len(s.parts)]

@@ -284,7 +284,7 @@ func mapped(p *program) writer {
 		}
 		before := s.run.writes
 		inner := s.run.scope(s)
-		inner.value, inner.path, inner.el = s.in.v, r.where(s), child
+		inner.value, inner.path, inner.el, inner.fresh = s.in.v, r.where(s), child, true
 		inner.deep = inner.path.Component() > 0
 		p.invoke(inner)
 		s.run.done(inner)
@@ -333,7 +333,7 @@ func (r *run) resourceOf(p *program, rule *rule, s *scope) (url fhir.UUID, ok bo
 	}
 	before := r.writes
 	inner := r.scope(s)
-	inner.value, inner.path, inner.el, inner.resource = s.in.v, where, el, el
+	inner.value, inner.path, inner.el, inner.resource, inner.fresh = s.in.v, where, el, el, true
 	inner.deep = where.Component() > 0
 	p.invoke(inner)
 	r.done(inner)

@@ -15,21 +15,9 @@ func (r *run) account(m *message, res *Result) {
 	t := tally{run: r, m: m, res: res}
 	del := r.m.Delimiters()
 	t.kind[del.Repetition], t.kind[del.Component], t.kind[del.Subcomponent] = repetition, component, subcomponent
-	t.kind[0] = none // not declared
+	t.kind[0], t.kind[del.Field] = none, field // 0: not declared
 	for i := range r.m.Segments() {
-		seg := r.m.Segment(i)
-		header := seg.Is("MSH")
-		t.ignore = m.ignore[seg.Name()]
-		for n, v := range r.fields(seg) {
-			if len(v.Raw()) == 0 {
-				continue
-			}
-			if header && n < 2 { // the delimiters themselves
-				t.leaf(&leafAt{seg, n + 1, 1, 1, 0}, v.Offset(), v.Raw())
-				continue
-			}
-			t.field(seg, n+1, v)
-		}
+		t.segment(r.m.Segment(i))
 	}
 	t.deleted()
 	if r.trace != nil {
@@ -64,7 +52,7 @@ type tally struct {
 	null  hl7.Path // the first of them
 }
 
-// part is what a byte ends inside a field.
+// part is what a byte ends inside a segment.
 type part uint8
 
 const (
@@ -72,6 +60,7 @@ const (
 	subcomponent
 	component
 	repetition
+	field
 )
 
 // leafAt is where a leaf stands: its path in numbers; sub is 0 in a component of one.
@@ -80,10 +69,25 @@ type leafAt struct {
 	field, rep, comp, sub int
 }
 
-// field splits a field into its leaves.
-func (t *tally) field(seg hl7.Segment, n int, v hl7.Value) {
-	raw, from := v.Raw(), 0
-	at := leafAt{seg, n, 1, 1, 0}
+// segment splits a segment into its leaves.
+func (t *tally) segment(seg hl7.Segment) {
+	fields := t.run.pieces.Fields(seg.Index())
+	if fields == 0 {
+		return
+	}
+	t.ignore = t.m.ignore[seg.Name()]
+	at := leafAt{seg, 1, 1, 1, 0}
+	if seg.Is("MSH") { // its first two fields are the delimiters themselves
+		for ; at.field <= min(fields, 2); at.field++ {
+			v := t.run.pieces.Field(seg.Index(), at.field)
+			t.leaf(&at, v.Offset(), v.Raw())
+		}
+		if fields < 3 {
+			return
+		}
+	}
+	start := t.run.pieces.Field(seg.Index(), at.field).Offset()
+	raw, from := t.run.m.Bytes()[start:seg.End()], 0
 	for i, c := range raw {
 		ends := t.kind[c]
 		if ends == none {
@@ -92,7 +96,7 @@ func (t *tally) field(seg hl7.Segment, n int, v hl7.Value) {
 		if ends == subcomponent && at.sub == 0 {
 			at.sub = 1
 		}
-		t.leaf(&at, v.Offset()+from, raw[from:i])
+		t.leaf(&at, start+from, raw[from:i])
 		switch from = i + 1; ends {
 		case subcomponent:
 			at.sub++
@@ -100,9 +104,11 @@ func (t *tally) field(seg hl7.Segment, n int, v hl7.Value) {
 			at.comp, at.sub = at.comp+1, 0
 		case repetition:
 			at.rep, at.comp, at.sub = at.rep+1, 1, 0
+		case field:
+			at.field, at.rep, at.comp, at.sub = at.field+1, 1, 1, 0
 		}
 	}
-	t.leaf(&at, v.Offset()+from, raw[from:])
+	t.leaf(&at, start+from, raw[from:])
 }
 
 // leaf counts one leaf; empty ones and `""` carry nothing.
@@ -175,12 +181,8 @@ func (r *run) unuse(seg hl7.Segment) {
 	if !seg.OK() {
 		return
 	}
-	fields := r.fields(seg)
-	if len(fields) == 0 {
-		return
-	}
-	last := fields[len(fields)-1]
-	r.used.unset(fields[0].Offset(), last.Offset()+len(last.Raw()))
+	first, last := r.field(seg, 1), r.field(seg, r.pieces.Fields(seg.Index()))
+	r.used.unset(first.Offset(), last.Offset()+last.Size())
 }
 
 // bitmap has one bit for each byte of a message.

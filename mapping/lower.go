@@ -14,15 +14,16 @@ import (
 
 // lowered is an expression as closures; the one of its type is set.
 type lowered struct {
-	str   func(*scope) string
-	yes   func(*scope) bool
-	num   func(*scope) int64
-	texts func(*scope) []string
-	lit   *string                   // of a string literal
-	place *place                    // of a place in a message
-	words []string                  // of a list of literals
-	any   func(*scope, string) bool // of a list of places: whether one has the text
-	facts                           // of a condition
+	str    func(*scope) string
+	yes    func(*scope) bool
+	num    func(*scope) int64
+	texts  func(*scope) []string
+	lit    *string                   // of a string literal
+	place  *place                    // of a place in a message
+	words  []string                  // of a list of literals
+	any    func(*scope, string) bool // of a list of places: whether one has the text
+	joined []*lowered                // of texts joined: the texts
+	facts                            // of a condition
 }
 
 // lowerer turns a checked CEL expression into closures. It gives nil for what it does not know, and CEL
@@ -114,7 +115,7 @@ func (l *lowerer) call(c ast.CallExpr) *lowered {
 		return nil
 	case operators.Add:
 		if a, b := args[0].str, args[1].str; a != nil && b != nil {
-			return &lowered{str: func(s *scope) string { return a(s) + b(s) }}
+			return &lowered{str: func(s *scope) string { return a(s) + b(s) }, joined: append(args[0].summands(), args[1].summands()...)}
 		}
 		return nil
 	case "listed":
@@ -146,14 +147,39 @@ func logic(op string, args []*lowered) *lowered {
 	if b == nil {
 		return nil
 	}
-	both := args[0].join(op, args[1].facts)
 	if op == operators.LogicalAnd {
-		return &lowered{facts: both, yes: func(s *scope) bool { return a(s) && b(s) }}
+		return &lowered{facts: args[0].and(args[1]), yes: func(s *scope) bool { return a(s) && b(s) }}
 	}
-	return &lowered{facts: both, yes: func(s *scope) bool { return a(s) || b(s) }}
+	return &lowered{facts: args[0].or(args[1]), yes: func(s *scope) bool { return a(s) || b(s) }}
+}
+
+// summands are the texts that an expression joins, itself when it joins none.
+func (l *lowered) summands() []*lowered {
+	if l.joined != nil {
+		return slices.Clone(l.joined)
+	}
+	return []*lowered{l}
+}
+
+// anyText compiles a comparison of joined texts with "": whether one of them has anything, without joining them.
+func anyText(list []*lowered, want bool) *lowered {
+	return &lowered{yes: func(s *scope) bool {
+		for _, l := range list {
+			if l.place != nil && l.place.read(s).Valued() || l.place == nil && l.str(s) != "" {
+				return want
+			}
+		}
+		return !want
+	}}
 }
 
 func compare(op string, args []*lowered) *lowered {
+	if list, lit := args[0].joined, args[1].lit; list != nil && lit != nil && *lit == "" {
+		switch op {
+		case operators.Equals, operators.NotEquals:
+			return anyText(list, op == operators.NotEquals)
+		}
+	}
 	if p, lit := args[0].place, args[1].lit; p != nil && lit != nil && (op == operators.Equals || op == operators.NotEquals) {
 		want, text, known := op == operators.Equals, *lit, isOneOf(p, *lit)
 		if !want {

@@ -39,7 +39,7 @@ type group struct {
 	resource   *fhir.Type
 	maps       []*program
 	each       *place // nil: one resource
-	eachSeg    string
+	eachSeg    segName
 	where, key *expr
 	links      []link
 	at         pos
@@ -127,7 +127,7 @@ func (c *compiler) headed(m *message, s *source) {
 			continue
 		case g.typ != "MessageHeader":
 			c.faults.add(g.at, "a message begins with its MessageHeader, such as header: MessageHeader <- MSH[MessageHeader]")
-		case g.eachSeg != "" || g.where != nil:
+		case g.eachSeg.letters != "" || g.where != nil:
 			c.faults.add(g.at, "a message has one MessageHeader: neither each nor where")
 		}
 		for _, other := range m.groups[i+1:] {
@@ -202,7 +202,7 @@ func (c *compiler) eachOf(g *group, src srcGroup) {
 		c.faults.add(src.each.at, "each names a segment, or a field for one resource a repetition: OBX or OBX-5")
 		return
 	}
-	g.eachSeg = f[1]
+	g.eachSeg = segNamed(f[1])
 	if f[2] == "" {
 		return
 	}

@@ -12,6 +12,7 @@ import (
 // type its map is about ("CX.4.1"). Numbers are 0 where not stated.
 type place struct {
 	segment               string // "" inside a data type map
+	name                  segName
 	field, rep, comp, sub int
 	datatype              string // what stands there by the standard; "varies" when it is open
 	repeats               bool   // the field may repeat and the place does not say which
@@ -31,7 +32,7 @@ func segmentAt(word string) (p place, why string) {
 	if err != nil {
 		return p, "not an HL7 place: want SEG-field[repetition].component.subcomponent, such as PID-3.1"
 	}
-	p = place{segment: path.Segment(), field: path.Field(), rep: path.Repetition(), comp: path.Component(), sub: path.Subcomponent()}
+	p = place{segment: path.Segment(), name: segNamed(path.Segment()), field: path.Field(), rep: path.Repetition(), comp: path.Component(), sub: path.Subcomponent()}
 	p.every = strings.Contains(strings.TrimPrefix(word[min(3, len(word)):], "[*]"), "[*]")
 	p.everywhere = len(word) > 3 && strings.HasPrefix(word[3:], "[*]")
 	if !hl7.LookupSegment(p.segment) {
@@ -154,8 +155,14 @@ func (p *place) value(s *scope) (hl7.Value, hl7.Path) {
 func (p *place) read(s *scope) hl7.Value {
 	switch {
 	case p.segment != "":
-		v, _ := p.repetition(s)
-		return p.down(v)
+		seg := p.seg(s)
+		switch {
+		case !seg.OK():
+			return hl7.Value{}
+		case p.current(s, seg):
+			return p.down(s.value)
+		}
+		return p.in(s.run, seg)
 	case p.comp == 0:
 		return s.value
 	case p.comp > len(s.parts):
@@ -166,12 +173,30 @@ func (p *place) read(s *scope) hl7.Value {
 	return s.parts[p.comp-1]
 }
 
+// seg gives the segment that a scope sees under the place's name first; a condition on the map's own segment is never
+// about another of its name.
+func (p *place) seg(s *scope) hl7.Segment {
+	if l := &s.run.layout; s.home.OK() && l.is(s.home.Index(), l.row(p.name)) && !s.on(p.name) {
+		return s.home
+	}
+	return s.run.relative(s.seg, p.name)
+}
+
+// in reads the place in a segment of its name.
+func (p *place) in(r *run, seg hl7.Segment) hl7.Value {
+	if p.comp == 0 || p.rep > 1 {
+		return p.down(r.repetition(seg, p.field, p.rep))
+	}
+	v := r.pieces.Component(seg.Index(), p.field, p.comp)
+	if p.sub > 0 {
+		v = v.Subcomponent(p.sub)
+	}
+	return v
+}
+
 // repetition gives the repetition that a place is in, and its segment.
 func (p *place) repetition(s *scope) (hl7.Value, hl7.Segment) {
-	seg := s.home // a condition on the map's own segment is never about another of its name
-	if !seg.Is(p.segment) || s.seg.Is(p.segment) {
-		seg = s.run.relative(s.seg, p.segment)
-	}
+	seg := p.seg(s)
 	switch {
 	case !seg.OK():
 		return hl7.Value{}, seg
@@ -229,7 +254,7 @@ func (p place) variable(list bool) variable {
 	}
 	if list {
 		v.any = func(s *scope, text string) bool {
-			if p.every && s.seg.Is(p.segment) && !p.everywhere && p.segment != "NTE" { // the scope's own segment
+			if p.every && s.on(p.name) && !p.everywhere && p.segment != "NTE" { // the scope's own segment
 				all, only := s.run.field(s.seg, p.field), s.run.repetition(s.seg, p.field, 1)
 				if only.Size() == all.Size() { // as mostly
 					only = p.down(only)
@@ -266,16 +291,30 @@ func (p place) variable(list bool) variable {
 // mark counts the place as carried over. The code of a coded field brings its name and its system with it:
 // they are one statement.
 func (p *place) mark(s *scope) {
+	r := s.run
 	if p.segment == "" {
-		s.run.use(p.read(s))
+		r.use(p.read(s))
 		return
 	}
-	v, _ := p.repetition(s)
-	value := p.down(v)
-	s.run.use(value)
-	if p.comp == 1 && p.sub == 0 && p.coded && value.Valued() {
-		s.run.use(v.Component(2))
-		s.run.use(v.Component(3))
+	seg := p.seg(s)
+	if !seg.OK() {
+		return
+	}
+	value, current := p.in(r, seg), p.current(s, seg)
+	if current {
+		value = p.down(s.value)
+	}
+	r.use(value)
+	if p.comp != 1 || p.sub != 0 || !p.coded || !value.Valued() {
+		return
+	}
+	for n := 2; n <= 3; n++ {
+		if current || p.rep > 1 {
+			whole, _ := p.repetition(s)
+			r.use(whole.Component(n))
+		} else {
+			r.use(r.pieces.Component(seg.Index(), p.field, n))
+		}
 	}
 }
 
@@ -300,7 +339,7 @@ type cursor struct {
 }
 
 func (p *place) cursor(s *scope, all bool) cursor {
-	current := s.field == p.field && p.rep == 0 && !p.every && !p.everywhere && s.seg.Is(p.segment)
+	current := s.field == p.field && p.rep == 0 && !p.every && !p.everywhere && s.on(p.name)
 	return cursor{p: p, run: s.run, here: s.seg, given: s.value, givenAt: s.path, current: current, all: all}
 }
 
@@ -328,12 +367,12 @@ func (c *cursor) advance() bool {
 		return true
 	}
 	if c.rep >= c.reps {
-		if c.seg = c.run.following(c.here, c.p.segment, c.seg, c.started); !c.seg.OK() {
+		if c.seg = c.run.following(c.here, c.p.name, c.seg, c.started); !c.seg.OK() {
 			return false
 		}
 		c.started, c.rep, c.reps = true, 0, 1
 		if c.p.rep == 0 && c.all {
-			c.reps = c.run.field(c.seg, c.p.field).Repetitions()
+			c.reps = c.run.repetitions(c.seg, c.p.field)
 		}
 		if c.reps == 0 {
 			c.value = hl7.Value{}
@@ -346,10 +385,10 @@ func (c *cursor) advance() bool {
 // roam goes over every segment of the name in the message.
 func (c *cursor) roam() bool {
 	for c.rep >= c.reps {
-		if c.seg = c.run.m.Find(c.p.segment, c.seg.Occurrence()+1); !c.seg.OK() {
+		if c.seg = c.run.after(c.p.name, index(c.seg)); !c.seg.OK() {
 			return false
 		}
-		c.rep, c.reps = 0, max(c.run.field(c.seg, c.p.field).Repetitions(), 1)
+		c.rep, c.reps = 0, max(c.run.repetitions(c.seg, c.p.field), 1)
 	}
 	return c.repeat()
 }

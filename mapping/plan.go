@@ -1,10 +1,6 @@
 package mapping
 
-import (
-	"slices"
-
-	"github.com/dermgate/dermgate/mapping/hl7"
-)
+import "slices"
 
 // plan is one of a map's stretches of 64 rules, with what tells beforehand which of them can do nothing: most rules
 // read what most messages leave empty, or are for values of another kind. In its masks bit i is rule first+i.
@@ -12,24 +8,35 @@ type plan struct {
 	first  int
 	rules  uint64
 	silent []silent
+	apart  []elsewhere
 	tests  []test
+	told   uint64 // the rules whose conditions' choices are all in tests
 }
 
 // silent are rules that do nothing when a field of the segment, or a part of the value, is empty.
 type silent struct {
-	n     int32 // from 1
+	n     int32 // from 1 to 63
+	rules uint64
+}
+
+// elsewhere are rules that read another segment, and do nothing where there is none to be seen.
+type elsewhere struct {
+	name  segName
 	rules uint64
 }
 
 // test gives the rules that the text of a place leaves possible.
 type test struct {
-	place *place
-	by    map[string]uint64
-	other uint64 // of a text that is not in by
+	place   *place
+	rules   uint64 // that it has a say about
+	words   []string
+	by      []uint64 // for each of words
+	other   uint64   // for any other text
+	present bool     // the only word is "": it is enough to know whether there is a text
 }
 
 // fewest is how many rules must have a say about a place for it to be looked at before them.
-const fewest = 3
+const fewest = 2
 
 // plans lays out a map's rules.
 func (p *program) plans() {
@@ -46,21 +53,39 @@ func (p *program) plans() {
 			out.silent = append(out.silent, silent{n, mask})
 		}
 		slices.SortFunc(out.silent, func(a, b silent) int { return int(a.n - b.n) })
-		out.tests = p.testsOf(rules)
+		out.apart = p.others(rules)
+		out.tests, out.told = p.testsOf(rules)
 		p.plan = append(p.plan, out)
 	}
 }
 
+// others finds the rules that read other segments than the map is about.
+func (p *program) others(rules []rule) (out []elsewhere) {
+	for i := range rules {
+		from := rules[i].from
+		if from == nil || from.segment == "" || from.everywhere || rules[i].field > 0 || rules[i].missing != nil {
+			continue
+		}
+		k := slices.IndexFunc(out, func(e elsewhere) bool { return e.name == from.name })
+		if k < 0 {
+			k, out = len(out), append(out, elsewhere{name: from.name})
+		}
+		out[k].rules |= 1 << i
+	}
+	return out
+}
+
 // wants gives the fields or parts without any of which a rule does nothing.
 func (p *program) wants(r *rule) (out []int32) {
-	if r.missing == nil && max(r.field, r.part) > 0 {
-		out = append(out, max(r.field, r.part))
+	if n := max(r.field, r.part); r.missing == nil && n > 0 && n < 64 {
+		r.planned = true
+		out = append(out, n)
 	}
 	if r.when == nil {
 		return out
 	}
 	for _, place := range r.when.needs {
-		if n := p.number(r, place); n > 0 {
+		if n := p.number(r, place); n > 0 && n < 64 {
 			out = append(out, n)
 		}
 	}
@@ -79,22 +104,26 @@ func (p *program) number(r *rule, at *place) int32 {
 	return int32(at.field)
 }
 
+// claim is a choice that a rule's condition makes.
+type claim struct {
+	rule int
+	choice
+}
+
 // testsOf finds the places that the conditions of several rules compare with texts.
-func (p *program) testsOf(rules []rule) []test {
-	type claim struct {
-		rule int
-		choice
-	}
+func (p *program) testsOf(rules []rule) (out []test, told uint64) {
 	var places []*place
 	claims := map[place][]claim{}
 	for i := range rules {
 		r := &rules[i]
-		if r.when == nil {
+		if r.when == nil || len(r.when.choices) == 0 {
 			continue
 		}
+		told |= 1 << i
 		for _, c := range r.when.choices {
 			n := p.number(r, c.place)
 			if n == 0 || p.segment && n == r.field { // the rule may stand on another repetition
+				told &^= 1 << i
 				continue
 			}
 			if claims[*c.place] == nil {
@@ -103,55 +132,86 @@ func (p *program) testsOf(rules []rule) []test {
 			claims[*c.place] = append(claims[*c.place], claim{i, c})
 		}
 	}
-	var out []test
 	for _, at := range places {
-		if list := claims[*at]; len(list) >= fewest {
-			t := test{place: at, by: map[string]uint64{}, other: ^uint64(0)}
-			for _, c := range list {
-				for _, w := range c.words {
-					t.by[w] = ^uint64(0)
-				}
-			}
-			for _, c := range list {
-				if !c.not {
-					t.other &^= 1 << c.rule
-				}
-				for w := range t.by {
-					if slices.Contains(c.words, w) == c.not {
-						t.by[w] &^= 1 << c.rule
-					}
-				}
-			}
-			out = append(out, t)
+		list := claims[*at]
+		if len(list) >= fewest {
+			out = append(out, newTest(at, list))
+			continue
+		}
+		for _, c := range list {
+			told &^= 1 << c.rule
 		}
 	}
-	return out
+	return out, told
 }
 
-// possible gives the rules that can do something in a scope.
-func (p *plan) possible(s *scope, parts []hl7.Value) uint64 {
-	mask := p.rules
+func newTest(at *place, claims []claim) test {
+	t := test{place: at, other: ^uint64(0)}
+	for _, c := range claims {
+		t.rules |= 1 << c.rule
+		for _, w := range c.words {
+			if !slices.Contains(t.words, w) {
+				t.words, t.by = append(t.words, w), append(t.by, ^uint64(0))
+			}
+		}
+	}
+	for _, c := range claims {
+		if !c.not {
+			t.other &^= 1 << c.rule
+		}
+		for i, w := range t.words {
+			if slices.Contains(c.words, w) == c.not {
+				t.by[i] &^= 1 << c.rule
+			}
+		}
+	}
+	t.present = len(t.words) == 1 && t.words[0] == ""
+	return t
+}
+
+// possible gives the rules that can do something in a scope, and those of which it is known that the choices of their
+// conditions hold. valued has bit n when there is any text in field or part n.
+func (p *plan) possible(s *scope, valued uint64) (rules, told uint64) {
+	rules, told = p.rules, p.told
 	for i := range p.silent {
-		if q := &p.silent[i]; int(q.n) > len(parts) || parts[q.n-1].Size() == 0 {
-			mask &^= q.rules
+		if q := &p.silent[i]; valued>>q.n&1 == 0 {
+			rules &^= q.rules
+		}
+	}
+	for i := range p.apart {
+		if q := &p.apart[i]; rules&q.rules != 0 && !s.run.relative(s.seg, q.name).OK() {
+			rules &^= q.rules
 		}
 	}
 	for i := range p.tests {
-		if t := &p.tests[i]; t.place.segment == "" || s.field != t.place.field {
-			mask &= t.of(s)
+		t := &p.tests[i]
+		switch {
+		case t.rules&rules == 0:
+		case t.place.segment != "" && s.field == t.place.field:
+			told &^= t.rules
+		default:
+			rules &= t.of(s)
 		}
 	}
-	return mask
+	return rules, told
 }
 
 func (t *test) of(s *scope) uint64 {
 	v := t.place.read(s)
+	if t.present {
+		if v.Valued() {
+			return t.other
+		}
+		return t.by[0]
+	}
 	raw, plain := s.run.plain(v)
 	if !plain {
 		raw = []byte(s.run.text(v))
 	}
-	if mask, ok := t.by[string(raw)]; ok {
-		return mask
+	for i, w := range t.words {
+		if string(raw) == w {
+			return t.by[i]
+		}
 	}
 	return t.other
 }

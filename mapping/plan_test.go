@@ -49,19 +49,24 @@ func TestPlanLeavesOutOnlyWhatCannotWrite(t *testing.T) {
 // leftOut runs the rules that a plan leaves out in a scope, and counts them and the others.
 func leftOut(t *testing.T, p *program, sc *scope) (out, others int) {
 	r := sc.run
-	parts := sc.parts
+	_, valued := r.parted(sc.value, false)
 	if p.segment {
-		parts = r.fields(sc.seg)
+		valued = r.pieces.Valued(sc.seg.Index())
 	}
 	for i := range p.plan {
-		mask := p.plan[i].possible(sc, parts)
+		mask, told := p.plan[i].possible(sc, valued)
 		for k := range min(64, len(p.rules)-p.plan[i].first) {
+			rule := &p.rules[p.plan[i].first+k]
 			if mask>>k&1 != 0 {
 				others++
+				sc.told = told>>k&1 != 0
+				if sc.told && rule.holds(sc) != rule.when.yes(sc) {
+					t.Errorf("%s: the condition of the rule at %s is told otherwise", p.src.name.s, rule.pos)
+				}
 				continue
 			}
 			out++
-			rule := &p.rules[p.plan[i].first+k]
+			sc.told = false
 			sc.el, _ = r.tree.NewResource("Basic")
 			if p.typ.Kind == fhir.Resource {
 				sc.el, _ = r.tree.NewResource(p.typ.Name)

@@ -10,11 +10,11 @@ import (
 
 // run makes the resources of a group.
 func (g *group) run(r *run, n int) {
-	if g.eachSeg == "" {
+	if g.eachSeg.letters == "" {
 		g.instance(r, n, hl7.Segment{}, 0)
 		return
 	}
-	for seg := r.m.Next(g.eachSeg, 0); seg.OK(); seg = r.m.Next(g.eachSeg, seg.Index()+1) {
+	for seg := r.after(g.eachSeg, -1); seg.OK(); seg = r.after(g.eachSeg, seg.Index()) {
 		if r.continues(seg) {
 			continue
 		}
@@ -22,9 +22,8 @@ func (g *group) run(r *run, n int) {
 			g.instance(r, n, seg, 0)
 			continue
 		}
-		field := r.field(seg, g.each.field)
-		for rep := 1; rep <= field.Repetitions(); rep++ {
-			if field.Repetition(rep).Valued() {
+		for rep := 1; rep <= r.repetitions(seg, g.each.field); rep++ {
+			if r.repetition(seg, g.each.field, rep).Valued() {
 				g.instance(r, n, seg, rep)
 			}
 		}
@@ -33,7 +32,7 @@ func (g *group) run(r *run, n int) {
 
 // continues tells a note that another one stands before: they are one.
 func (r *run) continues(seg hl7.Segment) bool {
-	return seg.Is("NTE") && r.m.Segment(seg.Index()-1).Is("NTE")
+	return seg.Index() > 0 && r.layout.is(seg.Index(), r.layout.bound[0]) && r.layout.is(seg.Index()-1, r.layout.bound[0])
 }
 
 // instance makes one resource, unless its condition or a resource of the same key says no.
@@ -68,10 +67,10 @@ func (g *group) instance(r *run, n int, seg hl7.Segment, rep int) {
 	if err != nil {
 		return // cannot happen: the type is compiled
 	}
-	made.el, s.el, s.resource = el, el, el
+	made.el, s.el, s.resource, s.fresh = el, el, el, true
 	before := r.writes
 	g.fill(r, s)
-	if g.eachSeg != "" && (r.writes == before || blank(el)) {
+	if g.eachSeg.letters != "" && (r.writes == before || blank(el)) {
 		el.Parent().Remove()
 		return
 	}
@@ -85,21 +84,24 @@ func (g *group) fill(r *run, s *scope) {
 	outer, field, value, path := s.seg, s.field, s.value, s.path
 	for _, p := range g.maps {
 		s.seg, s.field, s.value, s.path = outer, field, value, path
-		if outer.Is(p.src.from) || !p.segment {
+		if !p.segment || r.layout.is(index(outer), r.layout.row(p.name)) {
 			p.invoke(s)
+			s.fresh = false
 			continue
 		}
 		if outer.OK() {
-			for seg := r.relative(outer, p.src.from); seg.OK(); seg = r.following(outer, p.src.from, seg, true) {
+			for seg := r.relative(outer, p.name); seg.OK(); seg = r.following(outer, p.name, seg, true) {
 				s.seg, s.field, s.path = seg, 0, hl7.Path{}
 				p.invoke(s)
+				s.fresh = false
 			}
 			continue
 		}
-		for seg := r.m.Next(p.src.from, 0); seg.OK(); seg = r.m.Next(p.src.from, seg.Index()+1) {
+		for seg := r.after(p.name, -1); seg.OK(); seg = r.after(p.name, seg.Index()) {
 			if !r.continues(seg) {
 				s.seg, s.field, s.path = seg, 0, hl7.Path{}
 				p.invoke(s)
+				s.fresh = false
 			}
 		}
 	}
@@ -125,10 +127,10 @@ func (m *message) link(r *run) {
 func (l *link) write(r *run, m *message, from *instance) {
 	wrote := false
 	for _, want := range l.groups {
-		near := m.groups[want].eachSeg != "" && m.groups[want].eachSeg == m.groups[from.group].eachSeg
+		near := m.groups[want].eachSeg.letters != "" && m.groups[want].eachSeg == m.groups[from.group].eachSeg
 		for k := r.firsts[want]; k < len(r.instances) && r.instances[k].group == want; k++ {
 			to := &r.instances[k]
-			if near && to.seg != from.seg || to.el == from.el || r.apart(from.seg, to.seg) {
+			if near && to.seg != from.seg || to.el == from.el || r.layout.apart(index(from.seg), index(to.seg)) {
 				continue
 			}
 			if l.single && wrote {
@@ -137,22 +139,6 @@ func (l *link) write(r *run, m *message, from *instance) {
 			wrote = l.put(r, from.el, from.seg, to.url) || wrote
 		}
 	}
-}
-
-// apart tells two segments that belong to different ones of a name, or of which one belongs to another segment of
-// the other's name: a result to a second order is not a result of the first, nor is it of the first's specimen.
-func (r *run) apart(a, b hl7.Segment) bool {
-	if !a.OK() || !b.OK() || a == b {
-		return false
-	}
-	for i := a.Index(); i >= 0; i = r.m.Owner(i) {
-		for j := b.Index(); j >= 0; j = r.m.Owner(j) {
-			if i != j && (i != a.Index() || j != b.Index()) && r.m.Segment(i).Name() == r.m.Segment(j).Name() {
-				return true
-			}
-		}
-	}
-	return false
 }
 
 // put writes one reference, once.
@@ -177,10 +163,8 @@ func (l *link) put(r *run, el fhir.Element, seg hl7.Segment, url fhir.UUID) bool
 			}
 		}
 	}
-	for c := range at.ChildrenDef(l.to.def) {
-		if l.single || c.ChildDef(l.ref).Text() == url.String() {
-			return false
-		}
+	if at.Refers(l.to.def, l.ref, url) || l.single && at.ChildDef(l.to.def).OK() {
+		return false
 	}
 	if l.to.def.Choice != "" && chosen(at, l.to.def.Choice) {
 		return false

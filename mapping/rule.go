@@ -15,6 +15,7 @@ type rule struct {
 	field   int32 // from is this field of the map's own segment, and no note: it is found without a search; 0: no
 	part    int32 // from is in this component of the value that a data type map is about; 0: no
 	slots   int32 // of set
+	planned bool  // the plan tells when there is nothing at from
 	simple  bool  // write sees nothing of the scope but its input
 	first   bool  // of field it reads one repetition, the first; the scope need not stand on it
 	join    bool  // all values are one
@@ -46,6 +47,7 @@ type missing struct{ severity issue.Severity }
 type program struct {
 	src     *source
 	segment bool // reads a segment, not a data type
+	name    segName
 	typ     *fhir.Type
 	slots   int
 	rules   []rule
@@ -67,20 +69,22 @@ func (p *program) invoke(s *scope) {
 	base := len(s.run.slots)
 	s.slots = s.run.push(p.slots)
 	first := len(s.run.parts)
-	var parts []hl7.Value
+	var valued uint64
 	if p.segment {
-		parts = s.run.fields(s.seg)
+		valued = s.run.pieces.Valued(s.seg.Index())
 	} else {
-		s.parts = s.run.split(s.value, s.deep)
-		parts = s.parts
+		s.parts, valued = s.run.parted(s.value, s.deep)
 	}
 	for i := range p.plan {
 		stretch := &p.plan[i]
-		for left := stretch.possible(s, parts); left != 0; left &= left - 1 {
-			r := &p.rules[stretch.first+bits.TrailingZeros64(left)]
+		left, told := stretch.possible(s, valued)
+		for ; left != 0; left &= left - 1 {
+			i := bits.TrailingZeros64(left)
+			r := &p.rules[stretch.first+i]
 			if r.missing == nil && r.empty(s) || r.to.slot >= 0 && r.to.taken(s) {
 				continue
 			}
+			s.told = told>>i&1 != 0
 			r.run(s)
 		}
 	}
@@ -96,11 +100,18 @@ func (p *program) invoke(s *scope) {
 	s.run.slots, s.run.parts = s.run.slots[:base], s.run.parts[:first]
 }
 
-// split gives the parts a data type map reads: components, or the sub-components of a component.
-func (r *run) split(v hl7.Value, deep bool) []hl7.Value {
+// parted gives the parts a data type map reads: components, or the sub-components of a component; valued has bit n
+// when part n, of the first 63, has any text.
+func (r *run) parted(v hl7.Value, deep bool) (parts []hl7.Value, valued uint64) {
 	base := len(r.parts)
 	r.parts = v.AppendParts(r.parts, deep)
-	return r.parts[base:len(r.parts):len(r.parts)]
+	parts = r.parts[base:len(r.parts):len(r.parts)]
+	for i := range parts {
+		if parts[i].Size() > 0 {
+			valued |= 1 << (i + 1) // a shift by 64 or more gives 0
+		}
+	}
+	return parts, valued
 }
 
 func (c *check) run(s *scope) {
@@ -122,28 +133,25 @@ func (r *rule) run(s *scope) {
 	} else {
 		wrote = r.placed(s)
 	}
-	if !wrote && r.missing != nil && (r.when == nil || r.when.yes(s)) {
+	if !wrote && r.missing != nil && r.holds(s) {
 		s.run.missed(r, s)
 	}
 }
 
 // empty tells at once that there is nothing at the rule's place, as at most places of most messages.
 func (r *rule) empty(s *scope) bool {
-	if r.field > 0 || r.part > 0 {
-		return false // the plan has told
-	}
 	p := r.from
-	if p == nil || p.everywhere {
+	switch {
+	case r.planned, p == nil, p.everywhere:
 		return false
+	case p.segment == "":
+		return p.read(s).Size() == 0
 	}
-	if p.segment == "" {
-		return s.value.Size() == 0
-	}
-	return s.seg.Is(p.segment) && s.run.field(s.seg, p.field).Size() == 0
+	return s.on(p.name) && s.run.field(s.seg, p.field).Size() == 0
 }
 
 func (r *rule) compute(s *scope) bool {
-	if r.when != nil && !r.when.yes(s) {
+	if !r.holds(s) {
 		return false
 	}
 	s.in.v, s.in.at, s.in.text = hl7.Value{}, nowhere, r.value.str(s)
@@ -169,20 +177,20 @@ func (r *rule) placed(s *scope) bool {
 	case p.segment == "":
 		s.in.v, s.in.at = p.read(s), inValue
 		return r.one(s)
-	case r.first && s.field != p.field && (r.when == nil || s.field == 0): // a condition sees the scope on this field
-		s.in.v, s.in.at = p.down(s.run.repetition(s.seg, p.field, 1)), inFirst
+	case r.first && s.field != p.field && (s.field == 0 || r.known(s)): // a condition sees the scope on this field
+		s.in.v, s.in.at = p.in(s.run, s.seg), inFirst
 		return r.one(s)
 	}
 	wrote := false
 	many := r.to.def.Repeats() && r.to.slot < 0
 	seg, field, value, path := s.seg, s.field, s.value, s.path
-	if r.field > 0 || !many && !p.everywhere && seg.Is(p.segment) {
+	if r.field > 0 || !many && !p.everywhere && s.on(p.name) {
 		current := p.rep == 0 && field == p.field && !(many && p.every)
 		from, to := p.rep, p.rep
 		if p.rep == 0 {
 			from, to = 1, 1
 			if many && !current {
-				to = s.run.field(seg, p.field).Repetitions()
+				to = s.run.repetitions(seg, p.field)
 			}
 		}
 		for n := from; n <= to; n++ {
@@ -202,7 +210,7 @@ func (r *rule) placed(s *scope) bool {
 				s.home = seg
 			}
 		}
-		if r.when == nil || r.when.yes(s) {
+		if r.holds(s) {
 			s.in.v, s.in.at, s.in.path = c.value, byPath, c.path
 			wrote = r.put(s) || wrote
 		}
@@ -216,11 +224,22 @@ func (r *rule) placed(s *scope) bool {
 
 // one writes the scope's input, if there is one and the condition holds.
 func (r *rule) one(s *scope) bool {
-	if !s.in.v.Valued() || r.when != nil && !r.when.yes(s) {
-		return false
-	}
-	return r.put(s)
+	return s.in.v.Valued() && r.holds(s) && r.put(s)
 }
+
+// holds tells whether the rule's condition does.
+func (r *rule) holds(s *scope) bool {
+	switch {
+	case r.when == nil:
+		return true
+	case !s.told:
+		return r.when.yes(s)
+	}
+	return r.when.rest == nil || r.when.rest(s)
+}
+
+// known tells that the condition holds without a look at the message.
+func (r *rule) known(s *scope) bool { return r.when == nil || s.told && r.when.rest == nil }
 
 // put writes the scope's input and what is set beside it.
 func (r *rule) put(s *scope) bool {

@@ -22,16 +22,16 @@ type run struct {
 	tree   *fhir.Tree
 	bundle *fhir.Bundle
 
+	layout    layout
 	issues    issue.List
 	body      string // copy of a short message, of which texts are pieces; "" for a long one
+	odd       bitmap // of each eight bytes of it, whether one is not its own text
 	arena     arena
-	starts    []int32     // of each segment's fields in values
-	values    []hl7.Value // all fields of the message
-	singles   []hl7.Value // the first repetition of each
-	used      bitmap      // bytes that rules have carried over
-	instances []instance  // in the order of groups
-	firsts    []int       // of each group in instances
-	made      []made      // resources that rules refer to
+	pieces    hl7.Pieces
+	used      bitmap     // bytes that rules have carried over
+	instances []instance // in the order of groups
+	firsts    []int      // of each group in instances
+	made      []made     // resources that rules refer to
 	saids     []said
 	waiting   []waiting
 	outer     fhir.Element // what the element removed last stood in
@@ -72,6 +72,8 @@ type scope struct {
 	deep     bool           // value is a component: a data type's components are its sub-components
 	parts    []hl7.Value    // of value, inside a data type map
 	in       input          // what a rule is about to write
+	fresh    bool           // el is empty but for what this run of the map writes
+	told     bool           // the choices of the rule's condition are known to hold
 	el       fhir.Element   // what is being filled
 	resource fhir.Element   // that el is in
 	slots    []fhir.Element // elements this invocation has made, by step
@@ -128,17 +130,16 @@ func (r *run) begin(m *hl7.Message, o *Options) {
 	if r.zone.zone != zone {
 		r.zone = clock{zone: zone}
 	}
-	r.starts, r.values, r.singles = r.starts[:0], r.values[:0], r.singles[:0]
-	for i := range m.Segments() {
-		r.starts = append(r.starts, int32(len(r.values)))
-		r.values, r.singles = m.Segment(i).AppendFields(r.values, r.singles)
-	}
-	r.starts = append(r.starts, int32(len(r.values)))
+	r.pieces.Reset(m)
+	r.layout.begin(m)
 	raw := m.Bytes()
 	r.used = r.used.fresh(len(raw))
 	if len(raw) <= bodyLimit {
 		r.arena.open(len(raw))
 		r.body = r.arena.keep(raw)
+		r.markOdd(raw)
+	} else {
+		r.odd = r.odd[:0]
 	}
 	if o.Trace {
 		r.trace = &Trace{Elements: []TracedElement{}, Unmapped: []string{}, Ignored: []IgnoredLeaf{}} // no null in JSON
@@ -150,8 +151,8 @@ func (r *run) begin(m *hl7.Message, o *Options) {
 
 // reset forgets the message and keeps the memory.
 func (r *run) reset() {
-	clear(r.values)
-	clear(r.singles)
+	r.pieces.Reset(nil)
+	r.layout.m, r.layout.owners = nil, nil
 	clear(r.instances)
 	clear(r.parts[:cap(r.parts)])
 	clear(r.payloads)
@@ -166,30 +167,24 @@ func (r *run) reset() {
 	r.tree.Reset()
 }
 
-// fields gives all fields of a segment.
-func (r *run) fields(s hl7.Segment) []hl7.Value {
-	return r.values[r.starts[s.Index()]:r.starts[s.Index()+1]]
-}
-
 // field gives field n of a segment.
-func (r *run) field(s hl7.Segment, n int) hl7.Value {
-	from, to := r.starts[s.Index()], r.starts[s.Index()+1]
-	if n < 1 || int32(n) > to-from {
-		return hl7.Value{}
-	}
-	return r.values[from+int32(n)-1]
-}
+func (r *run) field(s hl7.Segment, n int) hl7.Value { return r.pieces.Field(s.Index(), n) }
 
 // repetition gives a repetition of a field, the first for 0.
 func (r *run) repetition(s hl7.Segment, field, rep int) hl7.Value {
 	if rep > 1 {
-		return r.field(s, field).Repetition(rep)
+		return r.pieces.Field(s.Index(), field).Repetition(rep)
 	}
-	from, to := r.starts[s.Index()], r.starts[s.Index()+1]
-	if field < 1 || int32(field) > to-from {
-		return hl7.Value{}
+	return r.pieces.First(s.Index(), field)
+}
+
+// repetitions counts those of a field.
+func (r *run) repetitions(s hl7.Segment, field int) int {
+	all := r.pieces.Field(s.Index(), field)
+	if n := all.Size(); n > 0 && n == r.pieces.First(s.Index(), field).Size() { // as mostly
+		return 1
 	}
-	return r.singles[from+int32(field)-1]
+	return all.Repetitions()
 }
 
 // text gives a value as text, "" when it is not valued.
@@ -202,8 +197,8 @@ func (r *run) text(v hl7.Value) string {
 
 // verbatim gives a value as text whatever it says: hl7.Value.Text in the run's memory.
 func (r *run) verbatim(v hl7.Value) string {
-	if r.body != "" && v.Size() > 0 && r.ownText(v.Raw()) {
-		return r.body[v.Offset():][:v.Size()]
+	if from, n := v.Offset(), v.Size(); r.body != "" && n > 0 && (r.even(from, from+n) || r.ownText(v.Raw())) {
+		return r.body[from : from+n]
 	}
 	r.arena.scratch = v.AppendText(r.arena.scratch[:0])
 	return r.arena.keep(r.arena.scratch)
@@ -216,16 +211,39 @@ func (r *run) plain(v hl7.Value) (raw []byte, ok bool) {
 		return nil, true
 	}
 	raw = v.Raw()
-	return raw, r.ownText(raw)
+	return raw, r.even(v.Offset(), v.Offset()+len(raw)) || r.ownText(raw)
 }
+
+// even tells bytes of the message that are far from all that are not their own text; false says nothing.
+func (r *run) even(from, to int) bool {
+	i, last := from/8, (to-1)/8
+	return last/64 < len(r.odd) && i/64 == last/64 && r.odd[i/64]>>(i%64)<<(63-(last-i)) == 0
+}
+
+// markOdd notes which stretches of eight bytes are not all their own text.
+func (r *run) markOdd(raw []byte) {
+	r.odd = r.odd.fresh((len(raw) + 7) / 8)
+	escape := eachByte * uint64(r.escape)
+	i := 0
+	for ; i+8 <= len(raw); i += 8 {
+		if x := binary.LittleEndian.Uint64(raw[i:]); x&highBits != 0 || ((x^escape)+lowBits)&highBits != highBits {
+			r.odd[i/512] |= 1 << (i / 8 % 64)
+		}
+	}
+	if !r.ownText(raw[i:]) {
+		r.odd[i/512] |= 1 << (i / 8 % 64)
+	}
+}
+
+// In every byte of a word: 1, all bits but the highest, the highest.
+const eachByte, lowBits, highBits = 0x0101010101010101, 0x7f7f7f7f7f7f7f7f, 0x8080808080808080
 
 // ownText tells bytes that are their own text: ASCII without an escape, eight bytes at a time.
 func (r *run) ownText(raw []byte) bool {
-	const ones, low, high = 0x0101010101010101, 0x7f7f7f7f7f7f7f7f, 0x8080808080808080
-	i, escape := 0, ones*uint64(r.escape)
+	i, escape := 0, eachByte*uint64(r.escape)
 	for ; i+8 <= len(raw); i += 8 {
 		x := binary.LittleEndian.Uint64(raw[i:])
-		if x&high != 0 || ((x^escape)+low)&high != high { // a byte beyond ASCII, or an escape
+		if x&highBits != 0 || ((x^escape)+lowBits)&highBits != highBits { // a byte beyond ASCII, or an escape
 			return false
 		}
 	}
@@ -252,94 +270,42 @@ func (r *run) use(v hl7.Value) {
 	}
 }
 
-// dependent segments belong to another one: outside it they are not looked for.
-func dependent(segment string) bool { return segment == "NTE" || segment == "CTD" || segment == "OBX" }
-
-// relative gives the segment of a name that a scope sees first: its own, one it belongs to, one that belongs
-// to it, else the first in the message that is not another's: the timing of one order is not that of the next, nor is an
-// order that a document came of that of an OBX in the document.
-func (r *run) relative(here hl7.Segment, segment string) hl7.Segment {
-	if !here.OK() {
-		return r.m.Find(segment, 1)
-	}
-	if here.Is(segment) {
-		return here
-	}
-	for i := r.m.Owner(here.Index()); i >= 0; i = r.m.Owner(i) {
-		if o := r.m.Segment(i); o.Is(segment) {
-			return o
-		}
-	}
-	if c := r.child(here, segment, here.Index()+1); c.OK() {
-		return c
-	}
-	if dependent(segment) || here.MayBelongTo(segment) && r.m.Owner(here.Index()) >= 0 {
-		return hl7.Segment{}
-	}
-	found := r.m.Find(segment, 1)
-	for found.OK() && r.anothers(here, found) {
-		found = r.m.Find(segment, found.Occurrence()+1)
-	}
-	return found
+// relative gives the segment of a name that a scope sees first.
+func (r *run) relative(here hl7.Segment, name segName) hl7.Segment {
+	return r.m.Segment(r.layout.relative(index(here), r.layout.row(name)))
 }
 
-// anothers tells a segment that is there for another one of a scope's segment, or of one that this belongs to.
-func (r *run) anothers(here, found hl7.Segment) bool {
-	if c := r.child(found, here.Name(), found.Index()+1); c.OK() {
-		return true
+// after gives the first segment of a name after a place in the message.
+func (r *run) after(name segName, i int) hl7.Segment {
+	return r.m.Segment(r.layout.next(r.layout.row(name), i+1))
+}
+
+// on tells whether the scope's segment has a name.
+func (s *scope) on(name segName) bool { return s.run.layout.is(index(s.seg), s.run.layout.row(name)) }
+
+// index gives the place of a segment in its message, -1 for none.
+func index(s hl7.Segment) int {
+	if !s.OK() {
+		return -1
 	}
-	for h := here.Index(); h >= 0; h = r.m.Owner(h) {
-		for f := r.m.Owner(found.Index()); f >= 0; f = r.m.Owner(f) {
-			if f != h && r.m.Segment(f).Name() == r.m.Segment(h).Name() {
-				return true
-			}
-		}
-	}
-	return false
+	return s.Index()
 }
 
 // owners names the segments that one belongs to, the innermost first.
 func (r *run) owners(s hl7.Segment) []string {
 	var out []string
-	for i := r.m.Owner(s.Index()); i >= 0; i = r.m.Owner(i) {
-		out = append(out, r.m.Segment(i).Name())
+	for i := r.layout.owners[s.Index()]; i >= 0; i = r.layout.owners[i] {
+		out = append(out, r.m.Segment(int(i)).Name())
 	}
 	return out
 }
 
-// child gives the first segment of a name from index i on that belongs to s.
-func (r *run) child(s hl7.Segment, segment string, i int) hl7.Segment {
-	owners := r.m.Groups()
-	for ; i < len(owners); i++ {
-		if int(owners[i]) == s.Index() && r.m.Segment(i).Is(segment) {
-			return r.m.Segment(i)
-		}
-	}
-	return hl7.Segment{}
-}
-
-// following gives the segments a scope sees under a name one after another. Notes that follow each other
-// are one: a map on the first sees all.
-func (r *run) following(here hl7.Segment, segment string, last hl7.Segment, started bool) hl7.Segment {
+// following gives the segments a scope sees under a name one after another; started is false for the first.
+func (r *run) following(here hl7.Segment, name segName, last hl7.Segment, started bool) hl7.Segment {
 	if !started {
-		return r.relative(here, segment)
+		return r.relative(here, name)
 	}
-	if here.Is(segment) {
-		if next := r.m.Segment(last.Index() + 1); segment == "NTE" && next.Is(segment) {
-			return next
-		}
-		return hl7.Segment{}
-	}
-	if !here.OK() {
-		return r.m.Find(segment, last.Occurrence()+1)
-	}
-	owner := r.m.Owner(last.Index())
-	for h := here.Index(); h >= 0 && owner >= 0; h = r.m.Owner(h) {
-		if h == owner {
-			return r.child(r.m.Segment(h), segment, last.Index()+1)
-		}
-	}
-	return hl7.Segment{}
+	return r.m.Segment(r.layout.following(index(here), r.layout.row(name), last.Index()))
 }
 
 // find looks a source's kind up.

@@ -351,7 +351,7 @@ func (t *target) taken(s *scope) bool {
 	if s.slots[t.slot].OK() {
 		return true
 	}
-	if t.sole || t.def.Repeats() {
+	if t.sole && s.fresh || t.def.Repeats() {
 		return false
 	}
 	el := s.el

@@ -1,6 +1,9 @@
 package fhir
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // Add appends an element. The error names one that the type does not have, or a single one that is there.
 func (e Element) Add(name string) (Element, error) {
@@ -24,8 +27,8 @@ func (e Element) def(name string) (*ElementDef, error) {
 
 // AddDef is Add for an element that was looked up before.
 func (e Element) AddDef(d *ElementDef) (Element, error) {
-	if d.Repeats() && d.Type.Kind != AnyResource && e.OK() { // there is always room
-		return e.link(e.t.push(node{def: d, typ: d.Type, parent: e.i})), nil
+	if e.OK() && d.Type.Kind != AnyResource && (d.Repeats() || !e.childOf(d).OK()) {
+		return e.insert(d, d.Type), nil
 	}
 	return e.place(d, d.Type)
 }
@@ -40,8 +43,8 @@ func (e Element) childOf(d *ElementDef) Element {
 	return Element{}
 }
 
-// link puts a child behind the last one that does not come after it in the schema.
-func (e Element) link(c Element) Element { return e.linkAfter(e.before(c.n().def), c) }
+// insert makes a child, behind the last one that does not come after it in the schema.
+func (e Element) insert(d *ElementDef, typ *Type) Element { return e.insertAfter(e.before(d), d, typ) }
 
 // before gives the last child that does not come after an element in the schema, 0 when there is none.
 func (e Element) before(d *ElementDef) int32 {
@@ -52,22 +55,31 @@ func (e Element) before(d *ElementDef) int32 {
 	return i
 }
 
-// linkAfter puts a child behind the one at after, 0 for the front. The reader uses it to add to an array
+// insertAfter makes a child behind the one at after, 0 for the front. The reader uses it to add to an array
 // without looking for its end.
-func (e Element) linkAfter(after int32, c Element) Element {
-	p, n := e.n(), c.n()
+func (e Element) insertAfter(after int32, d *ElementDef, typ *Type) Element {
+	t, i := e.t, int32(len(e.t.nodes))
+	t.nodes = slices.Grow(t.nodes, 1)[:i+1] // what lies beyond is empty
+	n := &t.nodes[i]
+	n.def, n.typ, n.parent = d, typ, e.i
+	e.linkAfter(after, i)
+	return Element{t, i}
+}
+
+// linkAfter puts a node among the children.
+func (e Element) linkAfter(after, i int32) {
+	p, n := e.n(), &e.t.nodes[i]
 	n.prev = after
 	if after == 0 {
-		n.next, p.first = p.first, c.i
+		n.next, p.first = p.first, i
 	} else {
-		n.next, e.t.nodes[after].next = e.t.nodes[after].next, c.i
+		n.next, e.t.nodes[after].next = e.t.nodes[after].next, i
 	}
 	if n.next == 0 {
-		p.last = c.i
+		p.last = i
 	} else {
-		e.t.nodes[n.next].prev = c.i
+		e.t.nodes[n.next].prev = i
 	}
-	return c
 }
 
 // Set gives a primitive child its text, adding it when needed; a repeating one gets one more. The form of
@@ -101,7 +113,8 @@ func (e Element) set(d *ElementDef, value string, data int32) {
 			return
 		}
 	}
-	e.linkAfter(after, e.t.push(node{def: d, typ: d.Type, text: value, parent: e.i, data: data}))
+	n := e.insertAfter(after, d, d.Type).n()
+	n.text, n.data = value, data
 }
 
 // SetText changes the text of a primitive.
@@ -150,7 +163,7 @@ func (e Element) place(d *ElementDef, typ *Type) (Element, error) {
 	if err := e.room(d, typ); err != nil {
 		return Element{}, err
 	}
-	return e.link(e.t.push(node{def: d, typ: typ, parent: e.i})), nil
+	return e.insert(d, typ), nil
 }
 
 // room tells why a child cannot be added; nil when it can.
@@ -216,7 +229,8 @@ func Copy(dst Element, name string, src Element) (Element, error) {
 	}
 	c := dst.t.push(node{def: d, typ: src.Type(), parent: dst.i})
 	c.fill(src) // before it is linked: src may be what dst stands in
-	return dst.link(c), nil
+	dst.linkAfter(dst.before(d), c.i)
+	return c, nil
 }
 
 // CopyResource copies a resource out of where it stands, as one that stands by itself in t.
@@ -239,6 +253,6 @@ func (e Element) fill(src Element) {
 		e.n().data = int32(len(e.t.data))
 	}
 	for c := range src.Children("") {
-		e.linkAfter(e.n().last, e.t.push(node{def: c.Def(), typ: c.Type(), parent: e.i})).fill(c)
+		e.insertAfter(e.n().last, c.Def(), c.Type()).fill(c)
 	}
 }

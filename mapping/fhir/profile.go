@@ -59,7 +59,7 @@ func (e Element) Declare() bool {
 	}
 	switch {
 	case meets && !meta.OK():
-		meta = e.link(e.t.push(node{def: p.meta, typ: p.meta.Type, parent: e.i}))
+		meta = e.insert(p.meta, p.meta.Type)
 		fallthrough
 	case meets:
 		meta.set(p.claim.def, p.claim.text, p.claim.data)

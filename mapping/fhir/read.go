@@ -230,11 +230,10 @@ func (r *reader) slot(m member, at, last Element) Element {
 }
 
 func (r *reader) add(m member, typ *Type, last Element) Element {
-	e := r.t.push(node{def: m.def, typ: typ, parent: m.parent.i})
 	if last.OK() {
-		return m.parent.linkAfter(last.i, e)
+		return m.parent.insertAfter(last.i, m.def, typ)
 	}
-	return m.parent.link(e)
+	return m.parent.insert(m.def, typ)
 }
 
 func (r *reader) nested(m member, last Element, k int) Element {

@@ -75,6 +75,22 @@ func (d *ElementDef) Fits(text string) bool { return d.Type.Kind == Primitive &&
 // Fits tells whether a text is of a primitive's form.
 func (t *Type) Fits(text string) bool { return t.Kind == Primitive && t.lexical(text) }
 
+// Refers tells whether one of an element's References, by their definition and that of their reference, names a UUID.
+func (e Element) Refers(d, reference *ElementDef, u UUID) bool {
+	if !e.OK() {
+		return false
+	}
+	for c := e.n().first; c != 0; c = e.t.nodes[c].next {
+		if n := &e.t.nodes[c]; n.def != d || n.first == 0 {
+			continue
+		}
+		if r := (Element{e.t, c}).ChildDef(reference); r.OK() && r.n().text == u.url {
+			return true
+		}
+	}
+	return false
+}
+
 // fits tells whether a text is of a primitive's form, and whether it is bare: JSON escapes none of it.
 func (t *Type) fits(s string) (fits, bare bool) {
 	if t.classed == nil {

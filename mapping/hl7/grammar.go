@@ -27,7 +27,8 @@ type Component struct {
 
 // grammar is the union of the standard's versions, so that a map compiles for senders of any of them.
 type grammar struct {
-	segments  []string // in alphabetical order
+	segments  []string     // in alphabetical order
+	numbers   map[name]int // of segments: their places there, from 1
 	fields    map[string][]Field
 	datatypes map[string][]Component
 	ofField   map[string][]usage // beside fields
@@ -48,7 +49,7 @@ var primitives = map[string]bool{"DT": true, "DTM": true, "FT": true, "GTS": tru
 	"NM": true, "SI": true, "SNM": true, "ST": true, "TM": true, "TN": true, "TX": true, "varies": true}
 
 func readGrammar(text string) *grammar {
-	g := &grammar{fields: map[string][]Field{}, datatypes: map[string][]Component{},
+	g := &grammar{numbers: map[name]int{}, fields: map[string][]Field{}, datatypes: map[string][]Component{},
 		ofField: map[string][]usage{}, ofPart: map[string][]usage{}}
 	var kind, name string
 	for line := range strings.Lines(text) {
@@ -59,6 +60,7 @@ func readGrammar(text string) *grammar {
 		case "segment":
 			kind, name = first, rest
 			g.segments = append(g.segments, name)
+			g.numbers[packed(name)] = len(g.segments)
 		case "type":
 			kind, name = first, rest
 		default:
@@ -101,6 +103,9 @@ func put[T any](list []T, n int, v T) []T {
 
 // Segments names every segment of the standard, in alphabetical order.
 func Segments() []string { return append([]string(nil), standard().segments...) }
+
+// SegmentNumber gives the place of a segment among Segments, from 1; 0 for one that the standard does not have.
+func SegmentNumber(segment string) int { return standard().numbers[packed(segment)] }
 
 // LookupSegment tells whether the standard knows the segment in any version. Z segments are known freely.
 func LookupSegment(segment string) bool {

@@ -3,7 +3,6 @@ package hl7
 import (
 	"bytes"
 	"iter"
-	"math/bits"
 )
 
 // Segment is one segment of a message. The zero Segment has no fields.
@@ -21,6 +20,14 @@ func (s Segment) Name() string {
 		return ""
 	}
 	return s.entry().name.String()
+}
+
+// Number is SegmentNumber of the name.
+func (s Segment) Number() int {
+	if s.m == nil {
+		return 0
+	}
+	return standard().numbers[s.entry().name]
 }
 
 // Is compares the name without making a string.
@@ -51,6 +58,14 @@ func (s Segment) Raw() []byte {
 	}
 	e := s.entry()
 	return s.m.raw[e.start:e.end:e.end]
+}
+
+// End is where the segment ends in the message's bytes, without terminator.
+func (s Segment) End() int {
+	if s.m == nil {
+		return 0
+	}
+	return int(s.entry().end)
 }
 
 // Path gives the place of field n of this segment; the occurrence is left out when it is the first.
@@ -106,53 +121,6 @@ func (s Segment) separator() Value {
 		return Value{}
 	}
 	return Value{m: s.m, start: e.start + 3, end: e.start + 4, level: levelLiteral}
-}
-
-// AppendFields appends all fields to fields, and the first repetition of each to firsts: one pass over the
-// bytes, for a reader that wants every field.
-func (s Segment) AppendFields(fields, firsts []Value) (_, _ []Value) {
-	if s.m == nil {
-		return fields, firsts
-	}
-	e, d, raw := s.entry(), &s.m.del, s.m.raw
-	f := Value{m: s.m, start: e.body() + 1, level: levelField}
-	if e.name.header() {
-		v := s.separator()
-		if v.m == nil {
-			return fields, firsts
-		}
-		fields, firsts, f.level = append(fields, v), append(firsts, v), levelLiteral
-	}
-	if f.start > e.end {
-		return fields, firsts
-	}
-	one := uint32(0) // where the first repetition ends, 0 while it goes on
-	for i := f.start; i < e.end; i += 8 {
-		for hits := marks(raw, i, e.end, d.Field, d.Repetition); hits != 0; hits &= hits - 1 {
-			at := i + uint32(bits.TrailingZeros64(hits))/8
-			if raw[at] != d.Field {
-				if one == 0 {
-					one = at
-				}
-				continue
-			}
-			f.end = at
-			fields, firsts = append(fields, f), append(firsts, f.until(one))
-			f.start, f.level, one = at+1, levelField, 0
-		}
-	}
-	f.end = e.end
-	return append(fields, f), append(firsts, f.until(one))
-}
-
-// until gives the first repetition of a field, which ends at a place; 0: with the field.
-func (v Value) until(end uint32) Value {
-	if v.level == levelField {
-		if v.level = levelRepetition; end != 0 {
-			v.end = end
-		}
-	}
-	return v
 }
 
 // All walks the fields in order with their numbers; unlike Field in a loop it is linear.

@@ -1,11 +1,16 @@
 package hl7
 
-import "testing"
+import (
+	"strings"
+	"testing"
+)
 
 // What is split in one pass is what All, Repetition and the walks over parts give, for every field of every
 // segment, also where delimiters are not declared, stand at the ends, or lie across eight bytes.
 func TestSplitInOnePassLikeOneByOne(t *testing.T) {
+	var split Pieces
 	for _, text := range []string{
+		"MSH|^~\\&|A|B\rPV1|" + strings.Repeat("^a", 38) + "~b|c^d",
 		"MSH|^~\\&|A|B\rPID|1||9990001014^^^NHS^NH~x&y&&z^w~~||Testcase^Rosalind^Ann\rOBX|1\rNTE|\rPV1\rZZZ1|a~b",
 		"MSH|^\rPID|a^b~c&d|^^|~~|\x00^\x00|",
 		"MSH*:~\\&*A\rPID*a:b*0123456789abcdef:0123456789abcdef~01234567:*\xc3\xa9\xff:|^",
@@ -16,12 +21,21 @@ func TestSplitInOnePassLikeOneByOne(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%q: %v", text, err)
 		}
+		split.Reset(m)
 		for _, s := range m.All() {
-			fields, firsts := s.AppendFields(nil, nil)
 			n := 0
 			for i, f := range s.All() {
-				if n++; i > len(fields) || fields[i-1] != f || firsts[i-1] != f.Repetition(1) {
+				n++
+				if i < 64 && (split.Valued(s.Index())>>i&1 != 0) != (f.Size() > 0) {
+					t.Fatalf("%q: %s is said to be %b", text, s.Path(i), split.Valued(s.Index()))
+				}
+				if split.Field(s.Index(), i) != f || split.First(s.Index(), i) != f.Repetition(1) {
 					t.Fatalf("%q: %s", text, s.Path(i))
+				}
+				for j := range 40 {
+					if got, want := split.Component(s.Index(), i, j), f.Component(j); got != want && f.Size() > 0 {
+						t.Fatalf("%q: %s %v %v", text, s.Path(i).Part(j, 0), got, want)
+					}
 				}
 				for k, rep := range f.EachRepetition() {
 					parts(t, rep, false)
@@ -38,8 +52,8 @@ func TestSplitInOnePassLikeOneByOne(t *testing.T) {
 				parts(t, f, false)
 				parts(t, f, true)
 			}
-			if n != len(fields) || n != len(firsts) {
-				t.Fatalf("%q: %d fields, not %d", text, len(fields), n)
+			if got := split.Fields(s.Index()); n != got || split.Field(s.Index(), n+1) != (Value{}) {
+				t.Fatalf("%q: %d fields, not %d", text, got, n)
 			}
 		}
 	}

@@ -51,14 +51,13 @@ func parents(n name) [3]name {
 	return [3]name{}
 }
 
-// MayBelongTo tells whether segments of this one's name can belong to those of another, as OBX to OBR.
-func (s Segment) MayBelongTo(segment string) bool {
-	n := letters(segment)
-	if s.m == nil || n == 0 {
+// MayBelongTo tells whether segments of this one's name can belong to those of another's, as OBX to OBR.
+func (s Segment) MayBelongTo(other Segment) bool {
+	if s.m == nil || other.m == nil {
 		return false
 	}
 	p := parents(s.entry().name)
-	return slices.Contains(p[:], n)
+	return slices.Contains(p[:], other.entry().name)
 }
 
 // latest remembers where the last segment of each name that owns others stands, -1 for none.

@@ -323,20 +323,23 @@ func (v Value) AppendParts(dst []Value, deep bool) []Value {
 // marks tells which of the eight bytes from i on, and before end, are one of two delimiters: the high bit of
 // each that is. A delimiter that is not declared is none.
 func marks(b []byte, i, end uint32, one, two byte) uint64 {
-	var word uint64
-	if int(i)+8 <= len(b) {
-		word = binary.LittleEndian.Uint64(b[i:])
-	} else {
-		var last [8]byte
-		copy(last[:], b[i:])
-		word = binary.LittleEndian.Uint64(last[:])
-	}
+	word := wordAt(b, i)
 	x, y := word^ones*uint64(one), word^ones*uint64(cmp.Or(two, one))
 	hits := zeros(x) | zeros(y)
 	if left := end - i; left < 8 {
 		hits &= 1<<(8*left) - 1
 	}
 	return hits
+}
+
+// wordAt gives the eight bytes from i on, zero beyond the last.
+func wordAt(b []byte, i uint32) uint64 {
+	if int(i)+8 <= len(b) {
+		return binary.LittleEndian.Uint64(b[i:])
+	}
+	var last [8]byte
+	copy(last[:], b[i:])
+	return binary.LittleEndian.Uint64(last[:])
 }
 
 // near is how many bytes nth counts word by word before it leaves the rest to bytes.IndexByte: most places

@@ -1,0 +1,183 @@
+package hl7
+
+import (
+	"cmp"
+	"math/bits"
+)
+
+// Pieces are a message taken apart in one pass, for a reader that wants every field: where its fields lie, the first
+// repetition of each, and the components of that. Segments are given by their index, fields and components as the
+// standard numbers them. The zero Pieces are of no message; Reset uses them again.
+type Pieces struct {
+	m        *Message
+	segments []segmentPieces // and one more, where the fields of the last end
+	fields   []piece         // and one more, where the parts of the last end
+	parts    []uint32        // where each component ends
+}
+
+type segmentPieces struct {
+	fields uint32 // the place of the first in Pieces.fields
+	valued uint64 // has bit n when field n, of the first 63, has any text
+}
+
+// piece is where a field lies.
+type piece struct {
+	start, end uint32
+	first      uint32 // where its first repetition ends
+	parts      uint32 // the place of its first component in Pieces.parts
+}
+
+// mostParts is how many components of a repetition Pieces keep: more than any data type has.
+const mostParts = 32
+
+// Reset takes a message apart; nil forgets the last one and keeps the memory.
+func (p *Pieces) Reset(m *Message) {
+	p.m, p.segments, p.fields, p.parts = m, p.segments[:0], p.fields[:0], p.parts[:0]
+	if m == nil {
+		return
+	}
+	for i := range m.segs {
+		p.segments = append(p.segments, segmentPieces{fields: uint32(len(p.fields))})
+		p.segment(&m.segs[i])
+	}
+	p.segments = append(p.segments, segmentPieces{fields: uint32(len(p.fields))})
+	p.fields = append(p.fields, piece{parts: uint32(len(p.parts))})
+}
+
+// Valued tells which fields of a segment have any text, delimiters included: bit n is field n; those from 64 on are
+// not told.
+func (p *Pieces) Valued(segment int) uint64 { return p.segments[segment].valued }
+
+// Fields counts those of a segment.
+func (p *Pieces) Fields(segment int) int {
+	return int(p.segments[segment+1].fields - p.segments[segment].fields)
+}
+
+// at gives the place of a field.
+func (p *Pieces) at(segment, n int) (*piece, bool) {
+	from, to := p.segments[segment].fields, p.segments[segment+1].fields
+	if n < 1 || n > int(to-from) {
+		return nil, false
+	}
+	return &p.fields[int(from)+n-1], true
+}
+
+// Field gives a field; absent when there is none.
+func (p *Pieces) Field(segment, n int) Value {
+	f, ok := p.at(segment, n)
+	if !ok {
+		return Value{}
+	}
+	return Value{m: p.m, start: f.start, end: f.end, level: p.level(segment, n, levelField)}
+}
+
+// First gives the first repetition of a field; absent when there is none.
+func (p *Pieces) First(segment, n int) Value {
+	f, ok := p.at(segment, n)
+	if !ok {
+		return Value{}
+	}
+	return Value{m: p.m, start: f.start, end: f.first, level: p.level(segment, n, levelRepetition)}
+}
+
+// Component gives a component of the first repetition of a field; absent when there is none.
+func (p *Pieces) Component(segment, n, component int) Value {
+	f, ok := p.at(segment, n)
+	if !ok || component < 1 {
+		return Value{}
+	}
+	to := p.fields[int(p.segments[segment].fields)+n].parts
+	switch i := f.parts + uint32(component) - 1; {
+	case i < to:
+		v := Value{m: p.m, start: f.start, end: p.parts[i], level: p.level(segment, n, levelComponent)}
+		if component > 1 {
+			v.start = p.parts[i-1] + 1
+		}
+		return v
+	case to-f.parts < mostParts:
+		return Value{}
+	}
+	return p.First(segment, n).Component(component)
+}
+
+// level is l but for the first two fields of a header segment: those are the delimiters themselves.
+func (p *Pieces) level(segment, n int, l level) level {
+	if n < 3 && p.m.segs[segment].name.header() {
+		return levelLiteral
+	}
+	return l
+}
+
+// segment takes one segment apart.
+func (p *Pieces) segment(e *entry) {
+	raw, d, start := p.m.raw, &p.m.del, e.body()+1
+	if start > e.end {
+		return
+	}
+	if e.name.header() {
+		enc := until(raw, start, e.end, d.Field)
+		p.literal(start-1, start)
+		p.literal(start, enc)
+		if start = enc + 1; enc == e.end {
+			return
+		}
+	}
+	f := piece{start: start, parts: uint32(len(p.parts))}
+	for i := start; i < e.end; i += 8 {
+		for hits := d.marks(raw, i, e.end); hits != 0; hits &= hits - 1 {
+			at := i + uint32(bits.TrailingZeros64(hits))/8
+			c := raw[at]
+			if f.first == 0 { // in the first repetition
+				p.part(&f, at)
+				if c == d.Repetition {
+					f.first = at
+				}
+			}
+			if c == d.Field {
+				p.field(f, at)
+				f = piece{start: at + 1, parts: uint32(len(p.parts))}
+			}
+		}
+	}
+	if f.first == 0 {
+		p.part(&f, e.end)
+	}
+	p.field(f, e.end)
+}
+
+// literal takes in a field that is not split.
+func (p *Pieces) literal(start, end uint32) {
+	f := piece{start: start, parts: uint32(len(p.parts))}
+	p.part(&f, end)
+	p.field(f, end)
+}
+
+// field takes in a field.
+func (p *Pieces) field(f piece, end uint32) {
+	if f.end = end; f.first == 0 {
+		f.first = end
+	}
+	p.fields = append(p.fields, f)
+	if s := &p.segments[len(p.segments)-1]; f.start < end {
+		s.valued |= 1 << (uint32(len(p.fields)) - s.fields) // a shift by 64 or more gives 0
+	}
+}
+
+// part takes in a component of a field.
+func (p *Pieces) part(f *piece, end uint32) {
+	if uint32(len(p.parts))-f.parts < mostParts {
+		p.parts = append(p.parts, end)
+	}
+}
+
+// marks tells which of the eight bytes from i on, and before end, part fields, repetitions or components: the high
+// bit of each that does.
+func (d *Delimiters) marks(b []byte, i, end uint32) uint64 {
+	word := wordAt(b, i)
+	hits := zeros(word^ones*uint64(d.Field)) | zeros(word^ones*uint64(cmp.Or(d.Repetition, d.Field))) |
+		zeros(word^ones*uint64(cmp.Or(d.Component, d.Field)))
+	if left := end - i; left < 8 {
+		hits &= 1<<(8*left) - 1
+	}
+	return hits
+}
