@@ -15,7 +15,7 @@ func (r *run) account(m *message, res *Result) {
 	t := tally{run: r, m: m, res: res}
 	del := r.m.Delimiters()
 	t.kind[del.Repetition], t.kind[del.Component], t.kind[del.Subcomponent] = repetition, component, subcomponent
-	t.kind[0], t.kind[del.Field] = none, field // 0: not declared
+	t.kind[0], t.kind[del.Field] = none, wholeField // 0: not declared
 	for i := range r.m.Segments() {
 		t.segment(r.m.Segment(i))
 	}
@@ -60,7 +60,7 @@ const (
 	subcomponent
 	component
 	repetition
-	field
+	wholeField
 )
 
 // leafAt is where a leaf stands: its path in numbers; sub is 0 in a component of one.
@@ -104,7 +104,7 @@ func (t *tally) segment(seg hl7.Segment) {
 			at.comp, at.sub = at.comp+1, 0
 		case repetition:
 			at.rep, at.comp, at.sub = at.rep+1, 1, 0
-		case field:
+		case wholeField:
 			at.field, at.rep, at.comp, at.sub = at.field+1, 1, 1, 0
 		}
 	}
