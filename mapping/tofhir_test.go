@@ -117,8 +117,8 @@ func TestNHSNumberByAuthorityAndCheckDigit(t *testing.T) {
 		"9990001014^^^RXX^MR":         {"", ""},
 		"9990001014^^^CHI^NH":         {"", ""},
 		"9990001014^^^HSC^NH":         {"", ""},
-		"9990001015^^^NHS^NH":         {"", "error value PID-3[1].1"},
-		"12345^^^^NH":                 {"", "error value PID-3[1].1"},
+		"9990001015^^^NHS^NH":         {"", "warning value PID-3[1].1"},
+		"12345^^^^NH":                 {"", "warning value PID-3[1].1"},
 	} {
 		res := translate(t, with(t, "9990001014^^^NHS^NH", pid3), options(t))
 		got := [2]string{}
@@ -332,7 +332,7 @@ func TestTraceNamesSourceAndRule(t *testing.T) {
 		from []string
 		rule string
 	}{
-		"Patient.identifier[0].value":           {[]string{"PID-3[1].1"}, "maps/datatypes/CX[Identifier].yaml:5:5"},
+		"Patient.identifier[0].value":           {[]string{"PID-3[1].1"}, "maps/datatypes/CX[Identifier].yaml:6:5"},
 		"Patient.birthDate":                     {[]string{"PID-7[1].1"}, "maps/segments/PID[Patient].yaml:"},
 		"Bundle.identifier.value":               {[]string{"MSH-10[1].1"}, "maps/segments/MSH[Bundle].yaml:4:5"},
 		"Media.content":                         {[]string{"OBX[6]-5[1].1"}, "maps/segments/OBX[Media].yaml:"}, // of the last photo

@@ -139,6 +139,9 @@ func (p *Pipeline) message(ctx context.Context, t Translated, id ID) (Message, e
 // issue of the translation keeps its severity unless a check of the source says that it may pass.
 func (p *Pipeline) check(t *Translated, rules SourceRules) {
 	for _, i := range t.Issues {
+		if wrongNumber(i) && t.Facts.NHSNumber == "" && !soft(rules.Checks.NHSNumber) {
+			i.Severity = issue.Error // a request is about nobody known, an answer might be about another patient
+		}
 		if i.Severity != issue.Error {
 			continue
 		}
@@ -180,6 +183,11 @@ func (t *Translated) spare(i *issue.Issue) {
 }
 
 const noNumber = "no NHS number with a valid check digit"
+
+// wrongNumber tells the map's warning of a patient's number that says it is an NHS number and is none.
+func wrongNumber(i *issue.Issue) bool {
+	return i.Severity == issue.Warning && i.Kind == issue.Value && (strings.HasPrefix(i.Where, "PID-3[") || strings.HasPrefix(i.Where, "MRG-1["))
+}
 
 func soft(c Check) bool { return c == Warn || c == Off || c == Hold }
 

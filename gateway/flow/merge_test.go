@@ -170,3 +170,36 @@ func TestAStoppedCaseIsNotReleasedByTheWay(t *testing.T) {
 		t.Errorf("released: %s", c.State)
 	}
 }
+
+// TestAWrongNumberFindsNoPatient: what names a patient by an NHS number that is none is refused, be it a request, an answer
+// or a merge, since nobody could tell whom it is about; a source that may send such numbers is believed.
+func TestAWrongNumberFindsNoPatient(t *testing.T) {
+	wrong := func(raw string) string { return strings.ReplaceAll(raw, "9990001014", "9990001015") }
+	answer := "MSH|^~\\&|PAS|RXX01|DERMGATE|RXX01|20261103101500||RRI^I12^RRI_I12|A1|P|2.4|||AL|NE|GBR|UNICODE UTF-8\r" +
+		"MSA|AA|R1\rRF1|P|||||REFR1^EMIS\rPRD|RT|||||||||CLINIC^^RXX01\rPID|1||9990001014^^^NHS^NH||Testcase^Rosalind\r"
+	for name, tt := range map[string]struct {
+		raw    string
+		number flow.Check
+		where  string // of the refusal; empty: taken
+	}{
+		"a request":                   {wrong(request("R2")), flow.Require, "PID^1^3^102"},
+		"an answer":                   {wrong(answer), flow.Require, "PID^1^3^102"},
+		"an answer that is right":     {answer, flow.Require, ""},
+		"an answer from who may":      {wrong(answer), flow.Warn, ""},
+		"a merge":                     {merge("M1", "9990001015^^^NHS^NH", "A101^^^RXX01^MR"), flow.Require, "PID^1^3^102"},
+		"a merge of a wrong number":   {merge("M2", "9990001014^^^NHS^NH", "9990001015^^^NHS^NH"), flow.Require, "MRG^1^1^102"},
+		"a second number that is one": {strings.ReplaceAll(request("R3"), "^^^NHS^NH", "^^^NHS^NH~9990001015^^^NHS^NH"), flow.Require, ""},
+	} {
+		in := newIntake(t, flow.SourceRules{Answers: true})
+		if r, err := in.Accept(context.Background(), flow.Received{Source: "gp", Format: flow.HL7v2, Raw: []byte(request("R1"))}); err != nil || r.Refused {
+			t.Fatalf("%s %v", r.Answer, err)
+		}
+		rules := in.Sources["gp"]
+		rules.Checks.NHSNumber = tt.number
+		in.Sources["gp"] = rules
+		r, err := in.Accept(context.Background(), flow.Received{Source: "gp", Format: flow.HL7v2, Raw: []byte(tt.raw)})
+		if err != nil || r.Refused != (tt.where != "") || !strings.Contains(string(r.Answer), tt.where) {
+			t.Errorf("%s: %q %v, want %q", name, r.Answer, err, tt.where)
+		}
+	}
+}
