@@ -156,6 +156,28 @@ func BenchmarkReferralParts(b *testing.B) {
 	})
 }
 
+// BenchmarkTrace translates a referral without a trace and with one: what is not asked for costs a comparison an element.
+func BenchmarkTrace(b *testing.B) {
+	set, m := shippedSet(b), message(b, byReference)
+	for name, on := range map[string]bool{"off": false, "on": true} {
+		o := options(b)
+		o.Trace = on
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				res, err := set.ToFHIR(m, o)
+				if err != nil {
+					b.Fatal(err)
+				}
+				if (res.Trace != nil) != on {
+					b.Fatal("a trace that was not asked for, or none")
+				}
+				res.Release()
+			}
+		})
+	}
+}
+
 // BenchmarkAnswer writes an advice answer as ORU^R01.
 func BenchmarkAnswer(b *testing.B) {
 	set := shippedSet(b)
