@@ -258,6 +258,7 @@ func (c *compiler) ignores(m *message) {
 			}
 		}
 	}
+	mapped := mappedWhole(sources)
 	for _, s := range sources {
 		for _, i := range s.ignore {
 			p, why := segmentAt(i.place.s)
@@ -267,26 +268,38 @@ func (c *compiler) ignores(m *message) {
 			case kept(p):
 				c.faults.add(i.place.at, "%s carries clinical or identifying content: it may be unmapped, never ignored", i.place.s)
 			default:
-				c.both(p, i, sources)
+				if at, both := mapped[wholePlace{p.segment, p.field, p.comp}]; both {
+					c.faults.add(i.place.at, "%s is ignored here and mapped at %s: one of the two", i.place.s, at.seen(i.place.at))
+				}
 				m.ignore[p.segment] = append(m.ignore[p.segment], ignored{p.field, p.comp, i.reason.s, i.place.at})
 			}
 		}
 	}
 }
 
-// both reports a place that is ignored and mapped. A map of a data type may leave parts of it, and a condition the whole:
-// such a place may be both.
-func (c *compiler) both(p place, i srcIgnore, sources []*source) {
+// wholePlace is a field of a segment, or a component of one.
+type wholePlace struct {
+	segment     string
+	field, comp int
+}
+
+// mappedWhole gives the places that rules map whenever they are valued, and the first rule of each. A map of a data
+// type may leave parts of a place, and a condition the whole: such a place may be ignored as well.
+func mappedWhole(sources []*source) map[wholePlace]pos {
+	out := map[wholePlace]pos{}
 	for _, s := range sources {
 		for _, r := range s.rules {
-			q, why := segmentAt(r.from.s)
-			if why != "" || r.when.s != "" || strings.Contains(r.how.s, "[") || q.segment != p.segment || q.field != p.field || q.comp != p.comp {
+			if r.when.s != "" || strings.Contains(r.how.s, "[") {
 				continue
 			}
-			c.faults.add(i.place.at, "%s is ignored here and mapped at %s: one of the two", i.place.s, r.from.at.seen(i.place.at))
-			return
+			p, why := segmentAt(r.from.s)
+			at := wholePlace{p.segment, p.field, p.comp}
+			if _, before := out[at]; why == "" && !before {
+				out[at] = r.from.at
+			}
 		}
 	}
+	return out
 }
 
 // kept tells the places that no map may ignore; set ids and the like, which carry nothing, may be.
