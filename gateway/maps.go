@@ -26,6 +26,13 @@ import (
 func loadMaps(folder string) (*mapping.Set, error) {
 	layers := []fs.FS{maps.FS}
 	if folder != "" {
+		if f, err := os.Stat(folder); err != nil || !f.IsDir() {
+			why := "there is no such folder of maps"
+			if err == nil {
+				why = "a file: want the folder of the maps"
+			}
+			return nil, mapping.Faults{{File: folder, Line: 1, Col: 1, Text: why, Layer: siteLayer}}
+		}
 		layers = append(layers, os.DirFS(folder))
 	}
 	set, err := mapping.Load(layers...)

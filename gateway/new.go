@@ -20,7 +20,9 @@ import (
 )
 
 func newVerb(std stdio) *cobra.Command {
-	c := &cobra.Command{Use: "new", Short: "begin a file of your own"}
+	c := &cobra.Command{Use: "new", Short: "begin a file of your own", RunE: func(_ *cobra.Command, args []string) error {
+		return errUsage{fmt.Errorf("new %s: want gateway new map NAME, such as 'PID[Patient]'", strings.Join(args, " "))}
+	}}
 	var file, folder string
 	m := &cobra.Command{
 		Use:   "map NAME",
@@ -35,7 +37,12 @@ func newVerb(std stdio) *cobra.Command {
 			"  ConsentQuestion  a table\n" +
 			"Where there is a map of the name, yours adds to it. Then: gateway lint ./maps; gateway test ./maps.",
 		Example: "  gateway new map 'PID[Patient]'\n  gateway new map 'ZPI[Patient]' --maps ./maps",
-		Args:    cobra.ExactArgs(1),
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) != 1 {
+				return errUsage{fmt.Errorf("new map: want one NAME, such as 'PID[Patient]' (in quotes: the shell reads brackets), not %d", len(args))}
+			}
+			return nil
+		},
 		RunE: func(_ *cobra.Command, args []string) error {
 			cfg, err := load(file)
 			if err != nil {

@@ -36,9 +36,9 @@ type failedCase struct {
 func testVerb(std stdio) *cobra.Command {
 	t := testRun{std: std, Failed: []failedCase{}}
 	c := &cobra.Command{
-		Use:   "test [DIR]",
+		Use:   "test [DIR|CASE]",
 		Short: "run mapping cases: *.txtar with an input and what must come of it",
-		Long: "Run the mapping cases below a folder (default: the maps folder of the configuration, else ./maps). Where the configuration\n" +
+		Long: "Run the mapping cases below a folder (default: the maps folder of the configuration, else ./maps), or one case. Where the configuration\n" +
 			"names no maps, those in the same folder are used over the shipped ones.\n\n" +
 			"A case is a txtar file: in.hl7, and what must come of it: want.json (the Bundle, indented), want.issues and want.unmapped (a\n" +
 			"line each), want.RRI_I12.hl7 (the message the Bundle becomes, a segment a line; also of in.json, a Bundle). A wanted part\n" +
@@ -98,6 +98,8 @@ func (t *testRun) run(args []string) error {
 // testFolders gives the folder of the cases and that of the maps.
 func testFolders(cfg *config.Config, args []string) (dir, folder string) {
 	switch {
+	case len(args) > 0 && filepath.Ext(args[0]) == cases.Extension: // one case: its maps are where its folder lies
+		return args[0], cmp.Or(cfg.Maps, mapsAround(args[0]))
 	case len(args) > 0:
 		dir = args[0]
 	case cfg.Maps != "":
@@ -106,6 +108,21 @@ func testFolders(cfg *config.Config, args []string) (dir, folder string) {
 		dir = "maps"
 	}
 	return dir, cmp.Or(cfg.Maps, dir)
+}
+
+// mapsAround gives the folder of maps that a case lies in: the nearest above it that has a folder as maps have; "" for
+// none.
+func mapsAround(file string) string {
+	for dir := filepath.Dir(file); ; dir = filepath.Dir(dir) {
+		for _, name := range []string{"segments", "messages", "datatypes", "tables", "senders"} {
+			if f, err := os.Stat(filepath.Join(dir, name)); err == nil && f.IsDir() {
+				return dir
+			}
+		}
+		if parent := filepath.Dir(dir); parent == dir {
+			return ""
+		}
+	}
 }
 
 // ran judges what came of one case.
@@ -146,9 +163,9 @@ func (t *testRun) tell() error {
 	return nil
 }
 
-// eachCase runs every case below a folder, hidden ones aside.
+// eachCase runs every case below a folder, hidden ones aside; or the one that dir names.
 func eachCase(set *mapping.Set, o mapping.Options, dir string, ran func(path string, c cases.Came) error) error {
-	return siteFiles(dir, func(path string) error {
+	one := func(path string) error {
 		if filepath.Ext(path) != cases.Extension {
 			return nil
 		}
@@ -167,7 +184,11 @@ func eachCase(set *mapping.Set, o mapping.Options, dir string, ran func(path str
 			return fmt.Errorf("%s: %w", path, err)
 		}
 		return nil
-	})
+	}
+	if filepath.Ext(dir) == cases.Extension {
+		return one(dir)
+	}
+	return siteFiles(dir, one)
 }
 
 // siteFiles visits the files below a folder, or below what it links to, in order; hidden ones are left out.

@@ -1,6 +1,7 @@
 package mapping
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -15,6 +16,9 @@ func (c *compiler) how(r *rule, src srcRule) bool {
 	switch {
 	case strings.HasPrefix(how, "table(") && strings.HasSuffix(how, ")"):
 		return c.tableHow(r, src, strings.TrimSuffix(strings.TrimPrefix(how, "table("), ")"))
+	case strings.HasPrefix(how, "table["):
+		c.faults.add(src.how.at, "a table stands in parentheses: table(%s)", strings.TrimSuffix(strings.TrimPrefix(how, "table["), "]"))
+		return false
 	case strings.Contains(how, "["):
 		return c.mapHow(r, src)
 	}
@@ -43,7 +47,7 @@ func (c *compiler) how(r *rule, src srcRule) bool {
 	}
 	convert, ok := conversions[how]
 	if !ok {
-		c.faults.add(src.how.at, "no conversion, table(…) or map %s%s", how, meant(how, namesOf(hows)))
+		c.faults.add(src.how.at, "no conversion, table(…) or map %s%s", how, c.meantHow(how, typ))
 		return false
 	}
 	if !c.typed(src.how, r.to.def, how) {
@@ -54,7 +58,11 @@ func (c *compiler) how(r *rule, src srcRule) bool {
 		return false
 	}
 	if r.from != nil && !leads(how) && composite(r.from.datatype) {
-		c.faults.add(src.from.at, "%s is a %s, not a single value: name a component, or a map such as %s[%s]", src.from.s, r.from.datatype, r.from.datatype, typ.Name)
+		why := "name a component, such as " + src.from.s + ".1"
+		if name := r.from.datatype + "[" + typ.Name + "]"; c.sources[name] != nil {
+			why += ", or the map " + name
+		}
+		c.faults.add(src.from.at, "%s is a %s, not a single value: %s", src.from.s, r.from.datatype, why)
 		return false
 	}
 	if r.value != nil && r.value.constant {
@@ -76,6 +84,17 @@ func (c *compiler) how(r *rule, src srcRule) bool {
 	r.simple = true
 	r.write = primitive(convert, (leads(how) || how == "code") && r.from != nil && r.from.comp == 0)
 	return true
+}
+
+// meantHow guesses what a HOW was to be that is none: a table or a map without its brackets, a word mistyped.
+func (c *compiler) meantHow(how string, typ *fhir.Type) string {
+	switch {
+	case c.tables[how] != nil:
+		return fmt.Sprintf("; did you mean %q?", "table("+how+")")
+	case c.sources[how+"["+typ.Name+"]"] != nil:
+		return fmt.Sprintf("; did you mean %q?", how+"["+typ.Name+"]")
+	}
+	return meant(how, namesOf(hows))
 }
 
 // literalHow tells the conversions that need nothing but the text.

@@ -142,12 +142,20 @@ func (x *exprs) compile(t text, want *cel.Type, lex lexicon) *expr {
 			if e.Location.Line() == 1 {
 				at = at.plus(e.Location.Column())
 			}
-			x.faults.add(at, "%s", x.explain(e.Message, reads, lex))
+			why, slip := x.explain(e.Message, reads, lex)
+			x.faults.add(at, "%s", why)
+			if slip { // the rest of what the parser says follows from it
+				break
+			}
 		}
 		return nil
 	}
 	if got := checked.OutputType(); !got.IsExactType(want) {
-		x.faults.add(t.at, "this expression gives %s, want %s", got, want)
+		hint := ""
+		if want == cel.BoolType && got == cel.StringType {
+			hint = `: compare it, as in PID-8 != ""`
+		}
+		x.faults.add(t.at, "this expression gives %s, want %s%s", got, want, hint)
 		return nil
 	}
 	e := &expr{reads: reads}
@@ -180,8 +188,19 @@ func (x *exprs) compile(t text, want *cel.Type, lex lexicon) *expr {
 	return e
 }
 
+// slips are mistakes that CEL tells in its parser's words.
+var slips = map[string]string{
+	"token recognition error at: '= '": "one = : want ==",
+	"input 'and' expecting":            "want && for and, || for or, ! for not",
+	"input 'or' expecting":             "want && for and, || for or, ! for not",
+	"input 'AND' expecting":            "want && for and, || for or, ! for not",
+	"input 'OR' expecting":             "want && for and, || for or, ! for not",
+	"applied to '(string, int)'":       `a text beside a number: put the number in quotes, or make the text one with int(…) or size(…)`,
+	"applied to '(int, string)'":       `a text beside a number: put the number in quotes, or make the text one with int(…) or size(…)`,
+}
+
 // explain names the place instead of the name the place was given.
-func (x *exprs) explain(message string, reads []variable, lex lexicon) string {
+func (x *exprs) explain(message string, reads []variable, lex lexicon) (why string, slip bool) {
 	if i := strings.Index(message, "undeclared reference to '"); i >= 0 {
 		word, _, _ := strings.Cut(message[i+len("undeclared reference to '"):], "'")
 		known := make([]string, 0, len(lex.fixed)+len(functions))
@@ -191,10 +210,19 @@ func (x *exprs) explain(message string, reads []variable, lex lexicon) string {
 		for _, f := range functions {
 			known = append(known, f.name)
 		}
-		return "no variable or function " + word + meant(word, append(known, "listed", "after"))
+		near := meant(word, append(known, "listed", "after"))
+		if near == "" {
+			near = "; a text stands in quotes: \"" + word + "\""
+		}
+		return "no variable or function " + word + near, false
+	}
+	for sign, why := range slips {
+		if strings.Contains(message, sign) {
+			return why, true
+		}
 	}
 	message, _, _ = strings.Cut(message, " expecting {")
-	return message
+	return message, false
 }
 
 func declare(vars []variable) []cel.EnvOption {

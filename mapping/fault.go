@@ -73,6 +73,11 @@ func (f *faults) add(at pos, format string, args ...any) {
 	f.list = append(f.list, &Fault{File: "maps/" + at.file, Line: at.line, Col: at.col, Text: fmt.Sprintf(format, args...), Layer: at.layer})
 }
 
+// has tells whether a file has a fault.
+func (f *faults) has(file string, layer int) bool {
+	return slices.ContainsFunc(f.list, func(x *Fault) bool { return x.File == "maps/"+file && x.Layer == layer })
+}
+
 // note tells what is at work and may not be meant.
 func (f *faults) note(at pos, format string, args ...any) {
 	f.notes = append(f.notes, &Fault{File: "maps/" + at.file, Line: at.line, Col: at.col, Text: fmt.Sprintf(format, args...), Layer: at.layer, Note: true})

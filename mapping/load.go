@@ -73,6 +73,9 @@ func readLayers(layers []fs.FS, f *faults) ([]*source, map[string]*overlay, *nam
 			if err == nil && Hidden(name) && d.IsDir() {
 				return fs.SkipDir
 			}
+			if err == nil && !d.IsDir() && !Hidden(name) && (path.Ext(name) == ".yml" || path.Ext(name) == ".YAML") {
+				f.add(pos{file: name, line: 1, col: 1, layer: i}, "not read: the names of maps end in .yaml")
+			}
 			if err != nil || d.IsDir() || Hidden(name) || path.Ext(name) != ".yaml" {
 				return err
 			}
@@ -170,6 +173,9 @@ func merge(sources []*source, f *faults) map[string]*source {
 		}
 		before := out[s.name.s]
 		if !s.extend || before == nil {
+			if before != nil && s.name.at.layer > 0 {
+				f.note(s.name.at, "%s takes the place of the one at %s, whole; extend: true adds to it", s.name.s, before.name.at.seen(s.name.at))
+			}
 			if s.extend {
 				f.add(s.name.at, "there is no map %s to extend%s", s.name.s, meant(s.name.s, keys(out)))
 			}

@@ -30,7 +30,7 @@ var (
 func segmentAt(word string) (p place, why string) {
 	path, err := hl7.ParsePath(strings.ReplaceAll(word, "[*]", ""))
 	if err != nil {
-		return p, "not an HL7 place: want SEG-field[repetition].component.subcomponent, such as PID-3.1"
+		return p, "not an HL7 place: want SEG-field[repetition].component.subcomponent, such as PID-3.1" + misplaced(word)
 	}
 	p = place{segment: path.Segment(), name: segNamed(path.Segment()), field: path.Field(), rep: path.Repetition(), comp: path.Component(), sub: path.Subcomponent()}
 	p.every = strings.Contains(strings.TrimPrefix(word[min(3, len(word)):], "[*]"), "[*]")
@@ -52,6 +52,25 @@ func segmentAt(word string) (p place, why string) {
 	p.coded = contains(families[0][:4], f.Datatype)
 	p.datatype = within(within(f.Datatype, p.comp), p.sub)
 	return p, ""
+}
+
+var (
+	dotted   = regexp.MustCompile(`^([A-Za-z][A-Za-z0-9]{2})[.-]([0-9]+)((\[[^\]]*\])?(\.[0-9]+)*)$`)
+	repeated = regexp.MustCompile(`^([A-Z][A-Z0-9]{2}-[0-9]+)((\.[0-9]+)+)(\[[0-9]+\])$`)
+)
+
+// misplaced guesses what a word was to be that is no place.
+func misplaced(word string) string {
+	guess := ""
+	if m := dotted.FindStringSubmatch(word); m != nil {
+		guess = strings.ToUpper(m[1]) + "-" + m[2] + strings.Replace(m[3], "[0]", "[1]", 1)
+	} else if m := repeated.FindStringSubmatch(word); m != nil {
+		guess = m[1] + m[4] + m[2]
+	}
+	if _, err := hl7.ParsePath(guess); guess == "" || err != nil {
+		return ""
+	}
+	return "; did you mean " + strconv.Quote(guess) + "?"
 }
 
 // fieldsOf gives the range of a segment's fields, to help whoever mistyped one.

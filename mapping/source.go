@@ -3,6 +3,7 @@ package mapping
 import (
 	"path"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/goccy/go-yaml/ast"
@@ -86,8 +87,10 @@ func (r *reader) read(b []byte) *source {
 	for _, p := range pairs {
 		switch p.key.s {
 		case "extend":
-			t, _ := r.scalar(p.value)
-			s.extend, table.extend = t.s == "true", t.s == "true"
+			if t, ok := r.scalar(p.value); ok && t.s != "true" {
+				r.faults.add(t.at, "extend: true, or nothing")
+			}
+			s.extend, table.extend = true, true
 		case "table", "system", "codes", "otherwise", "unlisted":
 			r.tableKey(&table, p)
 		default:
@@ -113,11 +116,11 @@ func (r *reader) mapKey(s *source, p pair) {
 	case "snapshot":
 		s.snapshot = r.texts(p.value)
 	case "rules":
-		s.rules = each(r, p.value, (*reader).rule)
+		s.rules = each(r, p.value, "FROM -> TO: HOW", (*reader).rule)
 	case "checks":
-		s.checks = each(r, p.value, (*reader).check)
+		s.checks = each(r, p.value, "PLACE: what is wrong", (*reader).check)
 	case "ignore":
-		s.ignore = each(r, p.value, (*reader).ignored)
+		s.ignore = each(r, p.value, "PLACE: why it is left out", (*reader).ignored)
 	case "expect":
 		for _, e := range r.pairs(p.value) {
 			if t, ok := r.scalar(e.value); ok {
@@ -125,11 +128,13 @@ func (r *reader) mapKey(s *source, p pair) {
 			}
 		}
 	case "resources":
-		s.groups = each(r, p.value, (*reader).resource)
+		s.groups = each(r, p.value, "NAME: Resource <- MAP[Resource], …", (*reader).resource)
 	case "early":
 		s.early = r.texts(p.value)
 	case "segments":
-		s.segments = each(r, p.value, (*reader).segment)
+		s.segments = each(r, p.value, "SEG: Resource[SEG], …", (*reader).segment)
+	case "sender":
+		r.faults.add(p.key.at, "what one sender does differently lies in the folder senders")
 	default:
 		r.unknown(p.key, fileKeys)
 	}
@@ -140,7 +145,9 @@ func (r *reader) named(s *source) {
 	want := strings.TrimSuffix(path.Base(r.file), ".yaml")
 	switch {
 	case s.name.s == "":
-		r.faults.add(r.pos(1, 1), "a map file begins with map: or table:")
+		if !r.faults.has(r.file, r.layer) {
+			r.faults.add(r.pos(1, 1), "a map file begins with map: or table:")
+		}
 	case s.name.s != want:
 		r.faults.add(s.name.at, "the file %s.yaml holds %s", want, s.name.s)
 	}
@@ -159,9 +166,14 @@ func (r *reader) name(s *source, n ast.Node) {
 	s.name, s.from, s.to = t, m[1], m[2]
 }
 
-func each[T any](r *reader, n ast.Node, f func(*reader, []pair) (T, bool)) []T {
+// each reads the items of a list, whose form is want.
+func each[T any](r *reader, n ast.Node, want string, f func(*reader, []pair) (T, bool)) []T {
 	var out []T
 	for _, item := range r.items(n) {
+		if s, ok := item.(ast.ScalarNode); ok && item.Type() != ast.NullType {
+			r.faults.add(r.at(s), "want %s", want)
+			continue
+		}
 		pairs := r.pairs(item)
 		if len(pairs) == 0 {
 			continue
@@ -178,7 +190,11 @@ func (r *reader) rule(pairs []pair) (srcRule, bool) {
 	var out srcRule
 	left, right, ok := arrow(pairs[0].key, "->")
 	if !ok {
-		r.faults.add(pairs[0].key.at, "want FROM -> TO: HOW")
+		why := "want FROM -> TO: HOW"
+		if key := pairs[0].key.s; slices.Contains(namesOf(ruleKeys), key) {
+			why = key + ": belongs to the rule above: no dash, and as far in as the rule's first letter"
+		}
+		r.faults.add(pairs[0].key.at, "%s", why)
 		return out, false
 	}
 	out.from, out.to = left, right

@@ -98,8 +98,11 @@ func buildTables(sources []*source, f *faults) map[string]*table {
 	for _, s := range sources {
 		for _, src := range s.tables {
 			t := &table{name: src.name.s, at: src.name.at, codes: map[string]string{}}
-			if before := out[t.name]; before != nil && src.extend {
+			switch before := out[t.name]; {
+			case before != nil && src.extend:
 				t = before
+			case before != nil && t.at.layer > 0:
+				f.note(t.at, "table %s takes the place of the one at %s, whole; extend: true adds to it", t.name, before.at.seen(t.at))
 			}
 			if src.system.s != "" {
 				t.system = src.system

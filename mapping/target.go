@@ -182,6 +182,9 @@ func (c *compiler) element(t *fhir.Type, s pathStep) (*fhir.ElementDef, bool) {
 		known = append(known, e.Name)
 	}
 	why := meant(s.name, known)
+	if s.name == t.Name && t.Kind == fhir.Resource {
+		why = "; the path begins inside the " + t.Name
+	}
 	if choices := t.Choices(s.name); len(choices) > 0 {
 		why = "; a choice is written with its type, such as " + choices[0].Name
 	}

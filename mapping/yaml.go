@@ -1,9 +1,11 @@
 package mapping
 
 import (
+	"bytes"
 	"errors"
 	"regexp"
 	"strings"
+	"unicode/utf8"
 
 	yamlerr "github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
@@ -33,6 +35,11 @@ func (r *reader) pos(line, col int) pos { return pos{r.file, line, col, r.layer}
 
 // parse gives the top-level pairs of a file.
 func (r *reader) parse(b []byte) []pair {
+	b = bytes.TrimPrefix(b, []byte("\ufeff")) // some editors write it
+	if !utf8.Valid(b) {
+		r.faults.add(r.notUTF8(b), "not UTF-8: save the file in that encoding")
+		return nil
+	}
 	f, err := parser.ParseBytes(b, 0)
 	if err != nil {
 		at, why := r.pos(1, 1), "not YAML"
@@ -46,11 +53,32 @@ func (r *reader) parse(b []byte) []pair {
 		r.faults.add(at, "%s", why)
 		return nil
 	}
-	if len(f.Docs) != 1 || f.Docs[0].Body == nil {
-		r.faults.add(r.pos(1, 1), "want one YAML document")
+	switch {
+	case len(f.Docs) == 0 || len(f.Docs) == 1 && f.Docs[0].Body == nil || len(f.Docs) == 1 && f.Docs[0].Body.Type() == ast.CommentType:
+		r.faults.add(r.pos(1, 1), "the file is empty")
+		return nil
+	case len(f.Docs) > 1:
+		r.faults.add(r.pos(1, 1), "one map a file: no second one behind ---")
 		return nil
 	}
 	return r.pairs(f.Docs[0].Body)
+}
+
+// notUTF8 gives the place of the first byte that is no character.
+func (r *reader) notUTF8(b []byte) pos {
+	line, col := 1, 1
+	for len(b) > 0 {
+		c, n := utf8.DecodeRune(b)
+		switch {
+		case c == utf8.RuneError && n == 1:
+			return r.pos(line, col)
+		case c == '\n':
+			line, col = line+1, 0
+		}
+		col++
+		b = b[n:]
+	}
+	return r.pos(line, col)
 }
 
 // twice is what the parser says of a key that stands twice.
@@ -58,8 +86,13 @@ var twice = regexp.MustCompile(`^mapping key (".*") already defined at \[([0-9]+
 
 // plainly says what is wrong with YAML as an engineer would who has never read its specification.
 func plainly(why string) string {
-	if m := twice.FindStringSubmatch(why); m != nil {
+	switch m := twice.FindStringSubmatch(why); {
+	case m != nil:
 		return m[1] + " stands twice, first at " + m[2]
+	case strings.Contains(why, "found character '\t'"), strings.Contains(why, "tab character"):
+		return "a tab: YAML is indented with spaces"
+	case strings.Contains(why, "mapping value is not allowed"):
+		return `a second "key: value" where one value stands: look how the line below is indented, or put the value in quotes`
 	}
 	return why
 }
@@ -73,7 +106,7 @@ func (r *reader) pairs(n ast.Node) []pair {
 	case *ast.MappingValueNode:
 		values = []*ast.MappingValueNode{m}
 	default:
-		r.faults.add(r.at(n), "want key: value pairs")
+		r.faults.add(r.at(n), "want key: value, one a line")
 		return nil
 	}
 	out := make([]pair, 0, len(values))
@@ -91,7 +124,7 @@ func (r *reader) pairs(n ast.Node) []pair {
 func (r *reader) items(n ast.Node) []ast.Node {
 	s, ok := n.(*ast.SequenceNode)
 	if !ok {
-		r.faults.add(r.at(n), "want a list")
+		r.faults.add(r.at(n), `want a list: each of its items begins with "- "`)
 		return nil
 	}
 	return s.Values
@@ -128,7 +161,14 @@ func (r *reader) scalar(n ast.Node) (text, bool) {
 	case *ast.MappingKeyNode:
 		return r.scalar(s.Value)
 	}
-	r.faults.add(at, "want a single value")
+	switch n.(type) {
+	case *ast.NullNode:
+		r.faults.add(at, "a value is missing")
+	case *ast.TagNode:
+		r.faults.add(at, "what begins with ! needs quotes: '!…'")
+	default:
+		r.faults.add(at, "want a single value")
+	}
 	return text{s: "", at: at}, false
 }
 

@@ -50,11 +50,37 @@ func New(set *mapping.Set, name string) (*Starter, error) {
 	switch {
 	case message.MatchString(name):
 		return j.message()
+	case segment(name) && !j.ships:
+		return nil, fmt.Errorf("%s is a segment: say what it becomes, such as %s[Patient]", name, name)
 	case word.MatchString(name):
 		return j.table()
 	}
 	return nil, fmt.Errorf("%s: want FROM[TO] such as PID[Patient], a message such as ORU_R01, or a table's name", name)
 }
+
+// unknown says which side of a name nobody knows, and what it may have been meant to be.
+func unknown(from, to string) string {
+	var out string
+	for _, s := range []string{from, to} {
+		switch near := strings.ToUpper(s); {
+		case segment(s) || datatype(s) || fhirType(s) != nil:
+			continue
+		case segment(near) || datatype(near):
+			out += fmt.Sprintf("; %s is neither: did you mean %s?", s, near)
+		default:
+			out += "; " + s + " is neither"
+			if r := fhir.Nearest(s, append(fhir.R4().ResourceNames(), fhirTypes...)); r != "" {
+				out += ": did you mean " + r + "?"
+			} else if r := fhir.Nearest(s, hl7.Segments()); r != "" {
+				out += ": did you mean " + r + "?"
+			}
+		}
+	}
+	return out
+}
+
+// fhirTypes are the data types that maps are mostly written for.
+var fhirTypes = []string{"Address", "Annotation", "CodeableConcept", "Coding", "ContactPoint", "HumanName", "Identifier", "Period", "Quantity", "Reference"}
 
 func (j *job) fromTo(from, to string) (*Starter, error) {
 	j.from, j.to = from, to
@@ -70,7 +96,7 @@ func (j *job) fromTo(from, to string) (*Starter, error) {
 	case datatype(to) && fhirType(from) != nil:
 		return j.datatypeMap(to, fhirType(from))
 	}
-	return nil, fmt.Errorf("%s: one side is an HL7 segment or data type (PID, CX), the other a FHIR resource or data type (Patient, Identifier)", j.name)
+	return nil, fmt.Errorf("%s: one side is an HL7 segment or data type (PID, CX), the other a FHIR resource or data type (Patient, Identifier)%s", j.name, unknown(from, to))
 }
 
 func segment(name string) bool {
