@@ -181,3 +181,49 @@ func TestLintNotes(t *testing.T) {
 		t.Errorf("%d %s", code, out)
 	}
 }
+
+// TestMistakesAtTheCommandLine: what is easily got wrong is told with what to do instead.
+func TestMistakesAtTheCommandLine(t *testing.T) {
+	const header = "MSH|^~\\&|EMIS|Y06601|DERMGATE|RXX01|20261124101500||ADT^A28^ADT_A05|A1|P|2.4\nPID|1||9990001014^^^NHS^NH||Testcase\n"
+	dir := folder(t, map[string]string{
+		"maps/tables/ConsentQuestion.yaml": "table: ConsentQuestion\nextend: true\ncodes: {MINE: clinical-photography}\n",
+		"maps/bare.txtar":                  "Nothing wanted.\n-- in.hl7 --\n" + header,
+		"maps/typo.txtar":                  "A part mistyped.\n-- in.hl7 --\n" + header + "-- want.issue --\n",
+		"maps/right.txtar":                 "As it must be.\n-- in.hl7 --\n" + header + "-- want.issues --\n",
+		"maps/refused.txtar":               "Refused, unseen.\n-- in.json --\n{\"resourceType\": \"Patient\"}\n-- want.RRI_I12.hl7 --\nMSA|AA\n",
+		"maps/notes.txtar":                 "no case",
+		"m.hl7":                            header,
+		"b.json":                           "{\"resourceType\": \"Bundle\", \"type\": \"message\"}",
+	})
+	at := func(name string) string { return filepath.Join(dir, name) }
+	for _, tt := range []struct {
+		args []string
+		code int
+		says []string
+	}{
+		{[]string{"test", at("maps")}, 1, []string{"bare.txtar\nthe case wants nothing", "typo.txtar\nwant.issue: no part of a case: did you mean \"want.issues\"?",
+			"error: Patient: in.json must hold a Bundle", "notes.txtar: left out: no case", "1 passed, 3 failed"}},
+		{[]string{"test", at("maps/right.txtar")}, 0, []string{"1 passed, 0 failed"}},
+		{[]string{"test", at("map")}, 1, []string{"there is no such folder of maps"}},
+		{[]string{"lint", at("m.hl7")}, 1, []string{"a file: want the folder of the maps"}},
+		{[]string{"map", at("b.json")}, 1, []string{"JSON where MSH is expected", "with --to hl7"}},
+		{[]string{"map", "--to", "hl7", at("m.hl7")}, 1, []string{"with --to fhir"}},
+		{[]string{"map", "--message", "REF_I12", at("m.hl7")}, 2, []string{"--message is for what goes out: with --to hl7"}},
+		{[]string{"map", "--to", "hl7", "--version", "9", at("b.json")}, 2, []string{"--version 9: want one of HL7 v2"}},
+		{[]string{"new"}, 2, []string{"want gateway new map NAME"}},
+		{[]string{"new", "map"}, 2, []string{"want one NAME"}},
+		{[]string{"new", "map", "ZPI[Patiant]"}, 2, []string{"did you mean Patient?"}},
+		{[]string{"new", "map", "pid[Patient]"}, 2, []string{"did you mean PID?"}},
+		{[]string{"new", "map", "PID"}, 2, []string{"PID is a segment: say what it becomes, such as PID[Patient]"}},
+	} {
+		out, errs, code := called(t, tt.args...)
+		if code != tt.code {
+			t.Errorf("%v: exit %d, want %d\n%s%s", tt.args, code, tt.code, out, errs)
+		}
+		for _, text := range tt.says {
+			if !strings.Contains(out+errs, text) {
+				t.Errorf("%v does not say %q:\n%s%s", tt.args, text, out, errs)
+			}
+		}
+	}
+}

@@ -1,10 +1,12 @@
 package main
 
 import (
+	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
 	"slices"
 	"time"
 
@@ -34,13 +36,18 @@ func mapVerb(std stdio) *cobra.Command {
 		Long: "Translate a message and print the result; issues go to stderr, what the source's validate finds, what is wrong with the\n" +
 			"Bundle and what keeps resources from their UK Core profile among them. Nothing is stored and the checks of a source are\n" +
 			"not enforced. Photos appear as Media with a urn:sha-256 url; --inline puts their data in.\n\n" +
-			"--explain prints one JSON object instead: for each element the leaves it comes from and its rule, the leaves that were\n" +
-			"left unmapped or ignored, and how many there are of each.\n\n" +
+			"--explain prints one JSON object instead: for each element the leaves it comes from and its rule (with \"site\": true for\n" +
+			"one of your own maps), the leaves that were left unmapped or ignored, and how many there are of each.\n\n" +
 			"A file of several HL7 v2 messages, with or without FHS and BHS, gives one result a message, one behind the other (jq\n" +
 			"reads them so); faults of the envelope and messages that cannot be translated are told, and the exit code is 1.",
 		Example: "  gateway map fixtures/messages/advice.hl7\n  gateway map --explain message.hl7\n  gateway map --to hl7 --message RRI_I12 answer.json",
 		Args:    cobra.MaximumNArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(c *cobra.Command, args []string) error {
+			for _, name := range []string{"message", "version"} {
+				if f.to != "hl7" && c.Flags().Changed(name) {
+					return errUsage{fmt.Errorf("--%s is for what goes out: with --to hl7", name)}
+				}
+			}
 			raw, err := input(args, std.in)
 			if err != nil {
 				return err
@@ -147,6 +154,9 @@ type explained struct {
 func (f mapFlags) oneToFHIR(std stdio, set *mapping.Set, o mapping.Options, profile *hl7.Profile, raw []byte) error {
 	m, err := hl7.ParseIn(raw, o.Charset)
 	if err != nil {
+		if bytes.HasPrefix(bytes.TrimSpace(raw), []byte("{")) {
+			fmt.Fprintln(std.err, "(a FHIR Bundle goes out, with --to hl7)")
+		}
 		return refusal(std, false, issue.From(err))
 	}
 	res, err := set.ToFHIR(m, o)
@@ -168,10 +178,19 @@ func (f mapFlags) oneToFHIR(std stdio, set *mapping.Set, o mapping.Options, prof
 	return err
 }
 
+// versions of HL7 v2, table 0104.
+var versions = regexp.MustCompile(`^2\.[1-9](\.[0-9])?$`)
+
 func (f mapFlags) toHL7(std stdio, cfg *config.Config, set *mapping.Set, raw []byte) error {
+	if !versions.MatchString(f.version) {
+		return errUsage{fmt.Errorf("--version %s: want one of HL7 v2, such as 2.3, 2.4 or 2.5.1", f.version)}
+	}
 	root, issues := fhir.Read(raw, fhir.ReadOptions{})
 	printIssues(std.err, issues)
 	if issues.Worst() != nil {
+		if bytes.HasPrefix(bytes.TrimSpace(raw), []byte("MSH")) {
+			fmt.Fprintln(std.err, "(an HL7 v2 message goes in, with --to fhir)")
+		}
 		return errFound
 	}
 	if root.Type().Name != "Bundle" {

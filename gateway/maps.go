@@ -128,10 +128,15 @@ func (m *siteMaps) load() (set *mapping.Set, count int, err error) {
 		return set, 0, err
 	}
 	var failed mapping.Faults
-	err = eachCase(set, m.options, m.folder, func(path string, c cases.Came) error {
+	err = eachCase(set, m.options, m.folder, func(path string, c cases.Came, trouble error) error {
+		if errors.Is(trouble, cases.ErrNoCase) {
+			return nil
+		}
 		count++
-		line, what := c.Fault()
-		if what == "" {
+		line, what := 1, ""
+		if trouble != nil {
+			what = trouble.Error()
+		} else if line, what = c.Fault(); what == "" {
 			return nil
 		}
 		failed = append(failed, &mapping.Fault{File: path, Line: line, Col: 1, Text: what, Layer: siteLayer})

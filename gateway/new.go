@@ -20,7 +20,7 @@ import (
 )
 
 func newVerb(std stdio) *cobra.Command {
-	c := &cobra.Command{Use: "new", Short: "begin a file of your own", RunE: func(_ *cobra.Command, args []string) error {
+	c := &cobra.Command{Use: "new", Short: "begin a file of your own", Example: "  gateway new map 'PID[Patient]'", RunE: func(_ *cobra.Command, args []string) error {
 		return errUsage{fmt.Errorf("new %s: want gateway new map NAME, such as 'PID[Patient]'", strings.Join(args, " "))}
 	}}
 	var file, folder string

@@ -126,7 +126,15 @@ func mapsAround(file string) string {
 }
 
 // ran judges what came of one case.
-func (t *testRun) ran(path string, c cases.Came) error {
+func (t *testRun) ran(path string, c cases.Came, trouble error) error {
+	switch {
+	case errors.Is(trouble, cases.ErrNoCase):
+		fmt.Fprintf(t.std.err, "%s: left out: %s\n", path, trouble)
+		return nil
+	case trouble != nil:
+		t.Failed = append(t.Failed, failedCase{path, trouble.Error() + "\n"})
+		return nil
+	}
 	diff := c.Diff()
 	switch {
 	case t.update:
@@ -163,27 +171,19 @@ func (t *testRun) tell() error {
 	return nil
 }
 
-// eachCase runs every case below a folder, hidden ones aside; or the one that dir names.
-func eachCase(set *mapping.Set, o mapping.Options, dir string, ran func(path string, c cases.Came) error) error {
+// eachCase runs every case below a folder, hidden ones aside; or the one that dir names. trouble is why a file is no case
+// that can be run, cases.ErrNoCase for one that is none at all.
+func eachCase(set *mapping.Set, o mapping.Options, dir string, ran func(path string, c cases.Came, trouble error) error) error {
 	one := func(path string) error {
 		if filepath.Ext(path) != cases.Extension {
 			return nil
 		}
+		var came cases.Came
 		c, err := cases.Read(os.DirFS(filepath.Dir(path)), filepath.Base(path))
-		if errors.Is(err, cases.ErrNoCase) {
-			return nil
-		}
-		if err != nil {
-			return fmt.Errorf("%s: %w", path, err)
-		}
-		came, err := c.Run(set, o)
 		if err == nil {
-			err = ran(path, came)
+			came, err = c.Run(set, o)
 		}
-		if err != nil {
-			return fmt.Errorf("%s: %w", path, err)
-		}
-		return nil
+		return ran(path, came, err)
 	}
 	if filepath.Ext(dir) == cases.Extension {
 		return one(dir)

@@ -97,9 +97,10 @@ type Trace struct {
 
 // TracedElement is one written element: its path in its resource, the leaves it was made from, the rule.
 type TracedElement struct {
-	Path string   `json:"path"`       // "Patient.identifier[0].value"
-	From []string `json:"value_from"` // empty for a constant
-	Rule string   `json:"rule"`       // "maps/segments/PID[Patient].yaml:12:3"
+	Path string   `json:"path"`           // "Patient.identifier[0].value"
+	From []string `json:"value_from"`     // empty for a constant
+	Rule string   `json:"rule"`           // "maps/segments/PID[Patient].yaml:12:3"
+	Site bool     `json:"site,omitempty"` // the rule is in a site's maps, not in the shipped ones
 }
 
 // IgnoredLeaf is a valued leaf left out on purpose.

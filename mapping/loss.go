@@ -231,6 +231,7 @@ type traceMark struct {
 	el   fhir.Element
 	from []string
 	rule string
+	site bool
 }
 
 // traced notes what the rule wrote, when asked to.
@@ -242,7 +243,7 @@ func (r *rule) traced(s *scope, parent fhir.Element, d *fhir.ElementDef) {
 	if d != nil {
 		el = parent.LastDef(d)
 	}
-	mark := traceMark{el: el, rule: r.pos.String()}
+	mark := traceMark{el: el, rule: r.pos.String(), site: r.pos.layer > 0}
 	if s.in.at == nowhere {
 		mark.from = s.in.from
 	} else {
@@ -282,7 +283,7 @@ func (t *Trace) finish(r *run, res *Result) {
 			continue // taken out again
 		}
 		slices.Sort(m.from)
-		t.Elements = append(t.Elements, TracedElement{Path: path, From: append([]string{}, m.from...), Rule: m.rule})
+		t.Elements = append(t.Elements, TracedElement{Path: path, From: append([]string{}, m.from...), Rule: m.rule, Site: m.site})
 	}
 	for _, p := range res.Unmapped {
 		t.Unmapped = append(t.Unmapped, p.String())

@@ -30,6 +30,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/tools/txtar"
+
+	"github.com/dermgate/dermgate/mapping/fhir"
 )
 
 // Case is one case as its file has it.
@@ -63,10 +65,10 @@ func Read(folder fs.FS, name string) (*Case, error) {
 	}
 	for _, f := range c.archive.Files {
 		switch f.Name {
-		case "in.hl7", "in.json", "sender", "want.json", "want.issues", "want.unmapped":
+		case parts[0], parts[1], parts[2], parts[3], parts[4], parts[5]:
 		default:
 			if !wantedHL7.MatchString(f.Name) {
-				return nil, fmt.Errorf("%s: no part of a case: want in.hl7 or in.json, sender, want.json, want.issues, want.unmapped, want.REF_I12.hl7", f.Name)
+				return nil, fmt.Errorf("%s: no part of a case: %s", f.Name, meant(f.Name))
 			}
 		}
 		for _, m := range placeholder.FindAllSubmatch(f.Data, -1) {
@@ -79,6 +81,17 @@ func Read(folder fs.FS, name string) (*Case, error) {
 		return nil, errors.New("want one of in.hl7 and in.json")
 	}
 	return c, nil
+}
+
+// parts of a case, beside the messages that its Bundle becomes.
+var parts = [...]string{"in.hl7", "in.json", "sender", "want.json", "want.issues", "want.unmapped"}
+
+// meant says which part a name may have been meant for.
+func meant(name string) string {
+	if near := fhir.Nearest(name, parts[:]); near != "" {
+		return fmt.Sprintf("did you mean %q?", near)
+	}
+	return "want " + strings.Join(parts[:], ", ") + " or want.REF_I12.hl7"
 }
 
 // fetch reads the file beside the case that a placeholder names.
@@ -142,18 +155,36 @@ func (c Came) each(visit func(f txtar.File, got []byte, line int)) {
 	}
 }
 
-// Diff gives the difference between what came and what must come, "" for none.
+// nothingWanted is what is wrong with a case that has its input alone.
+const nothingWanted = "the case wants nothing, so nothing can fail: gateway test --update writes down what comes, for you to read"
+
+// Diff gives the difference between what came and what must come, "" for none. Where the input was refused and the case
+// does not say what is to be told, that is told too.
 func (c Came) Diff() string {
+	if !c.wants() {
+		return nothingWanted + "\n"
+	}
 	var diff strings.Builder
 	c.each(func(f txtar.File, got []byte, _ int) {
 		fmt.Fprintf(&diff, "%s (-want +got):\n%s", f.Name, cmp.Diff(string(f.Data), string(got)))
 	})
+	if told := string(c.got["want.issues"]); diff.Len() > 0 && c.part("want.issues") == nil && strings.Contains("\n"+told, "\nerror: ") {
+		diff.WriteString("issues:\n" + told)
+	}
 	return diff.String()
+}
+
+// wants tells whether the case says anything of what must come.
+func (c *Case) wants() bool {
+	return slices.ContainsFunc(c.archive.Files, func(f txtar.File) bool { return strings.HasPrefix(f.Name, "want.") })
 }
 
 // Fault names the first line of the file, and its part, that differs from what came, and nothing of the
 // message; "" where all is as it must be.
 func (c Came) Fault() (line int, what string) {
+	if !c.wants() {
+		return 1, nothingWanted
+	}
 	c.each(func(f txtar.File, got []byte, begin int) {
 		if what == "" {
 			line = begin + sameLines(f.Data, got)
@@ -181,7 +212,7 @@ func (c *Case) Wants(part string) bool { return c.part(part) != nil }
 // Updated gives the file with what came in place of what was wanted; where nothing was wanted yet, all of it.
 // The case wants that from now on.
 func (c Came) Updated() []byte {
-	if !slices.ContainsFunc(c.archive.Files, func(f txtar.File) bool { return strings.HasPrefix(f.Name, "want.") }) {
+	if !c.wants() {
 		for _, name := range []string{"want.json", "want.issues", "want.unmapped"} {
 			if _, came := c.got[name]; came {
 				c.archive.Files = append(c.archive.Files, txtar.File{Name: name})
