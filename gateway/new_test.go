@@ -111,7 +111,7 @@ func TestNewMapRefuses(t *testing.T) {
 		text string
 	}{
 		"Foo[Bar]":            {2, "one side is an HL7 segment"},
-		"PID":                 {2, "no map asks for this table"},
+		"PID":                 {2, "PID is a segment"},
 		"a b":                 {2, "want FROM[TO]"},
 		"ADT_A04":             {2, "ADT^A04 has the map ADT_A01"},
 		"XPN[HumanName-Ours]": {1, "never used"},
