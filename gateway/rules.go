@@ -60,14 +60,21 @@ func profile(v config.Validate) (hl7.Profile, error) {
 	for _, t := range v.Tables {
 		p.Tables[t.Table] = t.Values
 	}
-	for _, l := range v.Lengths {
+	var err error
+	p.Lengths, err = limits(v.Lengths)
+	return p, err
+}
+
+func limits(lengths []config.MaxLength) ([]hl7.Limit, error) {
+	var out []hl7.Limit
+	for _, l := range lengths {
 		at, err := hl7.ParsePath(l.At)
 		if err != nil {
-			return p, err
+			return nil, err
 		}
-		p.Lengths = append(p.Lengths, hl7.Limit{At: at, Characters: l.Characters})
+		out = append(out, hl7.Limit{At: at, Characters: l.Characters})
 	}
-	return p, nil
+	return out, nil
 }
 
 func level(c config.Check) hl7.Level {
@@ -93,7 +100,11 @@ func pollOf(destination string) string { return destination + "~poll" }
 // endpoint turns the configuration of a destination into what the flow renders for.
 func endpoint(c *config.Config, d config.Destination) (flow.Endpoint, error) {
 	e := flow.Endpoint{Name: d.Name, Message: d.Message, Answer: d.Answer, Letter: d.Letter, LetterPhotos: d.LetterPhotos, Strict: d.LaterFields == "none", Version: d.Version, App: d.Receiver.App, Facility: d.Receiver.Facility,
-		Charset: d.Charset, PhotoBytes: d.PhotoBytes, RoutingPlan: d.RoutingPlan}
+		Charset: d.Charset, PhotoBytes: d.PhotoBytes, RoutingPlan: d.RoutingPlan, MessageBytes: d.MessageBytes, Lengths: d.Length == config.Refuse}
+	var err error
+	if e.Limits, err = limits(d.Lengths); err != nil {
+		return e, err
+	}
 	switch d.Kind {
 	case config.MLLP:
 		e.Kind = flow.ToMLLP

@@ -114,13 +114,15 @@ type Party struct{ App, Facility string }
 
 // Out is what a message to be written needs beyond its content.
 type Out struct {
-	Message          string // its type and event, "RRI_I13": written by the map Bundle[…] of that name or of its structure, RRI_I12
-	Version          string // MSH-12, one of hl7.Versions; "2.4" when empty
-	Strict           bool   // no field that the version lacks, not even those that a map sends early
-	ControlID        string // MSH-10
-	Answers          string // MSA-2: MSH-10 of what is answered; empty: as the Bundle says
-	Replaces         string // TXA-13: TXA-12 of the document that this one takes the place of (MDM^T10)
-	Application      string // MSH-16: when an application acknowledgement is asked for later; NE when empty
+	Message          string      // its type and event, "RRI_I13": written by the map Bundle[…] of that name or of its structure, RRI_I12
+	Version          string      // MSH-12, one of hl7.Versions; "2.4" when empty
+	Strict           bool        // no field that the version lacks, not even those that a map sends early
+	Limits           []hl7.Limit // of places at this destination, in characters: lines are split there, all else is refused
+	Lengths          bool        // what is longer than Version allows is refused (lines are split)
+	ControlID        string      // MSH-10
+	Answers          string      // MSA-2: MSH-10 of what is answered; empty: as the Bundle says
+	Replaces         string      // TXA-13: TXA-12 of the document that this one takes the place of (MDM^T10)
+	Application      string      // MSH-16: when an application acknowledgement is asked for later; NE when empty
 	At               time.Time
 	Sender, Receiver Party
 	Charset          string                                 // MSH-18, table 0211; empty: UNICODE UTF-8

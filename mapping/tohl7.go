@@ -76,6 +76,14 @@ func (s *Set) ToHL7(b *fhir.Bundle, o Out) (*Written, issue.List, error) {
 		return nil, w.issues, worst
 	}
 	w.out.text = w.b.Bytes()
+	long, err := w.tooLong(w.out.text)
+	w.issues = append(w.issues, long...)
+	if worst := long.Worst(); worst != nil {
+		err = worst
+	}
+	if err != nil {
+		return nil, w.issues, err
+	}
 	return w.out, w.issues, nil
 }
 
@@ -133,7 +141,7 @@ func (g *outGroup) segments(s *scope) {
 		g.segmentOf(s)
 		return
 	}
-	for line := range strings.SplitSeq(strings.ReplaceAll(s.node.Text(), "\r\n", "\n"), "\n") {
+	for _, line := range s.out.lines(g, s.node.Text()) {
 		s.out.line = line
 		g.segmentOf(s)
 	}

@@ -44,6 +44,15 @@ func (w *Written) WriteTo(out io.Writer) (int64, error) {
 	return n.n, err
 }
 
+// Size is that of the message as it is sent, in bytes.
+func (w *Written) Size() int64 {
+	n := int64(len(w.text))
+	for i, d := range w.files {
+		n += (d.Size+2)/3*4 - int64(len(strconv.Itoa(i))) - 2 // base64 in place of its mark
+	}
+	return n
+}
+
 // Bytes gives the message whole.
 func (w *Written) Bytes() ([]byte, error) {
 	if len(w.files) == 0 {

@@ -287,6 +287,7 @@ func (c *checker) destination(path string, d *Destination) {
 		c.fault(path+".address", "off loopback %s needs tls, or plaintext: with the reason why that is safe", d.Name)
 	}
 	c.answered(path, d)
+	c.lengths(path, d.Lengths)
 	c.base(path+".base_url", d.BaseURL, d.Plaintext)
 }
 

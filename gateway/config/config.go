@@ -303,7 +303,10 @@ type Destination struct {
 	Receiver Party  // MSH-5/6
 	Mode     string // fhir: "message" or "transaction"
 
-	LaterFields string // mllp: fields that Version lacks go out as the maps say ("mapped") or not at all ("none")
+	MessageBytes int64       // mllp: largest message it takes; 0: no limit
+	Length       Check       // mllp: Off, or Refuse: what is longer than Version allows is not sent
+	Lengths      []MaxLength // mllp: of places, in place of those of Version; lines of text are split there
+	LaterFields  string      // mllp: fields that Version lacks go out as the maps say ("mapped") or not at all ("none")
 
 	LetterPhotos string // mllp: the photos of a letter are "embedded" in it, "documents" of their own, or "none"
 

@@ -184,7 +184,7 @@ func TestEveryRemovedKeyIsMissedOrOptional(t *testing.T) {
 		"destinations[0].auth.client_id", "destinations[0].auth.key_id", "destinations[0].auth.key_file",
 		"destinations[1].name", "destinations[1].kind", "destinations[1].base_url", "destinations[1].auth.token",
 		"destinations[2].name", "destinations[2].kind", "destinations[2].address", "destinations[2].tls",
-		"destinations[2].tls.cert_file", "destinations[2].tls.key_file", "destinations[3].name",
+		"destinations[2].lengths[0].at", "destinations[2].lengths[0].characters", "destinations[2].tls.cert_file", "destinations[2].tls.key_file", "destinations[3].name",
 		"destinations[3].kind", "destinations[3].address", "destinations[3].plaintext",
 		"destinations[4].kind", "destinations[4].base_url", "destinations[4].auth.token_file", "destinations[4].name",
 		"destinations[4].callback.api_key_file", "destinations[4].callback.secret_file", "routes[0].when", "routes[0].to",

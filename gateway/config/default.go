@@ -86,6 +86,7 @@ func defaultDestination(d Destination) Destination {
 	case MLLP:
 		d.Message, d.Answer, d.Version, d.Charset, d.Acknowledge = "REF_I12", "ORU_R01", "2.4", "UNICODE UTF-8", Original
 		d.LetterPhotos, d.LaterFields = "embedded", "mapped"
+		d.Length = Off
 	case FHIR:
 		d.Mode = "message"
 	case ERS:

@@ -31,7 +31,7 @@ var (
 
 	commonDestination = []string{"name", "kind", "rate", "concurrency", "timeout", "tls", "plaintext"}
 	destinationKeys   = map[string][]string{
-		MLLP: {"address", "message", "answer", "letter", "letter_photos", "version", "later_fields", "charset", "receiver", "acknowledge", "photo_bytes"},
+		MLLP: {"address", "message", "answer", "letter", "letter_photos", "version", "later_fields", "length", "lengths", "message_bytes", "charset", "receiver", "acknowledge", "photo_bytes"},
 		FHIR: {"base_url", "auth", "mode", "photo_bytes"},
 		ERS: {"base_url", "auth", "ods", "business_function", "on_behalf_of", "service", "specialty", "clinic_type", "poll",
 			"photo_bytes"},
@@ -145,6 +145,9 @@ func (d *decoder) destination(t *Destination) func(node) {
 			"letter_photos":     oneOf(d, &t.LetterPhotos, "embedded", "documents", "none"),
 			"version":           oneOf(d, &t.Version, "2.3", "2.3.1", "2.4", "2.5", "2.5.1", "2.6", "2.7", "2.8"),
 			"later_fields":      oneOf(d, &t.LaterFields, "mapped", "none"),
+			"length":            oneOf(d, &t.Length, Off, Refuse),
+			"lengths":           list(d, &t.Lengths, d.maxLength),
+			"message_bytes":     value(d, &t.MessageBytes, within(1<<10, 1<<30, readBytes, " bytes")),
 			"charset":           d.charset(&t.Charset, false),
 			"receiver":          d.party(&t.Receiver),
 			"acknowledge":       oneOf(d, &t.Acknowledge, Original, Enhanced),

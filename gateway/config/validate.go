@@ -60,7 +60,13 @@ func (c *checker) validate(path string, v *Validate) {
 		}
 		said[t.Table] = true
 	}
-	for i, l := range v.Lengths {
+	c.lengths(path, v.Lengths)
+}
+
+// lengths wants each length to be of a place that there is, and said once.
+func (c *checker) lengths(path string, lengths []MaxLength) {
+	said := map[string]bool{}
+	for i, l := range lengths {
 		at := fmt.Sprintf("%s.lengths[%d].at", path, i)
 		if said[l.At] {
 			c.fault(at, "%s is given twice", l.At)

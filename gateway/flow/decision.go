@@ -163,6 +163,8 @@ func (d *decision) deliver(ctx context.Context, e Endpoint, m outgoing) error {
 type outgoing struct {
 	what, key string
 	form      string // of HL7 v2: RRI_I12
+	size      int64  // of HL7 v2, in bytes
+	unsent    string // places that its version lacks
 	body      func(io.Writer) error
 	mediaType string
 	parts     []BodyRef

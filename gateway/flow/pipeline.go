@@ -90,13 +90,16 @@ type SourceRules struct {
 type Endpoint struct {
 	Name          string
 	Kind          EndpointKind
-	Message       string // HL7 v2 message for requests and outcomes, "REF_I12" or "RRI_I12"
-	Answer        string // HL7 v2 message for answers to A&G: "ORU_R01", "MDM_T02"
-	Letter        string // HL7 v2 message for the words of an outcome, beside Message: "MDM_T02"; empty: none
-	LetterPhotos  string // where the photos go when it gets MDM_T02: PhotosEmbedded, PhotosDocuments, PhotosNone
-	Version       string // MSH-12
-	Strict        bool   // no field that Version lacks, not even those that maps send early
-	App, Facility string // MSH-5 and MSH-6
+	Message       string      // HL7 v2 message for requests and outcomes, "REF_I12" or "RRI_I12"
+	Answer        string      // HL7 v2 message for answers to A&G: "ORU_R01", "MDM_T02"
+	Letter        string      // HL7 v2 message for the words of an outcome, beside Message: "MDM_T02"; empty: none
+	LetterPhotos  string      // where the photos go when it gets MDM_T02: PhotosEmbedded, PhotosDocuments, PhotosNone
+	Version       string      // MSH-12
+	MessageBytes  int64       // largest HL7 v2 message it takes; 0: no limit
+	Limits        []hl7.Limit // of places, in characters
+	Lengths       bool        // what is longer than Version allows is refused
+	Strict        bool        // no field that Version lacks, not even those that maps send early
+	App, Facility string      // MSH-5 and MSH-6
 	Charset       string
 	Application   string        // MSH-16: AL asks for an application acknowledgement later, by a source; empty: NE
 	PhotoBytes    int64         // largest photo it takes; 0: no limit

@@ -64,11 +64,19 @@ func (d *decision) sendRequest(ctx context.Context, e Endpoint) error {
 // sendTold renders a message about the case for a destination.
 func (d *decision) sendTold(ctx context.Context, e Endpoint, n telling) error {
 	m, later, err := d.rendered(ctx, e, n)
+	if i := issue.From(err); i != nil && i.Kind == issue.TooLong && n.what != "referral" && n.what != "advice-request" {
+		// News about a case that is under way is not lost for a length: somebody brings it over.
+		d.task("too-large", n.what+" for "+e.Name+": "+i.Error())
+		return nil
+	}
 	if later || err != nil {
 		return err
 	}
 	d.refs = append(d.refs, Ref{"control-id", m.key})
 	d.tell("queued", n.what+" for "+e.Name, "")
+	if m.unsent != "" {
+		d.tell("not-sent", n.what+" for "+e.Name+": "+m.unsent, "")
+	}
 	if err := d.deliver(ctx, e, m); err != nil {
 		return err
 	}
@@ -81,6 +89,9 @@ func (d *decision) rendered(ctx context.Context, e Endpoint, n telling) (m outgo
 		d.asked = nil
 		if m, err = d.render(ctx, e, n); err != nil || !d.unfitted(e) {
 			m.unfit = d.unfit(e)
+			if err == nil && e.MessageBytes > 0 && m.size > e.MessageBytes {
+				err = issue.New(issue.TooLong, "", fmt.Sprintf("larger than the %d bytes that a message to %s may have", e.MessageBytes, e.Name))
+			}
 			return m, false, err
 		}
 		if !d.kept {
@@ -114,7 +125,7 @@ func (d *decision) render(ctx context.Context, e Endpoint, n telling) (outgoing,
 	case ToMLLP:
 		m.key = controlID(id)
 		m.mediaType, m.form = "application/hl7-v2", d.form(e, n.what)
-		m.body, err = d.hl7(ctx, e, m, b)
+		err = d.hl7(ctx, e, &m, b)
 	case ToFHIR:
 		if err = d.embed(ctx, e, b); err == nil && e.Transaction {
 			err = d.transact(b)
@@ -140,16 +151,16 @@ func controlID(id ID) string {
 	return "DG" + text[0:8] + text[9:13] + text[14:18] + text[19:21]
 }
 
-func (d *decision) hl7(ctx context.Context, e Endpoint, m outgoing, b *fhir.Bundle) (func(io.Writer) error, error) {
+func (d *decision) hl7(ctx context.Context, e Endpoint, m *outgoing, b *fhir.Bundle) error {
 	received := d.received
 	if d.question != nil {
 		received = d.question.HL7
 		if err := d.caseTask(b); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	out, issues, err := d.set.ToHL7(b, mapping.Out{
-		Message: m.form, Answers: d.answers(m.what).ControlID, Replaces: d.replaces(e, m.what), Version: e.Version, Strict: e.Strict, ControlID: m.key, Application: e.Application, At: d.at,
+		Message: m.form, Answers: d.answers(m.what).ControlID, Replaces: d.replaces(e, m.what), Version: e.Version, Strict: e.Strict, Limits: e.Limits, Lengths: e.Lengths, ControlID: m.key, Application: e.Application, At: d.at,
 		Sender: mapping.Party{App: "DERMGATE", Facility: d.p.Site.ODS}, Receiver: mapping.Party{App: e.App, Facility: e.Facility},
 		Charset: e.Charset, Zone: d.p.Site.Zone, Received: received,
 		Files: func(sha string) (fhir.Data, error) { return d.file(ctx, e, sha) },
@@ -157,10 +168,12 @@ func (d *decision) hl7(ctx context.Context, e Endpoint, m outgoing, b *fhir.Bund
 	if err == nil && issues.Worst() != nil {
 		err = issues.Worst()
 	}
-	if err == nil && len(issues) > 0 {
-		d.tell("not-sent", m.what+" for "+e.Name+": "+places(issues), "")
+	if err != nil {
+		return err
 	}
-	return func(w io.Writer) error { _, err := out.WriteTo(w); return err }, err
+	m.body = func(w io.Writer) error { _, err := out.WriteTo(w); return err }
+	m.size, m.unsent = out.Size(), places(issues)
+	return nil
 }
 
 // places names where something stays behind, and nothing of what.

@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+
+	"github.com/dermgate/dermgate/mapping/issue"
 )
 
 //go:embed versions.txt
@@ -157,4 +159,45 @@ func (v Version) Datatype(name string) string {
 		return pair[1]
 	}
 	return name
+}
+
+// Longer finds what is longer than the version allows, but for the places of other limits and for the header, which is
+// the gateway's: an error each.
+func (v Version) Longer(m *Message, but []Limit) issue.List {
+	j := judge{m: m, p: &Profile{Length: Reject, Lengths: but}}
+	for i := 1; i < m.Segments(); i++ {
+		s := m.segment(i)
+		for n, f := range s.All() {
+			at := s.Path(n)
+			for rep, r := range f.EachRepetition() {
+				if rep > 1 {
+					at = at.Repeat(rep)
+				}
+				j.against(v, s.Name(), at, r)
+			}
+		}
+	}
+	return j.list()
+}
+
+// against holds one repetition of a field, and its components, against the version.
+func (j *judge) against(v Version, segment string, at Path, r Value) {
+	most := v.Length(segment, at.Field(), 0, 0)
+	if most > 0 && !j.lengthGiven(at) && len(r.Raw()) > most && r.characters() > most {
+		j.tooLong(at, most)
+		return
+	}
+	for c, part := range r.EachComponent() {
+		p := at.Part(c, 0)
+		if most := v.Length(segment, at.Field(), c, 0); most > 0 && !j.lengthGiven(p) && len(part.Raw()) > most && part.characters() > most {
+			j.tooLong(p, most)
+		}
+	}
+}
+
+// Longer finds what is longer than a site's own limits: an error each.
+func (m *Message) Longer(limits []Limit) issue.List {
+	j := judge{m: m, p: &Profile{Length: Reject, Lengths: limits}}
+	j.lengths()
+	return j.list()
 }
