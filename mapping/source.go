@@ -201,14 +201,10 @@ func (r *reader) rule(pairs []pair) (srcRule, bool) {
 	if out.how, ok = r.scalar(pairs[0].value); !ok {
 		return out, false
 	}
-	for _, p := range pairs[1:] {
+	r.keys(pairs[1:], ruleKeys, map[string]*text{"when": &out.when, "missing": &out.missing}, func(p pair) bool {
 		switch p.key.s {
-		case "when":
-			out.when, _ = r.scalar(p.value)
 		case "else":
 			out.orElse = r.texts(p.value)
-		case "missing":
-			out.missing, _ = r.scalar(p.value)
 		case "set":
 			out.set = r.constants(p.value)
 		case "once":
@@ -217,10 +213,23 @@ func (r *reader) rule(pairs []pair) (srcRule, bool) {
 				r.faults.add(t.at, "once: true, or nothing")
 			}
 		default:
-			r.unknown(p.key, ruleKeys)
+			return false
+		}
+		return true
+	})
+	return out, true
+}
+
+// keys reads what stands under the first line of an item: texts by their key, and what read takes; any other key is a
+// fault.
+func (r *reader) keys(pairs []pair, known []named, to map[string]*text, read func(pair) bool) {
+	for _, p := range pairs {
+		if t, ok := to[p.key.s]; ok {
+			*t, _ = r.scalar(p.value)
+		} else if read == nil || !read(p) {
+			r.unknown(p.key, known)
 		}
 	}
-	return out, true
 }
 
 func (r *reader) constants(n ast.Node) [][2]text {
@@ -251,14 +260,7 @@ func (r *reader) check(pairs []pair) (srcCheck, bool) {
 	if out.text, ok = r.scalar(pairs[0].value); !ok {
 		return out, false
 	}
-	for _, p := range pairs[1:] {
-		to, known := map[string]*text{"when": &out.when, "severity": &out.severity, "kind": &out.kind}[p.key.s]
-		if !known {
-			r.unknown(p.key, checkKeys)
-			continue
-		}
-		*to, _ = r.scalar(p.value)
-	}
+	r.keys(pairs[1:], checkKeys, map[string]*text{"when": &out.when, "severity": &out.severity, "kind": &out.kind}, nil)
 	if out.when.s == "" {
 		r.faults.add(out.place.at, "a check needs when: the condition that means trouble")
 	}
@@ -290,22 +292,15 @@ func (r *reader) resource(pairs []pair) (srcGroup, bool) {
 		return out, false
 	}
 	out.typ, out.maps = left, listed(right)
-	for _, p := range pairs[1:] {
-		switch p.key.s {
-		case "each":
-			out.each, _ = r.scalar(p.value)
-		case "where":
-			out.where, _ = r.scalar(p.value)
-		case "key":
-			out.key, _ = r.scalar(p.value)
-		case "link":
-			for _, l := range r.pairs(p.value) {
-				out.link = append(out.link, srcLink{l.key, r.texts(l.value)})
-			}
-		default:
-			r.unknown(p.key, resourceKeys)
+	r.keys(pairs[1:], resourceKeys, map[string]*text{"each": &out.each, "where": &out.where, "key": &out.key}, func(p pair) bool {
+		if p.key.s != "link" {
+			return false
 		}
-	}
+		for _, l := range r.pairs(p.value) {
+			out.link = append(out.link, srcLink{l.key, r.texts(l.value)})
+		}
+		return true
+	})
 	return out, true
 }
 
@@ -317,22 +312,17 @@ func (r *reader) segment(pairs []pair) (srcGroup, bool) {
 		return out, false
 	}
 	out.maps = listed(t)
-	for _, p := range pairs[1:] {
+	r.keys(pairs[1:], segmentKeys, map[string]*text{"each": &out.each, "where": &out.where, "split": &out.split}, func(p pair) bool {
 		switch p.key.s {
-		case "each":
-			out.each, _ = r.scalar(p.value)
-		case "where":
-			out.where, _ = r.scalar(p.value)
-		case "split":
-			out.split, _ = r.scalar(p.value)
 		case "received":
 			out.received = r.texts(p.value)
 		case "set":
 			out.set = r.constants(p.value)
 		default:
-			r.unknown(p.key, segmentKeys)
+			return false
 		}
-	}
+		return true
+	})
 	return out, true
 }
 
