@@ -3,6 +3,7 @@ package mapping
 import (
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"cel.dev/cel-go/cel"
@@ -83,11 +84,12 @@ type exprs struct {
 	faults *faults
 	tables map[string]*table
 	needs  *needs // of the map being compiled, nil when nobody asks
-	plain  bool   // CEL runs everything: for the test that compares
+	known  map[string]checked
+	plain  bool // CEL runs everything: for the test that compares
 }
 
 func newExprs(f *faults, tables map[string]*table) *exprs {
-	x := &exprs{faults: f, tables: tables}
+	x := &exprs{faults: f, tables: tables, known: map[string]checked{}}
 	options := []cel.EnvOption{ext.Strings(ext.StringsVersion(5))}
 	for _, fn := range functions {
 		options = append(options, cel.Function(fn.name, cel.Overload(fn.name+"_string", []*cel.Type{cel.StringType}, fn.celType(),
@@ -130,26 +132,11 @@ func (x *exprs) compile(t text, want *cel.Type, lex lexicon) *expr {
 	if !ok {
 		return nil
 	}
-	env, err := x.env.Extend(declare(reads)...)
-	if err != nil {
-		x.faults.add(t.at, "%s", err)
+	done, ok := x.checked(t, code, reads, lex)
+	if !ok {
 		return nil
 	}
-	checked, issues := env.Compile(code)
-	if issues.Err() != nil {
-		for _, e := range issues.Errors() {
-			at := t.at
-			if e.Location.Line() == 1 {
-				at = at.plus(e.Location.Column())
-			}
-			why, slip := x.explain(e.Message, reads, lex)
-			x.faults.add(at, "%s", why)
-			if slip { // the rest of what the parser says follows from it
-				break
-			}
-		}
-		return nil
-	}
+	env, checked := done.env, done.ast
 	if got := checked.OutputType(); !got.IsExactType(want) {
 		hint := ""
 		if want == cel.BoolType && got == cel.StringType {
@@ -223,6 +210,45 @@ func (x *exprs) explain(message string, reads []variable, lex lexicon) (why stri
 	}
 	message, _, _ = strings.Cut(message, " expecting {")
 	return message, false
+}
+
+// checked is an expression as CEL has compiled it, which many rules of a set share.
+type checked struct {
+	env *cel.Env
+	ast *cel.Ast
+}
+
+// checked lets CEL compile an expression, each once.
+func (x *exprs) checked(t text, code string, reads []variable, lex lexicon) (checked, bool) {
+	key := []byte(code)
+	for _, v := range reads {
+		key = strconv.AppendBool(append(append(key, 0), v.name...), v.list)
+	}
+	if c, ok := x.known[string(key)]; ok {
+		return c, true
+	}
+	env, err := x.env.Extend(declare(reads)...)
+	if err != nil {
+		x.faults.add(t.at, "%s", err)
+		return checked{}, false
+	}
+	ast, issues := env.Compile(code)
+	if issues.Err() != nil {
+		for _, e := range issues.Errors() {
+			at := t.at
+			if e.Location.Line() == 1 {
+				at = at.plus(e.Location.Column())
+			}
+			why, slip := x.explain(e.Message, reads, lex)
+			x.faults.add(at, "%s", why)
+			if slip { // the rest of what the parser says follows from it
+				break
+			}
+		}
+		return checked{}, false
+	}
+	x.known[string(key)] = checked{env, ast}
+	return x.known[string(key)], true
 }
 
 func declare(vars []variable) []cel.EnvOption {
