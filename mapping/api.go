@@ -22,6 +22,7 @@ type Options struct {
 	Profile bool         // tell in Result.Profile what keeps resources from meeting their UK Core profile
 	Files   FilesMode
 	Ran     *Coverage // when not nil, notes the rules that do something
+	SHA256  string    // hex, of the message as it came; empty: of its bytes. It differs where Payloads were taken out
 	// Payloads are files that were taken out of the message while it was read, by the token that stands in the
 	// place of each (mapping/lift).
 	Payloads map[string]Payload

@@ -163,7 +163,10 @@ func (l *link) put(r *run, el fhir.Element, seg hl7.Segment, url fhir.UUID) bool
 			}
 		}
 	}
-	if at.Refers(l.to.def, l.ref, url) || l.single && at.ChildDef(l.to.def).OK() {
+	if said := at.ChildDef(l.to.def); l.single && said.OK() { // by a rule: by other means, such as an identifier, or whole
+		return !said.ChildDef(l.ref).OK() && said.SetUUID(l.ref, url) == nil
+	}
+	if !l.single && at.Refers(l.to.def, l.ref, url) {
 		return false
 	}
 	if l.to.def.Choice != "" && chosen(at, l.to.def.Choice) {

@@ -177,6 +177,9 @@ const hexDigits = "0123456789abcdef"
 // sha gives the SHA-256 of the message as received.
 func (r *run) sha() string {
 	if r.hash == "" {
+		r.hash = r.o.SHA256
+	}
+	if r.hash == "" {
 		sum := sha256.Sum256(r.m.Original())
 		r.arena.scratch = hex.AppendEncode(r.arena.scratch[:0], sum[:])
 		r.hash = r.arena.keep(r.arena.scratch)

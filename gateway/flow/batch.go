@@ -39,7 +39,7 @@ func batchAnswerID(r Received) string { return "B" + r.digest()[:19] }
 func (p *Pipeline) acceptEach(ctx context.Context, r Received, rules SourceRules, batch *hl7.Batch) (Receipt, error) {
 	sum := Receipt{Type: "application/hl7-v2", Repeat: len(batch.Messages) > 0}
 	for i, raw := range batch.Messages {
-		receipt, err := p.acceptOne(ctx, r.within(raw), rules)
+		receipt, err := p.acceptWithin(ctx, r.within(raw), rules)
 		switch {
 		case err != nil && i == 0:
 			return Receipt{}, err
@@ -51,6 +51,14 @@ func (p *Pipeline) acceptEach(ctx context.Context, r Received, rules SourceRules
 		sum.add(receipt)
 	}
 	return sum, nil
+}
+
+// acceptWithin accepts one message of a batch, which was hashed as one.
+func (p *Pipeline) acceptWithin(ctx context.Context, r Received, rules SourceRules) (Receipt, error) {
+	if err := r.measure(); err != nil {
+		return Receipt{}, fmt.Errorf("accept: %w: %w", ErrUnavailable, err)
+	}
+	return p.acceptOne(ctx, r, rules)
 }
 
 // add takes the receipt of one message into that of its batch, which is refused when any message is and a

@@ -83,7 +83,7 @@ func (r *Received) Take(l *lift.Lifted) error {
 	return nil
 }
 
-// digest is the hash of the bytes as they came, hex; of a message of a batch the tokens stand for its payloads.
+// digest is the hash of the bytes as they came, hex.
 func (r *Received) digest() string {
 	if r.Whole != nil {
 		return r.Whole.SHA256
@@ -159,6 +159,30 @@ func (r Received) within(raw []byte) Received {
 		r.Lifted = append(r.Lifted, part)
 	}
 	return r
+}
+
+// measure hashes a message of a batch with its payloads in their places, which are not kept yet.
+func (r *Received) measure() error {
+	if len(r.Lifted) == 0 {
+		return nil
+	}
+	spans := make([]lift.Span, len(r.Lifted))
+	for i, part := range r.Lifted {
+		spans[i] = lift.Span{At: part.At, TokenLen: len(part.Token), Plain: part.Plain, Content: opened(part.content)}
+		if part.rest != nil {
+			spans[i].Rest = opened(part.rest)
+		}
+	}
+	whole := lift.Rebuild(r.Raw, spans)
+	defer whole.Close()
+	sum := sha256.New()
+	n, err := io.Copy(sum, whole)
+	r.Whole = &Whole{SHA256: hex.EncodeToString(sum.Sum(nil)), Size: n}
+	return err
+}
+
+func opened(f image.File) func() (io.ReadCloser, error) {
+	return func() (io.ReadCloser, error) { return io.NopCloser(io.NewSectionReader(f, 0, f.Size())), nil }
 }
 
 // Original gives a kept message as it came, byte for byte. It must be closed.

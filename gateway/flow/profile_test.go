@@ -87,7 +87,13 @@ func (i *intake) deliver(r flow.Received) *fhir.Bundle {
 	if err != nil || receipt.Refused {
 		i.Fatalf("%s %v", receipt.Answer, err)
 	}
-	ds, err := i.Store.Claim(context.Background(), "ag", 2, time.Minute)
+	return i.claimed("ag")
+}
+
+// claimed gives the Bundle that waits for a destination, read as the destination reads it.
+func (i *intake) claimed(to string) *fhir.Bundle {
+	i.Helper()
+	ds, err := i.Store.Claim(context.Background(), to, 2, time.Minute)
 	if err != nil || len(ds) != 1 {
 		i.Fatalf("%d deliveries %v", len(ds), err)
 	}

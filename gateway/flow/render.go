@@ -240,6 +240,7 @@ func (d *decision) compose(request, answer *fhir.Bundle, key string, travel []pa
 		}
 	}
 	dropReferences(b, gone)
+	withoutOriginals(b)
 	if err := d.stamp(b); err != nil {
 		return nil, err
 	}
@@ -301,6 +302,9 @@ func (d *decision) addAnswer(b, answer *fhir.Bundle) error {
 	err := copyEntries(b, answer, func(url string, r fhir.Element) bool {
 		switch name := r.Type().Name; name {
 		case "DocumentReference":
+			if fhir.IsOriginal(r) { // of the answer: the other side has it
+				return false
+			}
 			documents = append(documents, url)
 			return true
 		case "Task", "Communication", "Appointment":

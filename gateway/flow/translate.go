@@ -87,7 +87,7 @@ func (p *Pipeline) translateHL7(t *Translated, rules SourceRules) {
 		return
 	}
 	res, err := t.set.ToFHIR(m, mapping.Options{Source: t.Source, Sender: rules.Overlay, Charset: rules.Charset, Zone: p.Site.Zone,
-		Kind: rules.Kind, Urgency: rules.Urgency, Limits: rules.Limits, Payloads: t.payloads, Profile: true})
+		Kind: rules.Kind, Urgency: rules.Urgency, Limits: rules.Limits, Payloads: t.payloads, SHA256: t.digest(), Profile: true})
 	if unread := (*image.ReadError)(nil); errors.As(err, &unread) {
 		t.unread = err
 		return
@@ -211,6 +211,9 @@ func (p *Pipeline) translateFHIR(t *Translated, rules SourceRules) {
 	t.Bundle = b
 	t.Facts = FactsOf(t.Source, b)
 	t.Facts.ControlID = t.RequestID
+	if err := t.original(); err != nil {
+		t.Issues = append(t.Issues, issue.From(err))
+	}
 	t.Issues = append(t.Issues, unsafe(b)...)
 	if t.Facts.Event == Requested && t.Facts.Kind == "" && t.Issues.Worst() == nil {
 		t.Issues = append(t.Issues, issue.New(issue.Code, "ServiceRequest.category",

@@ -37,6 +37,11 @@ func AddReference(e Element, name, ref string) error {
 	return c.Set("reference", ref)
 }
 
+// IsOriginal tells the DocumentReference of a message as it came, which a Provenance points at.
+func IsOriginal(r Element) bool {
+	return r.OK() && r.Type().Name == "DocumentReference" && r.Child("masterIdentifier").Child("system").Text() == SystemSHA256
+}
+
 // OwnExtension gives the value of an extension of ours (ExtensionBase + name), "" where there is none.
 func OwnExtension(e Element, name string) string {
 	for x := range e.Children("extension") {

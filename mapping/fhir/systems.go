@@ -31,6 +31,8 @@ const (
 // Our own systems and extensions.
 const (
 	ExtensionBase   = "https://dermgate.github.io/fhir/StructureDefinition/"
+	SystemSHA256    = "urn:dermgate:sha-256" // of a message as it came, hex
+	SystemMaps      = "urn:dermgate:maps"    // digest of a map set
 	SystemConsent   = "https://dermgate.github.io/fhir/CodeSystem/consent"
 	SystemAct       = "https://dermgate.github.io/fhir/CodeSystem/act"
 	SystemControlID = "urn:dermgate:control-id" // MSH-10 of the message a Bundle was made of
