@@ -73,21 +73,18 @@ func (p *program) deleteField(s *scope) {
 	}
 }
 
-// withoutValue makes an element say that it has no value any more, and tells of it.
+// withoutValue makes an element say that it has no value any more, and tells of it. Where only the codes of a value
+// set may stand and one of them is unknown, that says so: HL7's validator wants a code there.
 func (r *run) withoutValue(el fhir.Element, at hl7.Path, by pos) {
-	x, err := el.Add("extension")
-	if err == nil {
-		err = x.Set("url", absentReason)
-	}
-	if err == nil {
-		err = x.Set("valueCode", absentCode)
-	}
-	if err != nil {
+	text := "deleted by the sender: its element stands without a value"
+	if d := el.Def(); bound(d) && slices.Contains(d.Binding.Codes, absentCode) {
+		el.SetText(absentCode)
+		text = "deleted by the sender: its element says unknown"
+	} else if !absent(el) {
 		return // cannot happen: every element takes an extension
 	}
 	r.writes++
-	r.issues = append(r.issues, &issue.Issue{Kind: issue.Value, Severity: issue.Information, Where: at.String(),
-		Text: "deleted by the sender: its element stands without a value"})
+	r.issues = append(r.issues, &issue.Issue{Kind: issue.Value, Severity: issue.Information, Where: at.String(), Text: text})
 	if r.trace != nil {
 		r.marks = append(r.marks, traceMark{el: el, from: []string{at.Part(1, 0).String()}, rule: by.String()})
 	}
@@ -115,4 +112,10 @@ func (l *link) delete(r *run, m *message, from *instance) {
 		r.withoutValue(ref, seg.Path(g.each.field).Repeat(1), g.at)
 		r.use(v)
 	}
+}
+
+// absent adds the reason why an element has no value.
+func absent(el fhir.Element) bool {
+	x, err := el.Add("extension")
+	return err == nil && x.Set("url", absentReason) == nil && x.Set("valueCode", absentCode) == nil
 }
