@@ -23,7 +23,7 @@ demo: ## the whole system on this machine; ends with Ctrl-C
 
 test: redis node lint ## everything CI checks: lint, then all tests with a real redis-server and real npm peers
 	go test -count=1 $(PURE)
-	go test -count=1 -race $(REST)
+	go test -count=1 -race -timeout 30m $(REST)
 
 lint: ## gofmt, go vet, staticcheck, the shipped maps and the example configuration
 	@unformatted="$$(gofmt -l gateway mapping adapters fixtures)"; \
