@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"image/jpeg"
 	"io"
-	"log/slog"
 	"slices"
 	"strings"
 	"testing"
@@ -22,7 +21,6 @@ import (
 	"github.com/dermgate/dermgate/fixtures"
 	"github.com/dermgate/dermgate/fixtures/photos"
 	"github.com/dermgate/dermgate/gateway/flow"
-	"github.com/dermgate/dermgate/gateway/observe"
 	"github.com/dermgate/dermgate/gateway/pathway"
 	"github.com/dermgate/dermgate/mapping/hl7"
 )
@@ -44,7 +42,7 @@ func limited(t *testing.T, kind string, ag, epr int) (context.Context, *world) {
 		}
 		text = strings.Replace(text, old, with, 1)
 	}
-	return runningBy(t, text)
+	return runningBy(t, []byte(text), 90*time.Second)
 }
 
 func first(kind string) string {
@@ -52,24 +50,6 @@ func first(kind string) string {
 		return "ag"
 	}
 	return "ers"
-}
-
-func runningBy(t *testing.T, text string) (context.Context, *world) {
-	ctx, stop := context.WithTimeout(context.Background(), 90*time.Second)
-	w, err := startWorld(ctx, []byte(text), [3]string{"127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"}, observe.NewLogger(io.Discard, slog.LevelInfo))
-	if err != nil {
-		t.Fatal(err)
-	}
-	done := make(chan error, 1)
-	go func() { done <- w.app.run(ctx) }()
-	t.Cleanup(func() {
-		stop()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
-		w.close()
-	})
-	return ctx, w
 }
 
 // sendWith sends a request whose overview and close-up are other photos, and wants AA.
@@ -232,7 +212,7 @@ func TestTheReferralSystemGetsPhotosThatFit(t *testing.T) {
 	t.Parallel()
 	photo := photos.Lesion{Seed: 5, View: photos.Overview, Width: 1300, Height: 975, Quality: 96}.JPEG()
 	limit := len(photo) * 85 / 100
-	ctx, w := runningBy(t, strings.Replace(string(demoConfig), `service: "7654321"`, fmt.Sprintf("service: \"7654321\"\n    photo_bytes: %dB", limit), 1))
+	ctx, w := runningBy(t, []byte(strings.Replace(string(demoConfig), `service: "7654321"`, fmt.Sprintf("service: \"7654321\"\n    photo_bytes: %dB", limit), 1)), 90*time.Second)
 	sendWith(t, ctx, w, "suspected-cancer.hl7", map[string][]byte{"L1-overview": photo})
 	var uploads map[string]sim.Upload
 	if err := until(ctx, "three files are uploaded", func() bool { uploads = w.ers.Uploads(); return len(uploads) == 3 }); err != nil {

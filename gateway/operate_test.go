@@ -22,9 +22,15 @@ import (
 // running starts a gateway with its simulated outside for a test.
 func running(t *testing.T) (context.Context, *world) {
 	t.Helper()
+	return runningBy(t, demoConfig, time.Minute)
+}
+
+// runningBy starts one by another configuration, and gives the test so much time.
+func runningBy(t *testing.T, config []byte, within time.Duration) (context.Context, *world) {
+	t.Helper()
 	gin.SetMode(gin.ReleaseMode)
-	ctx, stop := context.WithTimeout(context.Background(), time.Minute)
-	w, err := startWorld(ctx, demoConfig, [3]string{"127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"}, observe.NewLogger(io.Discard, slog.LevelInfo))
+	ctx, stop := context.WithTimeout(context.Background(), within)
+	w, err := startWorld(ctx, config, [3]string{"127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"}, observe.NewLogger(io.Discard, slog.LevelInfo))
 	if err != nil {
 		t.Fatal(err)
 	}

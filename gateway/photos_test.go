@@ -2,14 +2,10 @@ package main
 
 import (
 	"bytes"
-	"encoding/base64"
 	"image/jpeg"
 	"testing"
 
-	"github.com/dermgate/dermgate/adapters/mllp"
-	"github.com/dermgate/dermgate/fixtures"
 	"github.com/dermgate/dermgate/fixtures/photos"
-	"github.com/dermgate/dermgate/mapping/hl7"
 )
 
 // Photos of 12 and 48 megapixels, as phones take them, arrive at the A&G platform with the pixels that were
@@ -17,29 +13,7 @@ import (
 func TestLargePhotosArriveWithTheirPixelsAndWithoutTheirMetadata(t *testing.T) {
 	sent := map[string][]byte{"overview": photos.Megapixels(1, 12).JPEG(), "close-up": photos.Megapixels(2, 48).JPEG()}
 	ctx, w := running(t) // its time begins now: painting takes long
-	message, err := fixtures.Raw("advice.hl7")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for mark, view := range map[string]string{"${photo L1-overview.jpg}": "overview", "${photo L1-closeup.jpg}": "close-up"} {
-		dirty := photos.WithPrivate(sent[view], 6)
-		message = bytes.Replace(message, []byte(mark), []byte(base64.StdEncoding.EncodeToString(dirty)), 1)
-	}
-	if message, err = fixtures.Fill(message); err != nil {
-		t.Fatal(err)
-	}
-	conn, err := mllp.Dial(ctx, w.mllp(), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	raw, err := conn.Exchange(ctx, message)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if ack, err := hl7.ParseAck(raw); err != nil || ack.Code != "AA" {
-		t.Fatalf("%s%s (%v)", ack.Code, troubles(ack), err)
-	}
+	sendWith(t, ctx, w, "advice.hl7", map[string][]byte{"L1-overview": photos.WithPrivate(sent["overview"], 6), "L1-closeup": photos.WithPrivate(sent["close-up"], 6)})
 	if err := until(ctx, "the platform has the photos", func() bool { return len(w.ag.Requests()) > 0 }); err != nil {
 		t.Fatal(err)
 	}

@@ -2,10 +2,8 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"io"
-	"log/slog"
 	"net/http"
 	"slices"
 	"strings"
@@ -17,7 +15,6 @@ import (
 	"github.com/dermgate/dermgate/adapters/mllp"
 	"github.com/dermgate/dermgate/fixtures"
 	"github.com/dermgate/dermgate/gateway/flow"
-	"github.com/dermgate/dermgate/gateway/observe"
 	"github.com/dermgate/dermgate/gateway/pathway"
 )
 
@@ -115,20 +112,7 @@ func talkWith(t *testing.T, pairs ...string) *talk {
 		}
 		text = bytes.Replace(text, []byte(pairs[i]), []byte(pairs[i+1]), 1)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
-	w, err := startWorld(ctx, text, [3]string{"127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"}, observe.NewLogger(io.Discard, slog.LevelInfo))
-	if err != nil {
-		t.Fatal(err)
-	}
-	done := make(chan error, 1)
-	go func() { done <- w.app.run(ctx) }()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
-		w.close()
-	})
+	ctx, w := runningBy(t, text, 2*time.Minute)
 	return &talk{t: t, ctx: ctx, w: w}
 }
 

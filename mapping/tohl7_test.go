@@ -57,7 +57,12 @@ func answered(t *testing.T, res *mapping.Result, a answer) {
 // out writes a Bundle and reads it back as a message.
 func out(t *testing.T, res *mapping.Result, form string) *hl7.Message {
 	t.Helper()
-	w, issues, err := shippedSet(t).ToHL7(res.Bundle, outOptions(t, form, res.Files))
+	return outBy(t, res, outOptions(t, form, res.Files))
+}
+
+func outBy(t *testing.T, res *mapping.Result, o mapping.Out) *hl7.Message {
+	t.Helper()
+	w, issues, err := shippedSet(t).ToHL7(res.Bundle, o)
 	if err != nil || len(issues) > 0 {
 		t.Fatal(err, issues)
 	}
@@ -233,19 +238,7 @@ func TestALetterComesThroughWhole(t *testing.T) {
 		answered(t, res, answer{"REFERRER_TO_REVIEW_RESPONSE", "RETURN_TO_REFERRER_WITH_ADVICE", "", "", advised})
 		o := outOptions(t, "MDM_T10", res.Files)
 		o.Replaces = "DG00000000"
-		w, issues, err := shippedSet(t).ToHL7(res.Bundle, o)
-		if err != nil || len(issues) > 0 {
-			t.Fatal(err, issues)
-		}
-		b, err := w.Bytes()
-		if err != nil {
-			t.Fatal(err)
-		}
-		m, err := hl7.Parse(b)
-		if err != nil {
-			t.Fatal(err)
-		}
-		back := translate(t, m, options(t))
+		back := translate(t, outBy(t, res, o), options(t))
 		letter, data := back.Bundle.First("DocumentReference"), []byte(nil)
 		for _, f := range back.Files {
 			if letter.At("content.attachment.url").Text() == "urn:sha-256:"+f.SHA256 {

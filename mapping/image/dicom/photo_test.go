@@ -108,7 +108,7 @@ func sample(t testing.TB) []byte {
 func wrapping() Wrapping {
 	at := time.Date(2026, 11, 24, 10, 5, 0, 0, time.FixedZone("", 0))
 	return Wrapping{PatientID: "9990001014", Issuer: "NHS", Family: "Testcäse", Given: "Rosalind", BirthDate: "19680412", Sex: "F", Accession: "REFAG0001",
-		Referrer: "Okafor", Captured: at, Written: at, Region: Code{"70559009", "SCT", "Skin of left forearm"}, Laterality: "L",
+		Referrer: "Okafor", Captured: at, Region: Code{"70559009", "SCT", "Skin of left forearm"}, Laterality: "L",
 		Study: UID([16]byte{1}), Series: UID([16]byte{2}), Instance: UID([16]byte{3}), Number: 1, Width: 100, Height: 100, Samples: 3, ICC: []byte("profile"), Dermoscopic: true}
 }
 

@@ -28,7 +28,7 @@ type Wrapping struct {
 	BirthDate, Sex          string // "19680412"; M, F, O
 	Accession               string // the number of the request, 16 characters at most
 	Referrer                string // family name
-	Captured, Written       time.Time
+	Captured                time.Time
 	Region                  Code
 	Laterality              string // L, R, U, B
 	Study, Series, Instance string // UIDs (UID makes one)
