@@ -21,6 +21,9 @@ type Options struct {
 	Trace   bool         // record which leaf and rule each element comes from
 	Profile bool         // tell in Result.Profile what keeps resources from meeting their UK Core profile
 	Files   FilesMode
+	// Enforce makes an error of what a translation can do without and its source is refused for: a declared photo that
+	// is none, a segment that the standard requires (`warning` under expect). They are warnings otherwise.
+	Enforce bool
 	Ran     *Coverage // when not nil, notes the rules that do something
 	SHA256  string    // hex, of the message as it came; empty: of its bytes. It differs where Payloads were taken out
 	// Payloads are files that were taken out of the message while it was read, by the token that stands in the

@@ -204,8 +204,8 @@ func withoutSpace(b []byte) []byte {
 	}, b)
 }
 
-// judge looks at the bytes. They decide what the file is; a file that is not the photo it claims to be is an
-// error at its place, so that a strict source refuses it, and stays a document meanwhile: nothing is lost.
+// judge looks at the bytes. They decide what the file is: one that is not the photo it claims to be is a document, never
+// a photo, and nothing of it is lost. A strict source refuses it.
 func (p *payload) judge(r *run, file image.File, media string) {
 	if media == "image/" && p.sniff(r, file).Photo() {
 		media = "" // a photo of unstated type: the bytes say which
@@ -216,8 +216,11 @@ func (p *payload) judge(r *run, file image.File, media string) {
 		if i.Where == "" {
 			i.Where = p.where.String()
 		}
-		if i.Kind == issue.UnsupportedType && !strings.HasPrefix(media, "image/") {
+		switch {
+		case i.Kind == issue.UnsupportedType && !strings.HasPrefix(media, "image/"):
 			i.Severity = issue.Warning // an unknown document travels as it is
+		case i.Kind == issue.Value && !facts.Type.Photo() && !r.o.Enforce:
+			i.Severity = issue.Warning
 		}
 		r.issues = append(r.issues, i)
 	}

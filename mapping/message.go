@@ -22,7 +22,8 @@ type message struct {
 // expectation is how often a segment may stand.
 type expectation struct {
 	segment  string
-	min, max int // max -1: any number
+	min, max int  // max -1: any number
+	lenient  bool // without it, what is there is translated
 }
 
 // ignored is a place left out on purpose.
@@ -78,7 +79,7 @@ type made struct {
 
 var (
 	eventForm = regexp.MustCompile(`^[A-Z]{3}(\^[A-Z][A-Z0-9]{2})?$`)
-	countForm = regexp.MustCompile(`^(?:([01])\.\.)?(1|\*)$`)
+	countForm = regexp.MustCompile(`^(?:([01])\.\.)?(1|\*)( warning)?$`)
 	eachForm  = regexp.MustCompile(`^([A-Z][A-Z0-9]{2})(?:-([0-9]+))?$`)
 )
 
@@ -147,12 +148,15 @@ func (c *compiler) expectation(m *message, e srcExpect) {
 	}
 	f := countForm.FindStringSubmatch(e.count.s)
 	if f == nil {
-		c.faults.add(e.count.at, "want 1, 0..1, 1..* or 0..*")
+		c.faults.add(e.count.at, "want 1, 0..1, 1..* or 0..*, and warning behind it where a message without it is translated all the same")
 		return
 	}
-	x := expectation{segment: e.segment.s, min: 1, max: 1}
+	x := expectation{segment: e.segment.s, min: 1, max: 1, lenient: f[3] != ""}
 	if f[1] == "0" {
 		x.min = 0
+		if x.lenient {
+			c.faults.add(e.count.at, "a segment that may be absent is nothing to warn of: %s", strings.TrimSuffix(e.count.s, " warning"))
+		}
 	}
 	if f[2] == "*" {
 		x.max = -1

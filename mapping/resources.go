@@ -195,16 +195,24 @@ func (l *link) adopt(s *scope) {
 	}
 }
 
-// meets checks how often the segments stand.
-func (m *message) meets(r *run) {
+// meets checks how often the segments stand. The error is for a message about a second patient, whom no Bundle may mix
+// with the first.
+func (m *message) meets(r *run) error {
 	for _, x := range m.expect {
 		n := r.m.Count(x.segment)
 		switch {
 		case n < x.min:
-			r.issues = append(r.issues, issue.New(issue.Required, x.segment, "the segment is required and absent"))
+			i := issue.New(issue.Required, x.segment, "the segment is required and absent")
+			if x.lenient && !r.o.Enforce {
+				i.Severity = issue.Warning
+			}
+			r.issues = append(r.issues, i)
+		case x.segment == "PID" && x.max == 1 && n > 1:
+			return issue.New(issue.Structure, "PID[2]", "a second patient: each needs a message of their own")
 		case x.max >= 0 && n > x.max:
 			where := x.segment + "[" + strconv.Itoa(x.max+1) + "]"
 			r.issues = append(r.issues, issue.New(issue.Structure, where, "more of this segment than the message may have"))
 		}
 	}
+	return nil
 }

@@ -14,8 +14,8 @@ import (
 )
 
 // ToFHIR translates a message into its canonical Bundle. The error is for a message that no map takes, an
-// *issue.Issue of kind UnsupportedType or UnsupportedEvent; what is wrong inside a message is in
-// Result.Issues. An error that is an *image.ReadError: one of Options.Payloads could not be read. The result
+// *issue.Issue of kind UnsupportedType or UnsupportedEvent, and for one about two patients, of kind Structure; what
+// else is wrong inside a message is in Result.Issues. An error that is an *image.ReadError: one of Options.Payloads could not be read. The result
 // aliases nothing of m but the bytes of files sent without encoding.
 func (s *Set) ToFHIR(m *hl7.Message, o Options) (*Result, error) {
 	if o.Sender != "" {
@@ -43,7 +43,9 @@ func (s *Set) ToFHIR(m *hl7.Message, o Options) (*Result, error) {
 		return nil, err
 	}
 	r.issues = append(r.issues, m.CheckCharset()...)
-	msg.meets(r)
+	if err := msg.meets(r); err != nil {
+		return nil, err
+	}
 	for n, g := range msg.groups {
 		r.firsts = append(r.firsts, len(r.instances))
 		if g.typ == "Bundle" {

@@ -3,6 +3,7 @@ package mapping_test
 import (
 	"bytes"
 	"encoding/base64"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -178,7 +179,7 @@ func TestPhotosInAnySpelling(t *testing.T) {
 		{"ED", "^image^png^Base64^" + data, "Media", "warning value OBX[4]-5[1].5"},
 		{"ED", "^application^pdf^Base64^" + data, "Media", "warning value OBX[4]-5[1].5"},
 		{"RP", "https://photos.example/1^^image^jpeg", "Media", ""},
-		{"ED", "^image^jpeg^Base64^VGhpcyBpcyBubyBwaG90bw==", "DocumentReference", "error value OBX[4]-5[1].5"},
+		{"ED", "^image^jpeg^Base64^VGhpcyBpcyBubyBwaG90bw==", "DocumentReference", "warning value OBX[4]-5[1].5"},
 		{"ED", "^text^plain^Base64^VGhpcyBpcyBhIGxldHRlcg==", "DocumentReference", ""},
 		{"ED", "^image^jpeg^Base64^" + data[:101] + "*", "", "error value OBX[4]-5[1].5"},
 		{"CX", "1^2^3^A^5", "Observation", ""},
@@ -264,12 +265,31 @@ func TestWhatNoMapTakes(t *testing.T) {
 
 func TestSegmentsThatMustStand(t *testing.T) {
 	pid := advice[strings.Index(advice, "PID|"):strings.Index(advice, "PD1|")]
+	if got := issuesOf(translate(t, with(t, pid, ""), options(t))); !slices.Contains(got, "error required PID") {
+		t.Error(got)
+	}
+	res, err := shippedSet(t).ToFHIR(with(t, pid, pid+pid), options(t))
+	if i := issue.From(err); res != nil || i == nil || i.Kind != issue.Structure || i.Where != "PID[2]" {
+		t.Errorf("a second patient: %v, %v", res, err)
+	}
+}
+
+// TestWhatASourceEnforces: a translation does without, and says so; a source that refuses it is told of an error.
+func TestWhatASourceEnforces(t *testing.T) {
+	text := with(t, "EMIS^image^jpeg^Base64^${photo1}", "EMIS^image^jpeg^Base64^VGhpcyBpcyBubyBwaG90bw==")
+	head := "MSH|^~\\&|PAS|RXX01|DERMGATE|RXX01|20261126090000||%s|E1|P|2.4\nPID|1||9990001014^^^NHS^NH\n"
 	for want, m := range map[string]*hl7.Message{
-		"error required PID":     with(t, pid, ""),
-		"error structure PID[2]": with(t, pid, pid+pid),
+		"value OBX[4]-5[1].5": text,
+		"required OBR":        message(t, fmt.Sprintf(head, "ORU^R01")+"OBX|1|TX|ADVICE||text"),
+		"required ORC":        message(t, fmt.Sprintf(head, "ORM^O01")+"OBR|1|O1^PAS||SKINLESION^Skin lesion^L"),
 	} {
-		if got := issuesOf(translate(t, m, options(t))); !slices.Contains(got, want) {
-			t.Errorf("%v, want %s", got, want)
+		o := options(t)
+		if got := issuesOf(translate(t, m, o)); !slices.Contains(got, "warning "+want) {
+			t.Errorf("%v, want a warning %s", got, want)
+		}
+		o.Enforce = true
+		if got := issuesOf(translate(t, m, o)); !slices.Contains(got, "error "+want) {
+			t.Errorf("%v, want an error %s", got, want)
 		}
 	}
 }
@@ -387,8 +407,11 @@ func TestAccountSeesEveryLeaf(t *testing.T) {
 // TestAResultWithoutItsOrder names what is missing; its Provenance goes with the Task it was about.
 func TestAResultWithoutItsOrder(t *testing.T) {
 	res := translate(t, message(t, "MSH|^~\\&|AGP|RXX01|DERMGATE|RXX01|20261126090000||ORU^R01|AGP1|P|2.4\nPID|1||9990001014^^^NHS^NH\nOBX|1|TX|ADVICE||text"), options(t))
-	if !slices.Contains(issuesOf(res), "error required OBR") {
+	if !slices.Contains(issuesOf(res), "warning required OBR") {
 		t.Error(issuesOf(res))
+	}
+	if res.Bundle.First("Observation").At("valueString").Text() != "text" || !res.Bundle.First("Patient").OK() {
+		t.Error("what is there did not arrive")
 	}
 	if res.Bundle.First("Task").OK() || res.Bundle.First("Provenance").OK() {
 		t.Error("a Task or Provenance without what it needs")

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -45,6 +46,19 @@ func (f *frail) Refuse(ctx context.Context, m flow.Message) error {
 	return f.Store.Refuse(ctx, m)
 }
 
+// shipped are the shipped maps, loaded once.
+var shipped = sync.OnceValues(func() (*mapping.Set, error) { return mapping.Load(maps.FS) })
+
+// send hands a message to the pipeline, which can keep it.
+func (in *intake) send(raw string) flow.Receipt {
+	in.Helper()
+	receipt, err := in.Accept(context.Background(), flow.Received{Source: "gp", Format: flow.HL7v2, Raw: []byte(raw)})
+	if err != nil {
+		in.Fatal(err)
+	}
+	return receipt
+}
+
 func newIntake(t *testing.T, rules flow.SourceRules) *intake {
 	t.Helper()
 	store, err := bolt.Open(filepath.Join(t.TempDir(), "gateway.db"))
@@ -52,7 +66,7 @@ func newIntake(t *testing.T, rules flow.SourceRules) *intake {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { store.Close() })
-	set, err := mapping.Load(maps.FS)
+	set, err := shipped()
 	if err != nil {
 		t.Fatal(err)
 	}

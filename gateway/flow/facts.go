@@ -77,7 +77,7 @@ func FactsOf(source string, b *fhir.Bundle) Facts {
 	f.NHSNumber = nhsNumber(b.First("Patient"))
 	f.Consent = consent(b)
 	for m := range b.All("Media") {
-		if m.Child("status").Text() != "entered-in-error" {
+		if m.Child("status").Text() != "entered-in-error" && showsSomething(m.At("content.contentType").Text()) {
 			f.Photos++
 		}
 	}
@@ -85,6 +85,13 @@ func FactsOf(source string, b *fhir.Bundle) Facts {
 	f.Event = f.event(header, request)
 	f.Result = f.result()
 	return f
+}
+
+// showsSomething tells a Media that may be a picture from one whose bytes have turned out to be text or a document,
+// where its source lets that pass.
+func showsSomething(mediaType string) bool {
+	main, _, _ := strings.Cut(mediaType, "/")
+	return mediaType == "application/dicom" || main != "text" && main != "application"
 }
 
 func (f *Facts) header(h fhir.Element) {

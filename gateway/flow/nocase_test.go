@@ -2,6 +2,7 @@ package flow_test
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -58,5 +59,34 @@ func TestAnAcknowledgementOfNothingEndsThere(t *testing.T) {
 		if len(alarms) != 1 || alarms[0] != "no-case" {
 			t.Errorf("%q: alarms %v", asks, alarms)
 		}
+	}
+}
+
+// TestWhatNoSourceTakes: what a translation alone can do without, the flow refuses at its place: nothing of it becomes
+// work, and a photo that is none passes only where the source lets it, as a document.
+func TestWhatNoSourceTakes(t *testing.T) {
+	head := "MSH|^~\\&|PAS|RXX01|DERMGATE|RXX01|20261103101500||%s|%s|P|2.4|||AL|NE|GBR|UNICODE UTF-8\r"
+	pid := "PID|1||9990001014^^^NHS^NH||Testcase^Rosalind||19680412|2\r"
+	order := "OBR|1|O1^PAS||SKINLESION^Skin lesion^L\r"
+	noPhoto := request("T1") + "OBX|2|ED|OVERVIEW^Overview^L||^image^jpeg^Base64^VGhpcyBpcyBubyBwaG90bw==||||||F\r"
+	in := newIntake(t, flow.SourceRules{})
+	for raw, want := range map[string]string{
+		fmt.Sprintf(head, "ORM^O01", "O1") + pid:                                                                       "ERR|ORC^1^^101",
+		fmt.Sprintf(head, "ORM^O01", "O2") + pid + order:                                                               "ERR|ORC^1^^101",
+		fmt.Sprintf(head, "ORU^R01", "O3") + pid + "OBX|1|TX|ADVICE||text\r":                                           "ERR|OBR^1^^101",
+		fmt.Sprintf(head, "ORU^R01", "O4") + pid + order + strings.Replace(pid, "9990001014", "9990001022", 1) + order: "ERR|PID^2^^100",
+		noPhoto: "ERR|OBX^2^5^102",
+	} {
+		receipt := in.send(raw)
+		if ack := string(receipt.Answer); !receipt.Refused || !strings.Contains(ack, "MSA|AE|") || !strings.Contains(ack, want) {
+			t.Errorf("want %s: %q", want, ack)
+		}
+	}
+	lax := newIntake(t, flow.SourceRules{})
+	rules := lax.Sources["gp"]
+	rules.Checks.Photo, rules.Checks.Images = flow.Warn, flow.Require
+	lax.Sources["gp"] = rules
+	if receipt := lax.send(noPhoto); !receipt.Refused || !strings.Contains(string(receipt.Answer), "advice is asked without a photo") {
+		t.Errorf("a text counts as a photo: %q", receipt.Answer)
 	}
 }

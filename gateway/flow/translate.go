@@ -87,7 +87,7 @@ func (p *Pipeline) translateHL7(t *Translated, rules SourceRules) {
 		return
 	}
 	res, err := t.set.ToFHIR(m, mapping.Options{Source: t.Source, Sender: rules.Overlay, Charset: rules.Charset, Zone: p.Site.Zone,
-		Kind: rules.Kind, Urgency: rules.Urgency, Limits: rules.Limits, Payloads: t.payloads, SHA256: t.digest(), Profile: true})
+		Kind: rules.Kind, Urgency: rules.Urgency, Limits: rules.Limits, Payloads: t.payloads, SHA256: t.digest(), Profile: true, Enforce: true})
 	if unread := (*image.ReadError)(nil); errors.As(err, &unread) {
 		t.unread = err
 		return
@@ -98,6 +98,10 @@ func (p *Pipeline) translateHL7(t *Translated, rules SourceRules) {
 	}
 	merges := mergesRecords(res.Bundle)
 	if !merges && !aboutCase(res.Bundle) {
+		if lacksOrder(res.Issues) {
+			t.Issues = append(t.Issues, res.Issues...)
+			return
+		}
 		t.Issues = issue.List{issue.New(issue.UnsupportedType, "MSH-9.1", "neither a request nor an answer: no case here takes it")}
 		return
 	}
@@ -108,6 +112,13 @@ func (p *Pipeline) translateHL7(t *Translated, rules SourceRules) {
 	if merges {
 		t.Facts.Event, t.Facts.NHSNumber = Merged, "" // there are two patients in it
 	}
+}
+
+// lacksOrder tells what would be about a case if the order in it were there.
+func lacksOrder(found issue.List) bool {
+	return slices.ContainsFunc(found, func(i *issue.Issue) bool {
+		return i.Severity == issue.Error && i.Kind == issue.Required && (i.Where == "ORC" || i.Where == "OBR")
+	})
 }
 
 // aboutCase tells a Bundle that asks for something, answers it or books it, as its header's focus says. A patient record,
