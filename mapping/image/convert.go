@@ -6,7 +6,6 @@ import (
 	"slices"
 
 	"github.com/dermgate/dermgate/mapping/image/jpeg"
-	"github.com/dermgate/dermgate/mapping/issue"
 )
 
 // Rows is a photo being decoded, for a JPEG to be made of it.
@@ -48,12 +47,8 @@ func (out *Fitted) convert(f File, lim Limits, to Target, floor Floor) error {
 	if rows.Reduced {
 		out.Lost = append(out.Lost, lostDepth)
 	}
-	p, err := rows.draw(out.Original)
-	if err != nil {
-		return err
-	}
 	many := to.Pixels > 0 && tooMany(rows.Width, rows.Height, to.Pixels)
-	exact, err := p.EncodeSequential() // with quantisers of 1
+	exact, err := rows.draw(out.Original)
 	if err != nil {
 		return err
 	}
@@ -121,9 +116,9 @@ func (l *ladder) convert() (*rung, error) {
 	return out, nil
 }
 
-// draw makes a picture of the rows. Colour is kept in full, but of a photo so large that its coefficients would be more
-// than are held: there it has half the rows and columns, as photos of phones do.
-func (r *Rows) draw(facts Facts) (*jpeg.Picture, error) {
+// draw makes a JPEG of the rows that loses nothing but what 8 bits cannot tell. Colour is kept in full, but of a photo so
+// large that its coefficients would be more than are held: there it has half the rows and columns, as photos of phones do.
+func (r *Rows) draw(facts Facts) ([]byte, error) {
 	head := &jpeg.Header{Adobe: -1, Components: []jpeg.Component{{ID: 1, H: 1, V: 1}}, Segments: r.segments(facts)}
 	fold := 1
 	if r.Samples == 3 {
@@ -133,19 +128,14 @@ func (r *Rows) draw(facts Facts) (*jpeg.Picture, error) {
 		head.Components[0].H, head.Components[0].V = fold, fold
 		head.Components = append(head.Components, jpeg.Component{ID: 2, H: 1, V: 1}, jpeg.Component{ID: 3, H: 1, V: 1})
 	}
-	p := jpeg.NewPicture(r.Width, r.Height, head)
-	if p.Memory() > mostMemory {
-		return nil, issue.New(issue.TooLong, "", "a photo of more pixels than can be turned into a JPEG")
-	}
-	row, c := make([]byte, r.Width*r.Samples), newCanvas(p, fold)
+	row, c := make([]byte, r.Width*r.Samples), newCanvas(jpeg.NewSketch(r.Width, r.Height, head), fold)
 	for range r.Height {
 		if err := r.Next(row); err != nil {
 			return nil, err
 		}
 		c.add(row)
 	}
-	c.finish()
-	return p, nil
+	return c.finish()
 }
 
 // segments are what a JPEG of the rows carries: JFIF, which way up and when, and the profile (ICC.1 annex B.4).
@@ -172,11 +162,14 @@ func (r *Rows) segments(facts Facts) [][]byte {
 
 // canvas fills a picture from the top: samples wait until there are eight rows of them.
 type canvas struct {
-	p      *jpeg.Picture
+	to     *jpeg.Sketch
+	width  int
 	fold   int // pixels across and down of a sample of colour
 	planes []eightRows
+	luma   []byte
 	sums   [2][]int // of colour over fold rows
 	rows   int      // that came
+	err    error    // the first
 }
 
 // eightRows are rows of samples of a component.
@@ -184,18 +177,18 @@ type eightRows struct {
 	pix    []byte
 	stride int
 	have   int // rows
-	next   int // row of blocks
 }
 
-func newCanvas(p *jpeg.Picture, fold int) *canvas {
-	c := &canvas{p: p, fold: fold}
-	for i := range p.Components {
-		stride := 8 * p.Components[i].Across
+func newCanvas(to *jpeg.Sketch, fold int) *canvas {
+	h := to.Header()
+	c := &canvas{to: to, width: h.Width, fold: fold}
+	for i := range h.Components {
+		stride := 8 * h.Components[i].Across
 		c.planes = append(c.planes, eightRows{pix: make([]byte, 8*stride), stride: stride})
 	}
 	if len(c.planes) == 3 {
-		n := (p.Width + fold - 1) / fold
-		c.sums = [2][]int{make([]int, n), make([]int, n)}
+		n := (h.Width + fold - 1) / fold
+		c.luma, c.sums = make([]byte, h.Width), [2][]int{make([]int, n), make([]int, n)}
 	}
 	return c
 }
@@ -204,17 +197,16 @@ func newCanvas(p *jpeg.Picture, fold int) *canvas {
 func (c *canvas) add(row []byte) {
 	c.rows++
 	if len(c.planes) == 1 {
-		c.put(0, func(x int) byte { return row[x] }, c.p.Width)
+		c.put(0, func(x int) byte { return row[x] }, c.width)
 		return
 	}
-	luma := make([]byte, c.p.Width)
-	for x := range luma {
+	for x := range c.luma {
 		y, cb, cr := color.RGBToYCbCr(row[3*x], row[3*x+1], row[3*x+2])
-		luma[x] = y
+		c.luma[x] = y
 		c.sums[0][x/c.fold] += int(cb)
 		c.sums[1][x/c.fold] += int(cr)
 	}
-	c.put(0, func(x int) byte { return luma[x] }, c.p.Width)
+	c.put(0, func(x int) byte { return c.luma[x] }, c.width)
 	if c.rows%c.fold == 0 {
 		c.colour(c.fold)
 	}
@@ -224,7 +216,7 @@ func (c *canvas) add(row []byte) {
 func (c *canvas) colour(rows int) {
 	for i, sums := range c.sums {
 		c.put(1+i, func(x int) byte {
-			n := rows * (min((x+1)*c.fold, c.p.Width) - x*c.fold)
+			n := rows * (min((x+1)*c.fold, c.width) - x*c.fold)
 			return byte((sums[x] + n/2) / n)
 		}, len(sums))
 		clear(sums)
@@ -245,12 +237,14 @@ func (c *canvas) put(component int, at func(x int) byte, n int) {
 
 func (c *canvas) draw(component int) {
 	s := &c.planes[component]
-	c.p.Draw(component, s.next, s.pix, s.stride)
-	s.next, s.have = s.next+1, 0
+	s.have = 0
+	if c.err == nil {
+		c.err = c.to.Draw(component, s.pix, s.stride)
+	}
 }
 
-// finish draws what is left, the last row repeated.
-func (c *canvas) finish() {
+// finish draws what is left, the last row repeated, and gives the file.
+func (c *canvas) finish() ([]byte, error) {
 	if rest := c.rows % c.fold; rest > 0 && len(c.planes) == 3 {
 		c.colour(rest)
 	}
@@ -265,4 +259,5 @@ func (c *canvas) finish() {
 		}
 		c.draw(i)
 	}
+	return c.to.Bytes(), c.err
 }

@@ -72,7 +72,7 @@ type Fitted struct {
 // at the first that fits. Metadata that does not belong outside always goes.
 //
 // A photo is held while it is read, with its coefficients if they are under 80 MiB; above that it is read
-// several times in rows, and written with one scan. Errors are those of Inspect and Strip; besides TooLong,
+// several times in rows. Errors are those of Inspect and Strip; besides TooLong,
 // when the photo would be under the floor, and UnsupportedType, when the destination does not take its type.
 func Fit(f File, lim Limits, to Target, floor Floor) (*Fitted, error) {
 	facts, err := Inspect(f, lim)

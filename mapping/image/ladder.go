@@ -11,18 +11,13 @@ import (
 // heldMemory is how many bytes of coefficients are held: those of 12 MP without subsampling, or 24 MP with it.
 const heldMemory = 80 << 20
 
-// mostMemory is how many are held of a photo that cannot be read in rows, since it is progressive: 48 MP with
-// subsampling.
-const mostMemory = 160 << 20
-
 var sameness = Likeness{1, math.Inf(1)}
 
 // ladder makes a JPEG smaller.
 type ladder struct {
 	b       []byte // stripped
 	head    *jpeg.Header
-	rows    bool // can be read in rows
-	held    bool // its coefficients are held, and written in scans
+	held    bool // its coefficients are held
 	to      Target
 	floor   Floor
 	encodes int
@@ -37,27 +32,16 @@ func newLadder(b []byte, to Target, floor Floor, most int64) (*ladder, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &ladder{b: b, head: head, to: to, floor: floor, rows: jpeg.Streams(b, decodable)}
-	l.held = !l.rows || head.Memory() <= most
-	return l, nil
+	return &ladder{b: b, head: head, to: to, floor: floor, held: head.Memory() <= most}, nil
 }
 
 // decodable are the limits of a photo that was let in.
-var decodable = jpeg.Limits{Pixels: 1 << 40, Memory: mostMemory}
+var decodable = jpeg.Limits{Pixels: 1 << 40, Memory: heldMemory}
 
 func (l *ladder) decode() (*jpeg.Picture, error) { return jpeg.Decode(l.b, decodable) }
 
-// bands gives the photo to be read from the top, held only if it must be.
-func (l *ladder) bands() (jpeg.Bands, error) {
-	if l.rows {
-		return jpeg.Stream(l.b, decodable), nil
-	}
-	p, err := l.decode()
-	if err != nil {
-		return nil, err
-	}
-	return p.Bands(), nil
-}
+// bands gives the photo to be read from the top, none of it held.
+func (l *ladder) bands() jpeg.Bands { return jpeg.Stream(l.b, decodable) }
 
 // down takes the steps in turn until one fits.
 func (l *ladder) down(resize bool) (*rung, error) {

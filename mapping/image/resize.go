@@ -51,11 +51,7 @@ func (l *ladder) resize() (*rung, error) {
 func (l *ladder) smaller(width, height int, finest jpeg.Quantisers) (*squeeze, error) {
 	s := &squeeze{ladder: l, finest: finest}
 	s.again = func() (*jpeg.Picture, error) {
-		bands, err := l.bands()
-		if err != nil {
-			return nil, err
-		}
-		p, err := resample(bands, l.head, width, height)
+		p, err := resample(l.bands(), l.head, width, height)
 		if err == nil {
 			p.Segments = resizedSegments(p.Segments, float64(width)/float64(l.head.Width))
 		}
@@ -74,11 +70,7 @@ func (l *ladder) firstGuess() (float64, error) {
 	if area := float64(l.head.Width) * float64(l.head.Height); l.to.Pixels > 0 {
 		factor = min(factor, math.Sqrt(float64(l.to.Pixels)/area))
 	}
-	bands, err := l.bands()
-	if err != nil {
-		return 0, err
-	}
-	s := &squeeze{ladder: l, from: bands}
+	s := &squeeze{ladder: l, from: l.bands()}
 	if err := s.begin(); err != nil {
 		return 0, err
 	}

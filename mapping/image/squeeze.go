@@ -27,7 +27,7 @@ const sampled = 16
 func (l *ladder) squeeze(finest jpeg.Quantisers) (*squeeze, error) {
 	s := &squeeze{ladder: l, finest: finest}
 	if !l.held {
-		s.from = jpeg.Stream(l.b, decodable)
+		s.from = l.bands()
 		return s, s.begin()
 	}
 	var err error
@@ -56,9 +56,6 @@ func (s *squeeze) begin() (err error) {
 // choose decides on the form to write in by the sample.
 func (s *squeeze) choose() error {
 	s.factor = 1 + 1./256 // zeros behind 0xFF
-	if s.picture == nil {
-		return nil
-	}
 	p, err := jpeg.Collect(jpeg.Requantise(s.sample.Bands(), s.finest, nil))
 	if err != nil {
 		return err
@@ -128,13 +125,13 @@ func (s *squeeze) optimise() (*rung, error) {
 // write encodes the picture if it is held, or bands.
 func (s *squeeze) write(bands jpeg.Bands) ([]byte, error) {
 	s.encodes++
-	switch {
-	case s.picture == nil:
-		return jpeg.EncodeBands(bands)
-	case s.scans:
-		return s.picture.EncodeProgressive(), nil
+	if s.picture != nil {
+		bands = s.picture.Bands()
 	}
-	return s.picture.EncodeSequential()
+	if s.scans {
+		return jpeg.EncodeProgressive(bands)
+	}
+	return jpeg.EncodeBands(bands)
 }
 
 // requantise rounds coefficients to the steps that make the picture fit; nil when they would be too coarse.

@@ -6,49 +6,35 @@ import "math/bits"
 // scans of a script ask for. Bits of a mask are coefficients.
 type magnitudes [3][]uint64
 
-// magnitudes sorts the coefficients of all components.
-func (p *Picture) magnitudes() []magnitudes {
-	out := make([]magnitudes, len(p.Planes))
-	for i, plane := range p.Planes {
-		two, four := make([]uint64, len(plane.masks)), make([]uint64, len(plane.masks))
+// magnitudes sorts the coefficients of a band.
+func (b *Band) magnitudes(out []magnitudes) {
+	for i, plane := range b.Planes {
+		m := &out[i]
+		m[0] = plane.masks
+		if len(m[1]) < len(plane.masks) {
+			m[1], m[2] = make([]uint64, len(plane.masks)), make([]uint64, len(plane.masks))
+		}
 		for at, mask := range plane.masks {
-			b := (*[64]int16)(plane.coefs[blockSize*at:])
+			block := (*[64]int16)(plane.coefs[blockSize*at:])
 			var m2, m4 uint64
-			for m := mask; m != 0; m &= m - 1 {
-				k := bits.TrailingZeros64(m)
-				v := int(b[k&63])
+			for left := mask; left != 0; left &= left - 1 {
+				k := bits.TrailingZeros64(left)
+				v := int(block[k&63])
 				sign := v >> 63
 				v = (v ^ sign) - sign
 				m2 |= uint64(1-v) >> 63 << k
 				m4 |= uint64(3-v) >> 63 << k
 			}
-			two[at], four[at] = m2, m4
+			m[1][at], m[2][at] = m2, m4
 		}
-		out[i] = magnitudes{plane.masks, two, four}
 	}
-	return out
-}
-
-// band appends a scan of AC coefficients.
-func (p *Picture) band(out []byte, s pass, large magnitudes) []byte {
-	var freq frequencies
-	w := bandWriter{pass: s, coder: coder{freq: &freq}, keep: bandMask(s.from, s.to)}
-	w.write(p, large)
-	w.code, w.freq = freq.codes(), nil
-	w.out = p.scanHeader(w.code.table(out, 1, 0), s)
-	w.write(p, large)
-	w.end()
-	return w.out
 }
 
 func bandMask(from, to int) uint64 { return ^uint64(0) >> (63 - to) &^ (1<<from - 1) }
 
-// bandWriter counts or writes a scan of AC coefficients.
-type bandWriter struct {
-	pass
-	coder
-	keep    uint64        // the coefficients of the scan
-	skipped int           // blocks of which nothing more is to be said, and that has not been written
+// blockRun are the blocks of which nothing more is to be said, and that has not been written.
+type blockRun struct {
+	skipped int
 	pending []corrections // of those blocks
 }
 
@@ -58,29 +44,31 @@ type corrections struct {
 	n    int
 }
 
-func (w *bandWriter) write(p *Picture, large magnitudes) {
-	c, plane := &p.Components[w.component], &p.Planes[w.component]
-	for y := range c.Down {
+// bandAC writes the AC coefficients of a component in a band.
+func (w *passWriter) bandAC(b *Band, large []magnitudes) {
+	c, plane, keep := &b.Components[w.component], &b.Planes[w.component], bandMask(w.from, w.to)
+	low, high := large[w.component][w.low], large[w.component][w.high]
+	for y := range b.rows(w.component) {
 		for x := range c.Across {
 			at := y*c.stride + x
-			b, some := (*[64]int16)(plane.coefs[blockSize*at:]), large[w.low][at]&w.keep
+			block, some := (*[64]int16)(plane.coefs[blockSize*at:]), low[at]&keep
 			switch {
 			case w.high == 0:
-				w.first(b, some)
+				w.first(block, some)
 			case w.freq != nil:
-				more := large[w.high][at] & w.keep
+				more := high[at] & keep
+				w.extra += int64(bits.OnesCount64(more))
 				w.count(some&^more, more)
 			default:
-				more := large[w.high][at] & w.keep
-				w.refine(b, some&^more, more)
+				more := high[at] & keep
+				w.refine(block, some&^more, more)
 			}
 		}
 	}
-	w.flushSkipped()
 }
 
 // first writes the coefficients of a block, those that are not 0 without their lowest bits.
-func (w *bandWriter) first(b *[64]int16, some uint64) {
+func (w *passWriter) first(b *[64]int16, some uint64) {
 	at := w.from - 1
 	for m := some; m != 0; m &= m - 1 {
 		k := bits.TrailingZeros64(m)
@@ -102,34 +90,35 @@ func (w *bandWriter) first(b *[64]int16, some uint64) {
 }
 
 // skip notes that nothing more comes of a block but corrections.
-func (w *bandWriter) skip(c corrections) {
-	w.skipped++
+func (w *passWriter) skip(c corrections) {
+	w.run.skipped++
 	if c.n > 0 {
-		w.pending = append(w.pending, c)
+		w.run.pending = append(w.run.pending, c)
 	}
-	if w.skipped == 1<<15-1 {
+	if w.run.skipped == 1<<15-1 {
 		w.flushSkipped()
 	}
 }
 
 // flushSkipped writes a run of blocks that end (EOBRUN), and their corrections.
-func (w *bandWriter) flushSkipped() {
-	if w.skipped > 0 {
+func (w *passWriter) flushSkipped() {
+	if w.run.skipped > 0 {
 		w.endRun()
 	}
 }
 
-func (w *bandWriter) endRun() {
-	n := bits.Len(uint(w.skipped)) - 1
-	w.symbol(n<<4, uint64(w.skipped)&(1<<n-1), n)
-	w.skipped = 0
-	for _, c := range w.pending {
+func (w *passWriter) endRun() {
+	n := bits.Len(uint(w.run.skipped)) - 1
+	w.extra += int64(n)
+	w.symbol(n<<4, uint64(w.run.skipped)&(1<<n-1), n)
+	w.run.skipped = 0
+	for _, c := range w.run.pending {
 		w.correct(c)
 	}
-	w.pending = w.pending[:0]
+	w.run.pending = w.run.pending[:0]
 }
 
-func (w *bandWriter) correct(c corrections) {
+func (w *passWriter) correct(c corrections) {
 	if c.n > 32 {
 		w.put(c.bits>>32&(1<<(c.n-32)-1), c.n-32)
 		c.n = 32
@@ -138,7 +127,7 @@ func (w *bandWriter) correct(c corrections) {
 }
 
 // count counts the symbols of refine.
-func (w *bandWriter) count(ones, more uint64) {
+func (w *passWriter) count(ones, more uint64) {
 	zeros, at := ^(ones | more), w.from
 	for m := ones; m != 0; m &= m - 1 {
 		k := bits.TrailingZeros64(m)
@@ -155,7 +144,7 @@ func (w *bandWriter) count(ones, more uint64) {
 
 // refine writes one more bit of each coefficient of a block: those that become 1 or -1 have a symbol with the
 // run of zeros before them, those that were more before a correction, behind the symbol in whose run they are.
-func (w *bandWriter) refine(b *[64]int16, ones, more uint64) {
+func (w *passWriter) refine(b *[64]int16, ones, more uint64) {
 	zeros, at := ^(ones | more), w.from
 	for m := ones; m != 0; m &= m - 1 {
 		k := bits.TrailingZeros64(m)
@@ -189,7 +178,7 @@ func sixteenth(m uint64) int {
 }
 
 // bitsOf collects the bit that comes now of some coefficients.
-func (w *bandWriter) bitsOf(b *[64]int16, some uint64) (c corrections) {
+func (w *passWriter) bitsOf(b *[64]int16, some uint64) (c corrections) {
 	for m := some; m != 0; m &= m - 1 {
 		v := int(b[bits.TrailingZeros64(m)&63])
 		sign := v >> 63

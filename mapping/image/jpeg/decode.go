@@ -16,7 +16,7 @@ func Inspect(b []byte, lim Limits) (*Header, error) {
 		marker, data, err := r.next()
 		switch {
 		case err != nil:
-			return nil, err
+			return nil, said(err)
 		case marker == mSOS && r.framed:
 			return &r.Header, nil
 		case marker == mSOS || marker == mEOI:
@@ -42,55 +42,74 @@ func Decode(b []byte, lim Limits) (*Picture, error) {
 	return &Picture{r.Header, r.planes}, nil
 }
 
-// all reads to the end of the picture.
+// Stream gives the bands of a JPEG, decoding them at each reading. Only one band is held, in however many
+// scans its coefficients come. The errors are those of Decode; bands before the fault may have been given.
+func Stream(b []byte, lim Limits) Bands {
+	b = slices.Clip(b)
+	return func(yield func(*Band) error) error {
+		r, err := newReader(b, lim)
+		if err != nil {
+			return err
+		}
+		r.yield = yield
+		return r.all()
+	}
+}
+
+// all reads a picture: first where its scans are, then all of them side by side, one row of MCUs after the
+// other, so that a row is complete before the next is begun.
 func (r *reader) all() error {
+	scans, err := r.survey()
+	cut := err == errCutOff
+	switch {
+	case err != nil && (!cut || len(scans) == 0):
+		return said(err)
+	case len(scans) == 0:
+		return broken("without a picture")
+	case !cut && !r.covered():
+		return broken("without all of its components")
+	}
+	if cut { // only where is of interest
+		r.yield = func(*Band) error { return nil }
+	}
+	if err := r.room(); err != nil {
+		return err
+	}
+	if err := r.rows(scans); err != nil {
+		return err
+	}
+	return said(err)
+}
+
+// survey reads all segments and passes over what is between them. What is cut off may still have rows.
+func (r *reader) survey() (scans []*scan, err error) {
 	for {
 		marker, data, err := r.next()
 		switch {
 		case err != nil:
-			return err
+			return scans, err
 		case marker == mEOI:
-			return r.complete()
+			return scans, nil
 		case marker == mSOS:
-			err = r.scan(data)
-		default:
-			err = r.segment(marker, data)
+			s, err := r.scanHeader(data)
+			if err != nil {
+				return nil, err
+			}
+			scans = append(scans, s)
+			continue
 		}
-		if err != nil {
-			return err
+		if err := r.segment(marker, data); err != nil {
+			return nil, err
 		}
 	}
 }
 
-// complete sees that something came of every component.
-func (r *reader) complete() error {
-	if r.planes == nil {
-		return broken("without a picture")
-	}
-	for _, known := range r.known {
-		if known[0] < 0 {
-			return broken("without all of its components")
-		}
-	}
-	return nil
-}
-
-func (r *reader) scan(data []byte) error {
-	if r.planes == nil {
-		if err := r.room(); err != nil {
-			return err
-		}
-	}
-	s, err := r.scanHeader(data)
-	if err != nil {
-		return err
-	}
-	if r.yield != nil && len(s.parts) < len(r.Components) {
-		return errNoBands
-	}
-	for row := range s.down {
-		if err := s.row(row); err != nil {
-			return err
+func (r *reader) rows(scans []*scan) error {
+	for row := range r.mcusDown() {
+		for _, s := range scans {
+			if err := s.band(row); err != nil {
+				return err
+			}
 		}
 		if r.yield == nil {
 			continue
@@ -103,59 +122,23 @@ func (r *reader) scan(data []byte) error {
 			clear(p.masks)
 		}
 	}
-	r.pos = s.bits.toMarker()
 	return nil
 }
 
-// room makes the planes before the first scan.
+// covered tells whether the scans bring all components.
+func (r *reader) covered() bool {
+	return !slices.ContainsFunc(r.known, func(known *[64]int8) bool { return known[0] < 0 })
+}
+
+// room makes the planes: of the picture, or of one band.
 func (r *reader) room() error {
-	if !r.framed {
-		return broken("with a scan before its frame")
-	}
 	rows := r.mcusDown()
 	switch {
-	case r.yield != nil && r.Progressive:
-		return errNoBands
 	case r.yield != nil:
 		rows = 1
 	case r.Memory() > r.lim.Memory:
 		return issue.New(issue.TooLong, "", "a photo with more pixels than can be held")
 	}
 	r.planes = r.Header.planes(rows)
-	r.known = make([]*[64]int8, len(r.Components))
-	for i := range r.known {
-		r.known[i] = new([64]int8)
-		for k := range r.known[i] {
-			r.known[i][k] = -1
-		}
-	}
 	return nil
-}
-
-// errNoBands says that the coefficients of a row come in more than one scan.
-var errNoBands = refused("a JPEG in several scans cannot be read in rows")
-
-// Streams tells whether a JPEG can be read in Bands: its first scan is sequential and has all components.
-func Streams(b []byte, lim Limits) bool {
-	r, err := newReader(b, lim)
-	if err != nil {
-		return false
-	}
-	stop := refused("read no further")
-	r.yield = func(*Band) error { return stop }
-	return r.all() == stop
-}
-
-// Stream gives the bands of a JPEG for which Streams is true, decoding them at each reading. Only one band
-// is held.
-func Stream(b []byte, lim Limits) Bands {
-	b = slices.Clip(b)
-	return func(yield func(*Band) error) error {
-		r, err := newReader(b, lim)
-		if err != nil {
-			return err
-		}
-		r.yield = yield
-		return r.all()
-	}
 }

@@ -1,6 +1,7 @@
 package jpeg
 
 import (
+	"bytes"
 	"encoding/binary"
 
 	"github.com/dermgate/dermgate/mapping/issue"
@@ -33,10 +34,10 @@ type reader struct {
 	interval int // MCUs from one restart marker to the next; 0: none
 	quant    [4]*[64]uint16
 	dc, ac   [4]*huffman
-	chosen   [4]byte     // of each component: which quantiser it takes
-	known    []*[64]int8 // of each component in a progressive picture: of each coefficient, the lowest bit that has come; -1: none
-	planes   []Plane     // of the whole picture, or of one band when yield is there
-	yield    func(*Band) error
+	chosen   [4]byte           // of each component: which quantiser it takes
+	known    []*[64]int8       // of each component in a progressive picture: of each coefficient, the lowest bit that has come; -1: none
+	planes   []Plane           // of the whole picture, or of one band
+	yield    func(*Band) error // if there, planes are of one band
 }
 
 func newReader(b []byte, lim Limits) (*reader, error) {
@@ -49,17 +50,19 @@ func newReader(b []byte, lim Limits) (*reader, error) {
 }
 
 // next gives the next marker and the data of its segment. Bytes between segments are passed over, as all
-// viewers do.
+// viewers do; those of a scan are between its segment and the next.
 func (r *reader) next() (marker byte, data []byte, err error) {
 	for {
-		for r.pos < len(r.b) && r.b[r.pos] != 0xff {
-			r.pos++
+		if k := bytes.IndexByte(r.b[r.pos:], 0xff); k < 0 {
+			r.pos = len(r.b)
+		} else {
+			r.pos += k
 		}
 		for r.pos < len(r.b) && r.b[r.pos] == 0xff {
 			r.pos++
 		}
 		if r.pos >= len(r.b) {
-			return 0, nil, cutOff()
+			return 0, nil, errCutOff
 		}
 		marker = r.b[r.pos]
 		r.pos++
@@ -72,11 +75,11 @@ func (r *reader) next() (marker byte, data []byte, err error) {
 			return marker, nil, nil
 		}
 		if r.pos+2 > len(r.b) {
-			return 0, nil, cutOff()
+			return 0, nil, errCutOff
 		}
 		length := int(binary.BigEndian.Uint16(r.b[r.pos:]))
 		if length < 2 || r.pos+length > len(r.b) {
-			return 0, nil, cutOff()
+			return 0, nil, errCutOff
 		}
 		data = r.b[r.pos+2 : r.pos+length]
 		r.pos += length
@@ -221,5 +224,12 @@ func (r *reader) components(data []byte) error {
 		r.Components[0].H, r.Components[0].V = 1, 1
 	}
 	r.measure()
+	r.known = make([]*[64]int8, len(r.Components))
+	for i := range r.known {
+		r.known[i] = new([64]int8)
+		for k := range r.known[i] {
+			r.known[i][k] = -1
+		}
+	}
 	return nil
 }

@@ -1,6 +1,10 @@
 package jpeg
 
-import "github.com/dermgate/dermgate/mapping/issue"
+import (
+	"errors"
+
+	"github.com/dermgate/dermgate/mapping/issue"
+)
 
 // Limits on a picture, checked before it is decoded.
 type Limits struct {
@@ -176,4 +180,13 @@ func broken(text string) error { return issue.New(issue.Structure, "", "a JPEG "
 
 func refused(text string) error { return issue.New(issue.UnsupportedType, "", text) }
 
-func cutOff() error { return broken("that is cut off") }
+// errCutOff says that the bytes end before the picture does.
+var errCutOff = errors.New("cut off")
+
+// said gives an error for a caller.
+func said(err error) error {
+	if err == errCutOff {
+		return broken("that is cut off")
+	}
+	return err
+}

@@ -28,30 +28,128 @@ func (h *Header) script() []pass {
 	return out
 }
 
+// EncodeProgressive writes a picture in ten or so scans, reading its bands twice: once to count the symbols of all scans,
+// once to write them side by side.
+func EncodeProgressive(bands Bands) ([]byte, error) {
+	var w progressive
+	if err := w.read(bands); err != nil {
+		return nil, err
+	}
+	for _, s := range w.scans {
+		s.counted()
+	}
+	if err := w.read(bands); err != nil {
+		return nil, err
+	}
+	size := 0
+	for _, s := range w.scans {
+		size += len(s.tables) + len(s.out)
+	}
+	out := w.header.head(nil, true)
+	out = append(make([]byte, 0, len(out)+size+2), out...)
+	for _, s := range w.scans {
+		out = append(append(out, s.tables...), s.out...)
+		s.out = nil // its memory is needed
+	}
+	return append(out, 0xff, mEOI), nil
+}
+
 // EncodeProgressive writes a picture in ten or so scans.
 func (p *Picture) EncodeProgressive() []byte {
-	out := p.head(make([]byte, 0, 1<<16), true)
-	large := p.magnitudes()
-	for _, s := range p.script() {
-		switch {
-		case s.from == 0 && s.high == 0:
-			out = p.firstDC(out, s)
-		case s.from == 0:
-			out = p.refineDC(out, s)
-		default:
-			out = p.band(out, s, large[s.component])
+	out, _ := EncodeProgressive(p.Bands()) // a picture that is held has no faults
+	return out
+}
+
+// progressive is a picture about to be written in scans.
+type progressive struct {
+	header *Header // of the first band
+	scans  []*passWriter
+	large  []magnitudes
+}
+
+// passWriter counts or writes one scan.
+type passWriter struct {
+	pass
+	coder
+	band   func(*passWriter, *Band, []magnitudes)
+	header *Header
+	freqs  [2]frequencies
+	codes  [2]*codes
+	extra  int64  // bits behind symbols, but for those that the symbol tells
+	tables []byte // and the scan's header
+	last   [4]int // DC coefficient of the block before, of each component
+	run    blockRun
+}
+
+// read visits the bands for every scan.
+func (w *progressive) read(bands Bands) error {
+	err := bands(func(b *Band) error {
+		if w.header == nil {
+			w.begin(b.Header)
 		}
+		b.magnitudes(w.large)
+		for _, s := range w.scans {
+			s.band(s, b, w.large)
+		}
+		return nil
+	})
+	for _, s := range w.scans {
+		s.flushSkipped()
+		s.end()
 	}
-	return append(out, 0xff, mEOI)
+	return err
+}
+
+// begin makes the scans, to count first.
+func (w *progressive) begin(h *Header) {
+	w.header, w.large = h, make([]magnitudes, len(h.Components))
+	for _, p := range h.script() {
+		s := &passWriter{pass: p, header: h}
+		s.freq = &s.freqs[0]
+		switch {
+		case p.from == 0 && p.high == 0:
+			s.band = (*passWriter).firstDC
+		case p.from == 0:
+			s.band = (*passWriter).refineDC
+		default:
+			s.band = (*passWriter).bandAC
+		}
+		w.scans = append(w.scans, s)
+	}
+}
+
+// counted makes the tables of what was counted; from now on symbols are written.
+func (s *passWriter) counted() {
+	n := s.extra
+	count := 1
+	switch {
+	case s.from > 0:
+	case s.high > 0:
+		count = 0 // its bits have no symbols
+	default:
+		count = s.header.tableCount()
+	}
+	for i := range count {
+		c := s.freqs[i].codes()
+		class := byte(0)
+		if s.from > 0 {
+			class = 1
+		}
+		s.codes[i], s.tables = c, c.table(s.tables, class, byte(i))
+		n += s.freqs[i].bits(c)
+	}
+	s.tables = s.scanHeader(s.tables)
+	s.code, s.freq, s.last = s.codes[0], nil, [4]int{}
+	s.bitWriter = bitWriter{out: make([]byte, 0, n/8+n/8/128+16)}
 }
 
 // scanHeader appends the SOS segment.
-func (p *Picture) scanHeader(out []byte, s pass) []byte {
+func (s *passWriter) scanHeader(out []byte) []byte {
 	var header []byte
-	for i, c := range p.Components {
+	for i, c := range s.header.Components {
 		switch {
 		case s.component < 0 && s.high == 0:
-			header = append(header, c.ID, byte(p.tableOf(i)<<4))
+			header = append(header, c.ID, byte(s.header.tableOf(i)<<4))
 		case s.component < 0, s.component == i:
 			header = append(header, c.ID, 0)
 		}
@@ -60,72 +158,54 @@ func (p *Picture) scanHeader(out []byte, s pass) []byte {
 	return segment(out, mSOS, []byte{n}, header, []byte{byte(s.from), byte(s.to), byte(s.high<<4 | s.low)})
 }
 
-// firstDC appends the scan of DC coefficients but for their lowest bits.
-func (p *Picture) firstDC(out []byte, s pass) []byte {
-	var freq [2]frequencies
-	p.differences(s.low, func(t, diff int) {
-		size, _ := split(diff)
-		freq[t][size]++
-	})
-	var tables [2]*codes
-	for i := range p.tableCount() {
-		tables[i] = freq[i].codes()
-		out = tables[i].table(out, 0, byte(i))
-	}
-	w := bitWriter{out: p.scanHeader(out, s)}
-	p.differences(s.low, func(t, diff int) {
+// firstDC writes the DC coefficients of a band but for their lowest bits: what each adds to the one before, in the order of
+// MCUs.
+func (s *passWriter) firstDC(b *Band, _ []magnitudes) {
+	b.everyBlock(func(i int, block *[64]int16) {
+		diff := 0
+		if block != nil {
+			v := int(block[0]) >> s.low
+			diff, s.last[i] = v-s.last[i], v
+		}
+		t := s.header.tableOf(i)
 		size, low := split(diff)
-		w.put(uint64(tables[t].code[size])<<size|low, int(tables[t].length[size])+size)
-	})
-	w.end()
-	return w.out
-}
-
-// differences visits what each DC coefficient adds to the one before, in the order of MCUs, with its table.
-func (p *Picture) differences(low int, visit func(table, diff int)) {
-	var last [4]int
-	p.everyBlock(func(i int, b *[64]int16) {
-		if b == nil {
-			visit(p.tableOf(i), 0)
+		if s.freq != nil {
+			s.freqs[t][size]++
 			return
 		}
-		v := int(b[0]) >> low
-		visit(p.tableOf(i), v-last[i])
-		last[i] = v
+		s.put(uint64(s.codes[t].code[size])<<size|low, int(s.codes[t].length[size])+size)
+	})
+}
+
+// refineDC writes one more bit of the DC coefficients of a band.
+func (s *passWriter) refineDC(b *Band, _ []magnitudes) {
+	b.everyBlock(func(_ int, block *[64]int16) {
+		if s.freq != nil {
+			s.extra++
+			return
+		}
+		bit := uint64(0)
+		if block != nil {
+			bit = uint64(block[0]>>s.low) & 1
+		}
+		s.put(bit, 1)
 	})
 }
 
 // everyBlock visits the blocks of all components in the order of MCUs, nil for those that only fill them up.
-func (p *Picture) everyBlock(visit func(component int, b *[64]int16)) {
-	for y := range p.mcusDown() {
-		for x := range p.mcusAcross() {
-			for i := range p.Components {
-				c := &p.Components[i]
-				for v := range c.V {
-					for h := range c.H {
-						bx, by := x*c.H+h, y*c.V+v
-						if bx >= c.Across || by >= c.Down {
-							visit(i, nil)
-							continue
-						}
-						visit(i, (*[64]int16)(p.Planes[i].coefs[blockSize*(by*c.stride+bx):]))
+func (b *Band) everyBlock(visit func(component int, block *[64]int16)) {
+	for x := range b.mcusAcross() {
+		for i := range b.Components {
+			c, plane, rows := &b.Components[i], &b.Planes[i], b.rows(i)
+			for v := range c.V {
+				for h := range c.H {
+					if v >= rows || x*c.H+h >= c.Across {
+						visit(i, nil)
+						continue
 					}
+					visit(i, (*[64]int16)(plane.coefs[blockSize*(v*c.stride+x*c.H+h):]))
 				}
 			}
 		}
 	}
-}
-
-// refineDC appends a scan with one more bit of the DC coefficients.
-func (p *Picture) refineDC(out []byte, s pass) []byte {
-	w := bitWriter{out: p.scanHeader(out, s)}
-	p.everyBlock(func(_ int, b *[64]int16) {
-		bit := uint64(0)
-		if b != nil {
-			bit = uint64(b[0]>>s.low) & 1
-		}
-		w.put(bit, 1)
-	})
-	w.end()
-	return w.out
 }

@@ -10,6 +10,7 @@ import (
 // scan is one pass over some components of a picture (T.81 §B.2.3).
 type scan struct {
 	*reader
+	number     int // from 1
 	bits       bitReader
 	parts      []part
 	across     int // MCUs in a row
@@ -17,7 +18,8 @@ type scan struct {
 	start, end int // of the coefficients that it brings
 	low        int // the lowest bit that it brings of them
 	block      func(*scan, *part, *[64]int16, *uint64) bool
-	left       int // MCUs to the next restart marker
+	interval   int // MCUs from one restart marker to the next; 0: none
+	left       int // of them
 	restarts   int
 	skip       int // blocks that nothing more comes of (EOBRUN)
 }
@@ -38,8 +40,12 @@ func (r *reader) scanHeader(data []byte) (*scan, error) {
 	if len(data) < 1 || data[0] < 1 || data[0] > 4 || len(data) != 4+2*int(data[0]) {
 		return nil, r.brokenScan("a broken header")
 	}
+	if !r.framed {
+		return nil, broken("with a scan before its frame")
+	}
 	n := int(data[0])
-	s := &scan{reader: r, start: int(data[1+2*n]), end: int(data[2+2*n]), low: int(data[3+2*n] & 15)}
+	s := &scan{reader: r, number: r.scans, start: int(data[1+2*n]), end: int(data[2+2*n]), low: int(data[3+2*n] & 15)}
+	s.bits, s.interval, s.left = bitReader{b: r.b, pos: r.pos}, r.interval, r.interval
 	high := int(data[3+2*n] >> 4)
 	blocks := 0
 	for i := range n {
@@ -65,7 +71,6 @@ func (r *reader) scanHeader(data []byte) (*scan, error) {
 	if err := s.kind(high); err != nil {
 		return nil, err
 	}
-	s.bits, s.left = bitReader{b: r.b, pos: r.pos}, r.interval
 	return s, s.ready(high == 0 || !r.Progressive)
 }
 
@@ -137,8 +142,23 @@ func (r *reader) brokenScan(text string) error {
 	return broken(fmt.Sprintf("with %s in scan %d", text, r.scans))
 }
 
-// row reads a row of MCUs into the planes, whose first row of blocks has a number.
-func (s *scan) row(row int) error {
+// band reads what a scan has of a row of MCUs of the picture. Alone, a component has a row of MCUs for each of its rows
+// of blocks (T.81 §A.2.2).
+func (s *scan) band(row int) error {
+	if len(s.parts) > 1 {
+		return s.row(row, row)
+	}
+	rows := s.Components[s.parts[0].index].V
+	for y := row * rows; y < min((row+1)*rows, s.down); y++ {
+		if err := s.row(y, row); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// row reads a row of MCUs into the planes, which are those of the picture or of a band.
+func (s *scan) row(row, band int) error {
 	for x := range s.across {
 		if s.interval > 0 {
 			if s.left == 0 {
@@ -150,13 +170,13 @@ func (s *scan) row(row int) error {
 		}
 		for i := range s.parts {
 			p := &s.parts[i]
-			plane, stride := &s.planes[p.index], s.Components[p.index].stride
+			c, plane := &s.Components[p.index], &s.planes[p.index]
 			first := row * p.v
 			if s.yield != nil {
-				first = 0
+				first -= band * c.V
 			}
 			for v := range p.v {
-				from := (first+v)*stride + x*p.h
+				from := (first+v)*c.stride + x*p.h
 				for at := from; at < from+p.h; at++ {
 					b := (*[64]int16)(plane.coefs[blockSize*at:])
 					if !s.block(s, p, b, &plane.masks[at]) {
@@ -178,14 +198,14 @@ func (s *scan) damaged(row int) error {
 	if s.bits.toMarker() >= len(s.b) && s.bits.overrun() {
 		what = "that is cut off"
 	}
-	return broken(fmt.Sprintf("%s in scan %d, at row %d of %d", what, s.scans, row+1, s.down))
+	return broken(fmt.Sprintf("%s in scan %d, at row %d of %d", what, s.number, row+1, s.down))
 }
 
 // restart passes the next restart marker.
 func (s *scan) restart(row int) error {
 	at := s.bits.toMarker()
 	if at+1 >= len(s.b) || int(s.b[at+1]) != mRST0+s.restarts%8 {
-		return broken(fmt.Sprintf("with a restart marker lost in scan %d, at row %d of %d", s.scans, row+1, s.down))
+		return broken(fmt.Sprintf("with a restart marker lost in scan %d, at row %d of %d", s.number, row+1, s.down))
 	}
 	s.bits.reset()
 	s.bits.pos = at + 2

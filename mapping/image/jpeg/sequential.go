@@ -74,15 +74,19 @@ func (w *scanWriter) write(bands Bands) error {
 		if w.header == nil {
 			w.header = b.Header
 		}
-		for x := range w.header.mcusAcross() {
-			for i := range b.Components {
-				if !w.mcu(b, x, i) {
-					return tooLarge()
-				}
+		return w.band(b)
+	})
+}
+
+func (w *scanWriter) band(b *Band) error {
+	for x := range w.header.mcusAcross() {
+		for i := range b.Components {
+			if !w.mcu(b, x, i) {
+				return tooLarge()
 			}
 		}
-		return nil
-	})
+	}
+	return nil
 }
 
 // mcu writes the blocks of one component in an MCU. Those that fill the MCU up are written as cheaply as
