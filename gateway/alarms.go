@@ -118,6 +118,12 @@ func (w *alarms) watch(ctx context.Context, every time.Duration) {
 	}
 }
 
+// down tells that a destination has stopped or begun again to answer. One replica of all is told so by the Gate.
+func (w *alarms) down(to string, open bool) {
+	w.a.metrics.Down(to, open)
+	w.state("destination-down:"+to, open, "destination "+to+" does not answer: one delivery at a time tries")
+}
+
 // waiting looks at the oldest delivery of a destination, waiting or parked.
 func (w *alarms) waiting(ctx context.Context, to string) {
 	limit := w.a.cfg.Alarms.OldestWaiting

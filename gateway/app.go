@@ -40,8 +40,8 @@ type app struct {
 	log      *slog.Logger
 	now      func() time.Time
 	every    time.Duration // how often workers look for due work unasked, and for changed maps
-	backoff  flow.Backoff
 	store    flow.Store
+	gate     flow.Gate // what replicas share of a destination beside its queue
 	photos   *blob.Folder
 	maps     *siteMaps
 	pipeline *flow.Pipeline
@@ -92,10 +92,13 @@ func (a *app) close() {
 func (a *app) openStore(ctx context.Context) error {
 	var store flow.Store
 	var err error
+	a.gate = &flow.LocalGate{}
 	if r := a.cfg.Store.Redis; r != nil {
 		var url string
 		if url, err = r.URL.Read(); err == nil {
-			store, err = redis.Open(ctx, redis.Options{URL: url, Durability: string(r.Durability), Reason: r.Reason, WaitReplicas: r.Replicas, WaitTimeout: r.Timeout})
+			var shared *redis.Store
+			shared, err = redis.Open(ctx, redis.Options{URL: url, Durability: string(r.Durability), Reason: r.Reason, WaitReplicas: r.Replicas, WaitTimeout: r.Timeout})
+			store, a.gate = shared, shared
 		}
 	} else {
 		if err = os.MkdirAll(filepath.Dir(a.cfg.Store.Embedded), 0o700); err == nil {
@@ -174,7 +177,7 @@ func (a *app) openDestinations(context.Context) error {
 			return err
 		}
 		for name, adapter := range adapters {
-			a.workers[name] = a.dispatcher(name, adapter, d)
+			a.workers[name] = a.guarded(a.dispatcher(name, adapter, d), d)
 		}
 		// What a destination answers, in its response or when asked, enters as from a source of its name.
 		a.pipeline.Sources[d.Name] = flow.SourceRules{Name: d.Name, Answers: true, Checks: flow.Checks{Photo: flow.Warn, NHSNumber: flow.Warn}}

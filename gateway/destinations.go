@@ -8,8 +8,6 @@ import (
 	"net/http"
 	"time"
 
-	"golang.org/x/time/rate"
-
 	"github.com/dermgate/dermgate/adapters/ers"
 	"github.com/dermgate/dermgate/adapters/fhirhttp"
 	"github.com/dermgate/dermgate/adapters/mllp"
@@ -78,18 +76,55 @@ func (a *app) httpClient(d config.Destination) (*http.Client, error) {
 	timeout := d.Timeout
 	if d.Kind == config.ERS {
 		timeout = max(timeout, 190*time.Second) // longer than the proxy's 180 s: a cut call leaves an unknown create
+		if d.Rate > 0 {
+			transport = &paced{transport, a.gate, "calls:" + d.Name, d.Rate}
+		}
 	}
 	return &http.Client{Transport: transport, Timeout: timeout, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}, nil
 }
 
 // dispatcher makes the worker of one destination.
 func (a *app) dispatcher(name string, dest flow.Destination, d config.Destination) *flow.Dispatcher {
-	worker := &flow.Dispatcher{
+	return &flow.Dispatcher{
 		Store: a.store, To: name, Dest: a.metrics.Destination(name, dest), Accept: a.accept, Settled: a.pipeline.Settled, Stopped: a.pipeline.Stopped,
-		Concurrency: d.Concurrency, Every: a.every, Backoff: a.backoff, Log: a.log,
+		Concurrency: d.Concurrency, Every: a.every, Log: a.log,
 	}
-	if d.Rate > 0 {
-		worker.Rate = rate.NewLimiter(rate.Limit(d.Rate), max(1, int(d.Rate)))
+}
+
+// guarded gives the worker of an outside system its Gate.
+func (a *app) guarded(w *flow.Dispatcher, d config.Destination) *flow.Dispatcher {
+	w.Gate, w.Limit = a.gate, flow.Limit{Rate: d.Rate, Together: d.Together, Longest: d.Probe}
+	if d.Kind == config.ERS {
+		w.Limit.Rate = 0 // it counts calls: see paced
 	}
-	return worker
+	w.Backoff = flow.Backoff{First: d.Retry.First, Max: d.Retry.Longest, Attempts: d.Retry.Attempts, Within: d.Retry.Within}
+	w.HoldParked = d.WhenParked == config.WhenParkedStop
+	w.Down = func(open bool) { a.alarms.down(w.To, open) }
+	return w
+}
+
+// paced lets calls go no faster than a destination takes them from all replicas together, whoever makes them: e-RS
+// counts the calls of an application, of which a delivery and a poll make several.
+type paced struct {
+	next http.RoundTripper
+	gate flow.Gate
+	to   string
+	rate float64
+}
+
+func (p *paced) RoundTrip(r *http.Request) (*http.Response, error) {
+	for {
+		pass, err := p.gate.Enter(r.Context(), p.to, 1, flow.Limit{Rate: p.rate})
+		if err != nil {
+			return nil, fmt.Errorf("the pace of %s cannot be kept: %w", p.to, err)
+		}
+		if pass.N > 0 {
+			return p.next.RoundTrip(r)
+		}
+		select {
+		case <-time.After(pass.Wait):
+		case <-r.Context().Done():
+			return nil, r.Context().Err()
+		}
+	}
 }

@@ -1,6 +1,7 @@
 package bolt
 
 import (
+	"bytes"
 	"context"
 
 	"github.com/dermgate/dermgate/gateway/flow"
@@ -22,6 +23,7 @@ func (s *Store) Act(ctx context.Context, a flow.Act) error {
 			return err
 		}
 		if a.Key != "" {
+			a.Child = nil // it is kept as a delivery
 			t.putJSON(bActs, hashed(a.Key), a)
 		}
 		return t.err
@@ -45,18 +47,42 @@ func (t *txn) act(a flow.Act) error {
 	if e.Delivery, err = old.Delivery.Acted(a); err != nil {
 		return err
 	}
-	e.Due = at(t.now)
-	if old.State == flow.Waiting {
+	due := t.now + int64(a.After)
+	e.Due = at(due)
+	if old.State == flow.Waiting || old.Held {
 		t.pull(old, n)
 	}
+	e.Held = false
 	if e.State == flow.Waiting {
-		t.push(e, n, t.now)
+		t.push(e, n, due)
 	}
 	t.move(old, e, n)
+	if a.Child != nil {
+		t.renumber(e, n)
+		t.enqueueAt(*a.Child, n)
+		t.refer(a.Refs, e.Case)
+	}
 	if c := t.get(bIDs, key(kCase, e.Case)); c != nil {
 		t.putJSON(bStory, key(c, t.next()), a.Event())
 	}
 	return nil
+}
+
+// renumber gives an ended delivery another number, so that its child can have the place in the lane.
+func (t *txn) renumber(e entry, n []byte) {
+	to := t.next()
+	body := bytes.Clone(t.get(bBodies, n))
+	t.del(bListed, listed(e.Delivery, n))
+	t.del(bDeliveries, n)
+	t.del(bBodies, n)
+	t.put(bListed, listed(e.Delivery, to), nil)
+	t.put(bIDs, key(kDelivery, e.ID), to)
+	t.body(to, body)
+	if !e.Case.IsZero() {
+		t.del(bByCase, key(e.Case, n))
+		t.put(bByCase, key(e.Case, to), nil)
+	}
+	t.save(e, to)
 }
 
 // Paused gives the destinations that are paused.

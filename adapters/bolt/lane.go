@@ -11,6 +11,7 @@ import (
 type entry struct {
 	flow.Delivery
 	Ended int64 `json:"ended,omitempty"` // fence of the last settled attempt: a second settlement of it is a no-op
+	Held  bool  `json:"held,omitempty"`  // parked, and holds its lane
 }
 
 // head is what a lane is doing now: the delivery whose turn it is. While it is claimed nothing takes its
@@ -65,7 +66,8 @@ func (t *txn) push(e entry, n []byte, due int64) {
 	t.turn(e.To, e.Lane, &h)
 }
 
-// pull takes a delivery out of its lane; when it was the head the next one's turn comes.
+// pull takes a delivery out of its lane; when it was the head the next one's turn comes, not before now: a lane that has
+// had its turn goes behind those that wait for theirs.
 func (t *txn) pull(e entry, n []byte) {
 	t.del(bLanes, key(e.To, e.Lane, n))
 	h, ok := t.head(e.To, e.Lane)
@@ -78,7 +80,7 @@ func (t *txn) pull(e entry, n []byte) {
 		t.turn(e.To, e.Lane, nil)
 		return
 	}
-	t.turn(e.To, e.Lane, &head{class: h.class, due: int64(binary.BigEndian.Uint64(due)), n: bytes.Clone(tail(k))})
+	t.turn(e.To, e.Lane, &head{class: h.class, due: max(t.now, int64(binary.BigEndian.Uint64(due))), n: bytes.Clone(tail(k))})
 }
 
 // enqueue keeps a new delivery. One that is known by its id is left as it is.
@@ -86,7 +88,11 @@ func (t *txn) enqueue(d flow.Delivery) {
 	if t.get(bIDs, key(kDelivery, d.ID)) != nil {
 		return
 	}
-	n := t.next()
+	t.enqueueAt(d, t.next())
+}
+
+// enqueueAt keeps a new delivery under a number, which gives it its place in its lane.
+func (t *txn) enqueueAt(d flow.Delivery, n []byte) {
 	t.put(bIDs, key(kDelivery, d.ID), n)
 	t.body(n, d.Body.Inline)
 	due := t.now + int64(d.Delay())

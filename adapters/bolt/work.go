@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"math"
 	"time"
 
 	"github.com/dermgate/dermgate/gateway/flow"
@@ -11,9 +12,18 @@ import (
 
 // Claim leases up to n due deliveries of a destination, the head of each lane only, urgent lanes first.
 func (s *Store) Claim(ctx context.Context, to string, n int, lease time.Duration) ([]flow.Delivery, error) {
+	return s.claimOf(ctx, to, n, lease, flow.ClassRoutine)
+}
+
+// ClaimUrgent claims as Claim does, urgent lanes alone.
+func (s *Store) ClaimUrgent(ctx context.Context, to string, n int, lease time.Duration) ([]flow.Delivery, error) {
+	return s.claimOf(ctx, to, n, lease, flow.ClassUrgent)
+}
+
+func (s *Store) claimOf(ctx context.Context, to string, n int, lease time.Duration, least byte) ([]flow.Delivery, error) {
 	var due bool
 	err := s.view(ctx, func(t *txn) error {
-		due = len(t.due(to, 1)) > 0
+		due = len(t.due(to, 1, least)) > 0
 		return nil
 	})
 	if err != nil || !due {
@@ -22,7 +32,7 @@ func (s *Store) Claim(ctx context.Context, to string, n int, lease time.Duration
 	var out []flow.Delivery
 	err = s.commit(ctx, func(t *txn) error {
 		out = nil
-		for _, lane := range t.due(to, n) {
+		for _, lane := range t.due(to, n, least) {
 			d, err := t.claim(to, lane, lease)
 			if err != nil {
 				return err
@@ -37,15 +47,15 @@ func (s *Store) Claim(ctx context.Context, to string, n int, lease time.Duration
 	return out, nil
 }
 
-// due gives up to n lanes whose head is due (or was claimed, and its lease is over), most urgent class
-// first, the one that has waited longest first.
-func (t *txn) due(to string, n int) []string {
+// due gives up to n lanes, of the least class or a more urgent one, whose head is due (or was claimed, and its lease is
+// over), most urgent class first, the one that has waited longest first.
+func (t *txn) due(to string, n int, least byte) []string {
 	if t.get(bPaused, []byte(to)) != nil {
 		return nil
 	}
 	prefix := key(to)
 	var lanes []string
-	for _, class := range []byte{flow.ClassUrgent, flow.ClassRoutine} {
+	for class := byte(flow.ClassUrgent); class <= least; class++ {
 		within := append(bytes.Clone(prefix), class)
 		c := t.bucket(bDue).Cursor()
 		for k, _ := c.Seek(within); bytes.HasPrefix(k, within) && len(lanes) < n; k, _ = c.Next() {
@@ -153,7 +163,8 @@ func (t *txn) carry(c *flow.Change) error {
 
 func (t *txn) settle(old entry, n []byte, o flow.Outcome) {
 	e := entry{Delivery: old.Delivery.Settled(o), Ended: old.Fence}
-	if e.State != flow.Waiting {
+	e.Held = o.Hold && e.State == flow.Parked
+	if e.State != flow.Waiting && !e.Held {
 		e.Due = at(t.now)
 		t.pull(old, n)
 		t.move(old, e, n)
@@ -162,6 +173,9 @@ func (t *txn) settle(old entry, n []byte, o flow.Outcome) {
 	h, _ := t.head(e.To, e.Lane)
 	h.claimed, h.due = false, t.now+int64(o.After)
 	e.Due = at(h.due)
+	if e.Held {
+		h.due, e.Due = math.MaxInt64, at(t.now)
+	}
 	t.put(bLanes, key(e.To, e.Lane, n), number(uint64(h.due)))
 	t.settleHead(e, h)
 	t.move(old, e, n)
@@ -171,7 +185,7 @@ func (t *txn) settle(old entry, n []byte, o flow.Outcome) {
 // while it was claimed.
 func (t *txn) settleHead(e entry, h head) {
 	if k, due := t.bucket(bLanes).Cursor().Seek(key(e.To, e.Lane)); !bytes.Equal(tail(k), h.n) {
-		h.n, h.due = bytes.Clone(tail(k)), int64(binary.BigEndian.Uint64(due))
+		h.n, h.due = bytes.Clone(tail(k)), max(t.now, int64(binary.BigEndian.Uint64(due)))
 	}
 	t.turn(e.To, e.Lane, &h)
 }

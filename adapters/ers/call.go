@@ -128,39 +128,35 @@ func (c *Client) headers(req *http.Request, k call, token string) {
 }
 
 func noAnswer(k call, left bool, cause error) *stop {
-	if k.create && left {
+	if left && flow.NoAnswer(!k.create) == flow.Unknown {
 		return stopped(flow.Unknown, issue.New(issue.Unavailable, k.name, "sent, but not answered: it may have been created").Because(cause))
 	}
 	return stopped(flow.Retry, issue.New(issue.Unavailable, k.name, "no answer").Because(cause))
 }
 
-// judge classifies an answer by nhs-services.md §1.4; nil for success.
+// judge classifies an answer; nil for success.
 func judge(k call, status int, r reply) error {
 	text := "e-RS answered " + strconv.Itoa(status) + codes(r.body)
-	wait := retryAfter(r.header)
-	switch status {
-	case http.StatusOK, http.StatusCreated:
+	switch result := flow.ByStatus(status, !k.create); {
+	case result == flow.Delivered:
 		return nil
-	case http.StatusConflict:
+	case status == http.StatusConflict:
 		return errStale
-	case http.StatusTooManyRequests, http.StatusServiceUnavailable, http.StatusLocked:
-		s := stopped(flow.Retry, issue.New(issue.Unavailable, k.name, text))
-		s.After = wait
+	case status == http.StatusUnauthorized:
+		return stopped(result, issue.New(issue.Denied, k.name, text+": the token is not accepted"))
+	case result == flow.Unknown:
+		return stopped(result, issue.New(issue.Unavailable, k.name, text+": it may have been created"))
+	case result == flow.Retry:
+		s := stopped(result, issue.New(issue.Unavailable, k.name, text))
+		s.After = flow.RetryAfter(r.header, time.Now())
 		return s
-	case http.StatusInternalServerError, http.StatusBadGateway, http.StatusGatewayTimeout:
-		// Reads, and writes guarded by a version, can be made again. A create may have happened.
-		if k.create {
-			return stopped(flow.Unknown, issue.New(issue.Unavailable, k.name, text+": it may have been created"))
-		}
-		return stopped(flow.Retry, issue.New(issue.Unavailable, k.name, text))
-	case http.StatusUnauthorized:
-		return stopped(flow.Retry, issue.New(issue.Denied, k.name, text+": the token is not accepted"))
-	case http.StatusForbidden:
-		return stopped(flow.Refused, issue.New(issue.Denied, k.name, text))
-	case http.StatusNotFound:
-		return stopped(flow.Refused, issue.New(issue.NotFound, k.name, text))
+	case status == http.StatusForbidden:
+		return stopped(result, issue.New(issue.Denied, k.name, text))
+	case status == http.StatusNotFound:
+		return stopped(result, issue.New(issue.NotFound, k.name, text))
+	default:
+		return stopped(result, issue.New(issue.Value, k.name, text))
 	}
-	return stopped(flow.Refused, issue.New(issue.Value, k.name, text))
 }
 
 // codes lists the error codes of an OperationOutcome. Its diagnostics may repeat what was sent.
@@ -178,15 +174,6 @@ func codes(body []byte) string {
 		}
 	}
 	return b.String()
-}
-
-// retryAfter reads Retry-After in seconds, as e-RS gives it; 0 leaves the pace to the dispatcher.
-func retryAfter(h http.Header) time.Duration {
-	n, err := strconv.Atoi(h.Get("Retry-After"))
-	if err != nil || n < 0 {
-		return 0
-	}
-	return time.Duration(n) * time.Second
 }
 
 func (c *Client) client() *http.Client {

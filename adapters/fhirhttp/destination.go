@@ -101,9 +101,13 @@ func (d *Destination) judge(del flow.Delivery, resp *http.Response, body []byte)
 		return refused(issue.UnsupportedType, code, "answered by a redirect, which is not followed", ack)
 	case code == http.StatusConflict && ack.has("duplicate"):
 		return flow.Outcome{Result: flow.Delivered}
-	case transient(code), code == http.StatusConflict && d.Transaction: // two wrote the same resource at once
-		return retry("answered "+strconv.Itoa(code), d.after(resp.Header), nil)
-	case code == http.StatusUnauthorized || code == http.StatusForbidden:
+	case code == http.StatusConflict && !d.Transaction: // it holds something else, and a message cannot be read again
+		return refused(issue.Value, code, "the receiver refuses the message", ack)
+	case code == http.StatusUnauthorized:
+		return flow.Outcome{Result: flow.ByStatus(code, true), Cause: issue.New(issue.Denied, operation, "the receiver does not take the token")}
+	case flow.ByStatus(code, true) == flow.Retry: // the key makes it one message however often it is sent
+		return retry("answered "+strconv.Itoa(code), flow.RetryAfter(resp.Header, d.now()), nil)
+	case code == http.StatusForbidden:
 		return refused(issue.Denied, code, "the receiver does not let us in", ack)
 	default:
 		return refused(issue.Value, code, "the receiver refuses the message", ack)
@@ -148,7 +152,7 @@ func stored(a ack) flow.Outcome {
 		case err != nil:
 			return retry("answered 2xx with an entry that has no status", 0, nil)
 		case code < 300:
-		case transient(code) || code == http.StatusConflict:
+		case flow.ByStatus(code, true) == flow.Retry:
 			later = code
 		default:
 			return refused(issue.Value, code, "the receiver refuses entry "+strconv.Itoa(i), a)
@@ -158,16 +162,6 @@ func stored(a ack) flow.Outcome {
 		return retry("an entry was answered "+strconv.Itoa(later), 0, nil)
 	}
 	return flow.Outcome{Result: flow.Delivered}
-}
-
-// transient tells the statuses that say "later" (architecture: when the other side fails). A message with
-// an idempotency key may be sent again after any of them.
-func transient(code int) bool {
-	switch code {
-	case http.StatusRequestTimeout, http.StatusLocked, http.StatusTooEarly, http.StatusTooManyRequests:
-		return true
-	}
-	return code >= 500 && code != http.StatusNotImplemented
 }
 
 func retry(text string, after time.Duration, cause error) flow.Outcome {
@@ -181,18 +175,6 @@ func refused(k issue.Kind, status int, text string, a ack) flow.Outcome {
 		text += ", " + codes
 	}
 	return flow.Outcome{Result: flow.Refused, Cause: issue.New(k, operation, text+")")}
-}
-
-// after reads Retry-After in seconds or as a date (RFC 9110 §10.2.3); 0 when there is none.
-func (d *Destination) after(h http.Header) time.Duration {
-	v := h.Get("Retry-After")
-	if n, err := strconv.Atoi(v); err == nil {
-		return max(0, time.Duration(n)*time.Second)
-	}
-	if t, err := http.ParseTime(v); err == nil {
-		return max(0, t.Sub(d.now()))
-	}
-	return 0
 }
 
 func (d *Destination) client() *http.Client {

@@ -87,7 +87,7 @@ func TestWhatTheReceiverAnswers(t *testing.T) {
 		"500":                                {answers(500, "stack"), flow.Retry, issue.Unavailable, 0},
 		"501 will never change":              {answers(501, ""), flow.Refused, issue.Value, 0},
 		"400":                                {answers(400, says("error", "invalid")), flow.Refused, issue.Value, 0},
-		"401":                                {answers(401, ""), flow.Refused, issue.Denied, 0},
+		"401":                                {answers(401, ""), flow.Retry, issue.Denied, 0},
 		"403":                                {answers(403, ""), flow.Refused, issue.Denied, 0},
 		"404":                                {answers(404, ""), flow.Refused, issue.Value, 0},
 		"a redirect is not followed":         {answers(307, "", "Location", "/elsewhere"), flow.Refused, issue.UnsupportedType, 0},

@@ -1,6 +1,7 @@
 package mllp
 
 import (
+	"slices"
 	"time"
 
 	"github.com/dermgate/dermgate/gateway/flow"
@@ -18,16 +19,11 @@ func (c *Client) judge(key string, ack []byte) (out flow.Outcome, code string) {
 	case a.ControlID != key:
 		return retry("the acknowledgement is for another message"), ""
 	}
-	switch a.Code {
-	case "AA", "CA":
-		return flow.Outcome{Result: flow.Delivered, Replies: c.replies(ack)}, a.Code
-	case "AE", "CE":
-		return flow.Outcome{Result: flow.Refused, Cause: cause(a)}, a.Code
-	case "AR", "CR":
-		if permanent(a) {
-			return flow.Outcome{Result: flow.Refused, Cause: cause(a)}, a.Code
-		}
-		return flow.Outcome{Result: flow.Retry, Cause: cause(a)}, a.Code
+	switch result := flow.ByAck(a.Code, kinds(a)...); {
+	case result == flow.Delivered:
+		return flow.Outcome{Result: result, Replies: c.replies(ack)}, a.Code
+	case slices.Contains([]string{"AE", "CE", "AR", "CR"}, a.Code):
+		return flow.Outcome{Result: result, Cause: cause(a)}, a.Code
 	}
 	return retry("the acknowledgement has an unknown code"), ""
 }
@@ -36,19 +32,17 @@ func retry(text string) flow.Outcome {
 	return flow.Outcome{Result: flow.Retry, Cause: issue.New(issue.Unavailable, "MSA", text)}
 }
 
-// permanent tells a rejection that sending again cannot cure: an unsupported type, event, processing id or
-// version, or a fault of the message's content (HL7 table 0357, 100 to 205). 206, 207, what the table does
-// not know and no code at all may pass.
-func permanent(a hl7.Answer) bool {
+// kinds gives what the errors of an acknowledgement are, without its warnings.
+func kinds(a hl7.Answer) (out []issue.Kind) {
 	for _, e := range a.Errors {
-		if kindOf(e.Code) != issue.Unavailable && e.Severity != "W" && e.Severity != "I" {
-			return true
+		if e.Severity != "W" && e.Severity != "I" {
+			out = append(out, kindOf(e.Code))
 		}
 	}
-	return false
+	return out
 }
 
-// kindOf reads HL7 table 0357.
+// kindOf reads HL7 table 0357. 206, 207, what the table does not know and no code at all may pass.
 func kindOf(code string) issue.Kind {
 	switch code {
 	case "100":

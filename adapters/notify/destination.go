@@ -106,7 +106,7 @@ type reply struct {
 func judge(resp *http.Response, body []byte) flow.Outcome {
 	var r reply
 	parsed := json.Unmarshal(body, &r) == nil
-	status, wait := resp.StatusCode, after(resp.Header)
+	status, wait := resp.StatusCode, flow.RetryAfter(resp.Header, time.Now())
 	switch {
 	case status == http.StatusCreated && parsed && r.Data.ID != "":
 		return flow.Outcome{Result: flow.Delivered, Facts: map[string]string{"notify-id": r.Data.ID},
@@ -121,7 +121,7 @@ func judge(resp *http.Response, body []byte) flow.Outcome {
 		return retry("over the quota", max(wait, quotaReached), nil)
 	case status == http.StatusUnauthorized:
 		return flow.Outcome{Result: flow.Retry, Cause: issue.New(issue.Denied, "notify", "the token is not accepted")}
-	case status == http.StatusRequestTimeout || status >= 500 && status != http.StatusNotImplemented:
+	case flow.ByStatus(status, true) == flow.Retry:
 		return retry("answered "+strconv.Itoa(status), wait, nil)
 	}
 	return flow.Outcome{Result: flow.Refused, Cause: issue.New(issue.Value, "notify", "refused: HTTP "+strconv.Itoa(status)+r.codes())}
@@ -149,15 +149,6 @@ func (r reply) codes() string {
 
 func retry(text string, wait time.Duration, cause error) flow.Outcome {
 	return flow.Outcome{Result: flow.Retry, After: wait, Cause: issue.New(issue.Unavailable, "notify", text).Because(cause)}
-}
-
-// after reads Retry-After, which this service gives in seconds; 0 when there is none.
-func after(h http.Header) time.Duration {
-	n, err := strconv.Atoi(h.Get("Retry-After"))
-	if err != nil || n < 0 {
-		return 0
-	}
-	return time.Duration(n) * time.Second
 }
 
 func (d *Destination) client() *http.Client {

@@ -74,6 +74,11 @@ func (s *Store) act(ctx context.Context, a flow.Act) (moved bool, err error) {
 	if err != nil {
 		return false, err
 	}
+	if a.Child != nil {
+		if err := s.lead(ctx, a.Refs, d.Case); err != nil {
+			return false, err
+		}
+	}
 	reply, err := s.run(ctx, s.scripts.act, c)
 	if err != nil || reply[0] == "moved" {
 		return err == nil, err
@@ -91,11 +96,19 @@ type judged struct {
 func (s *Store) acting(a flow.Act, j judged) (*call, error) {
 	p := a.ID.Partition()
 	w := writer{call: s.call(p).key(ready(p, j.before.To)...).key(ready(p, j.after.To)...)}
-	w.arg(hashed(a.Key), w.json(a), a.ID.String(), j.seen, string(j.after.State), j.after.To, j.after.Attempt)
+	kept := a
+	kept.Child = nil // it is kept as a delivery
+	w.arg(hashed(a.Key), w.json(kept), a.ID.String(), j.seen, string(j.after.State), j.after.To, j.after.Attempt, a.After.Microseconds())
 	if a.Step != nil {
 		w.arg(a.Step.Name, w.json(a.Step))
 	} else {
 		w.arg("", "")
+	}
+	if c := a.Child; c != nil {
+		w.arg(c.ID.String(), w.json(record(*c)), s.packer.pack(c.Body.Inline), w.json(fresh(*c)))
+		w.key(key(p, "bycase", c.Case.String())).key(ready(p, c.To)...)
+	} else {
+		w.arg("")
 	}
 	if j.before.Case.Partition() == p {
 		w.key(key(p, "story", j.before.Case.String())).arg(j.before.Case.String(), w.json(a.Event()))

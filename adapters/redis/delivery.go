@@ -23,6 +23,7 @@ type state struct {
 	Since   int64      `json:"since,string,omitempty"` // when it was put
 	Was     int64      `json:"was,string,omitempty"`   // Due before it was claimed
 	Token   string     `json:"token,omitempty"`        // of the last claim
+	Held    bool       `json:"held,omitempty"`         // parked, and holds its lane
 	Note    string     `json:"note,omitempty"`
 	Cause   string     `json:"cause,omitempty"` // JSON
 	Steps   []step     `json:"steps,omitempty"`

@@ -35,6 +35,9 @@ import (
 //	ref:HASH            set   cases a reference may lead to, in the partition of the reference
 //	refs:CASE           set   hashes of the references that do lead to this case
 //	paused              hash  destination → flow.Act, in partition 0
+//	gate:TO             hash  what all replicas know of a destination (lua/enter.lua), in partition 0
+//	busy:TO             zset  permits of deliveries under way, by when they run out, in partition 0
+//	failing:TO          set   lanes that failed since the destination last answered, in partition 0
 func fixed(p int) []string {
 	names := []string{"idem", "applied", "message", "body", "case", "seq", "delivery", "state", "queue", "lane", "act", "changed",
 		"open", "parked", "ended", "~open", "~parked", "~ended"}

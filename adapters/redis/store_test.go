@@ -28,6 +28,17 @@ func TestStore(t *testing.T) {
 	})
 }
 
+// Two processes share what they know of a destination.
+func TestGate(t *testing.T) {
+	server := adaptertest.Redis(t)
+	adaptertest.Gate(t, func(t *testing.T) (a, b flow.Gate) {
+		if answer := server.Send("FLUSHALL"); answer != "+OK" {
+			t.Fatal(answer)
+		}
+		return open(t, redis.Options{URL: server.URL()}), open(t, redis.Options{URL: server.URL()})
+	})
+}
+
 func open(t testing.TB, o redis.Options) *redis.Store {
 	t.Helper()
 	s, err := redis.Open(t.Context(), o)

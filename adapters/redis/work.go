@@ -19,7 +19,16 @@ import (
 // Claim leases up to n due deliveries of a destination, the head of each lane only, urgent lanes first. One
 // round trip looks at all partitions; a second, made only when something is due, claims the best of them.
 func (s *Store) Claim(ctx context.Context, to string, n int, lease time.Duration) ([]flow.Delivery, error) {
-	due, err := s.due(ctx, to, n)
+	return s.claimOf(ctx, to, n, lease, flow.ClassRoutine)
+}
+
+// ClaimUrgent claims as Claim does, urgent lanes alone.
+func (s *Store) ClaimUrgent(ctx context.Context, to string, n int, lease time.Duration) ([]flow.Delivery, error) {
+	return s.claimOf(ctx, to, n, lease, flow.ClassUrgent)
+}
+
+func (s *Store) claimOf(ctx context.Context, to string, n int, lease time.Duration, least int) ([]flow.Delivery, error) {
+	due, err := s.due(ctx, to, n, least)
 	if err != nil || len(due) == 0 {
 		return nil, err
 	}
@@ -37,15 +46,15 @@ type dueLane struct {
 	name             string
 }
 
-// due looks for lanes that are due: up to n, best first.
-func (s *Store) due(ctx context.Context, to string, n int) ([]dueLane, error) {
+// due looks for lanes that are due, of the least class or a more urgent one: up to n, best first.
+func (s *Store) due(ctx context.Context, to string, n, least int) ([]dueLane, error) {
 	var clock *redis.TimeCmd
 	var paused *redis.BoolCmd
 	var heads [flow.Partitions][]*redis.ZSliceCmd
 	_, err := s.db.Pipelined(ctx, func(p redis.Pipeliner) error {
 		paused = p.HExists(ctx, key(0, "paused"), to)
 		for part := range heads {
-			for _, k := range ready(part, to) {
+			for _, k := range ready(part, to)[:least+1] {
 				heads[part] = append(heads[part], p.ZRangeWithScores(ctx, k, 0, int64(n-1)))
 			}
 		}
@@ -182,7 +191,11 @@ func (s *Store) settlement(d flow.Delivery, o flow.Outcome) (*call, error) {
 	if after.State == flow.Waiting {
 		wait = o.After
 	}
-	w.arg(d.ID.String(), d.Fence, string(after.State), wait.Microseconds(), cause, attempt, note)
+	hold := 0
+	if o.Hold && after.State == flow.Parked {
+		hold = 1
+	}
+	w.arg(d.ID.String(), d.Fence, string(after.State), wait.Microseconds(), cause, attempt, note, hold)
 	if w.err != nil || o.Change == nil {
 		return w.arg(0), w.err
 	}

@@ -289,11 +289,15 @@ type Destination struct {
 	BaseURL     string
 	Auth        *Auth
 	TLS         *ClientTLS
-	Plaintext   string  // why a destination off loopback is spoken to without TLS; empty: it is not
-	PhotoBytes  int64   // largest photo it takes; 0: no limit
-	Rate        float64 // a second; 0: no limit
-	Concurrency int
+	Plaintext   string        // why a destination off loopback is spoken to without TLS; empty: it is not
+	PhotoBytes  int64         // largest photo it takes; 0: no limit
+	Rate        float64       // a second, of all replicas together; 0: no limit
+	Concurrency int           // of one replica
+	Together    int           // of all replicas; 0: no limit
 	Timeout     time.Duration // of one attempt
+	Retry       Retry
+	Probe       time.Duration // while it does not answer: the longest wait between two tries
+	WhenParked  string        // WhenParkedStop or WhenParkedPass
 
 	Message  string // mllp: message for requests and outcomes
 	Answer   string // mllp: message for answers
@@ -323,6 +327,19 @@ type Destination struct {
 	RoutingPlan string // notify
 	Callback    *Callback
 	Templates   string // notify: folder of a site's own texts; empty: the shipped ones
+}
+
+// What becomes of a lane whose first delivery is parked.
+const (
+	WhenParkedStop = "stop" // what is behind it waits for the person's decision
+	WhenParkedPass = "pass" // what is behind it goes on
+)
+
+// Retry is when a delivery that failed for a passing reason is tried again, and when it is given to a person.
+type Retry struct {
+	First, Longest time.Duration // waits: after the first failure, and at most
+	Attempts       int           // so many; 0: no limit
+	Within         time.Duration // so long after it was made; 0: no limit
 }
 
 // Callback is how NHS Notify proves itself when it calls back: the x-api-key it sends, and the secret

@@ -80,8 +80,10 @@ func defaultSource(s Source) Source {
 
 // defaultDestination fills in what a destination need not say.
 func defaultDestination(d Destination) Destination {
-	d.Concurrency = 2
+	d.Concurrency = 4
 	d.Timeout = 30 * time.Second
+	d.Retry = Retry{First: time.Second, Longest: 5 * time.Minute}
+	d.Probe, d.WhenParked = time.Minute, WhenParkedStop
 	switch d.Kind {
 	case MLLP:
 		d.Message, d.Answer, d.Version, d.Charset, d.Acknowledge = "REF_I12", "ORU_R01", "2.4", "UNICODE UTF-8", Original
@@ -92,7 +94,10 @@ func defaultDestination(d Destination) Destination {
 	case ERS:
 		d.PhotoBytes = 5 << 20 // e-RS refuses larger files (A020)
 		d.Poll = 5 * time.Minute
+		d.Rate = 10 // an application, in production
 		d.BusinessFunction = "REFERRING_CLINICIAN"
+	case Notify:
+		d.WhenParked = WhenParkedPass // each notice stands for itself
 	}
 	return d
 }

@@ -29,7 +29,7 @@ var (
 		MLLP: {"listen"}, File: {"path"}, ERSWorklist: {"base_url", "auth", "services"}, MESH: {"mailbox"},
 	}
 
-	commonDestination = []string{"name", "kind", "rate", "concurrency", "timeout", "tls", "plaintext"}
+	commonDestination = []string{"name", "kind", "rate", "concurrency", "together", "timeout", "retry", "probe", "when_parked", "tls", "plaintext"}
 	destinationKeys   = map[string][]string{
 		MLLP: {"address", "message", "answer", "letter", "letter_photos", "version", "later_fields", "length", "lengths", "message_bytes", "charset", "receiver", "acknowledge", "photo_bytes"},
 		FHIR: {"base_url", "auth", "mode", "photo_bytes"},
@@ -138,6 +138,10 @@ func (d *decoder) destination(t *Destination) func(node) {
 			"photo_bytes":       value(d, &t.PhotoBytes, within(1<<10, 1<<30, readBytes, " bytes")),
 			"rate":              value(d, &t.Rate, readRate),
 			"concurrency":       value(d, &t.Concurrency, within(1, 256, readInt, "")),
+			"together":          value(d, &t.Together, within(1, 10_000, readInt, "")),
+			"retry":             func(n node) { d.retry(n, &t.Retry) },
+			"probe":             value(d, &t.Probe, within(time.Second, time.Hour, readDuration, "")),
+			"when_parked":       oneOf(d, &t.WhenParked, WhenParkedStop, WhenParkedPass),
 			"timeout":           value(d, &t.Timeout, within(100*time.Millisecond, 10*time.Minute, readDuration, "")),
 			"message":           oneOf(d, &t.Message, "REF_I12", "RRI_I12", "ORU_R01", "MDM_T02"),
 			"answer":            oneOf(d, &t.Answer, "ORU_R01", "RRI_I12", "MDM_T02"),
@@ -166,6 +170,15 @@ func (d *decoder) destination(t *Destination) func(node) {
 		d.object(n, d.ofKind(k, kind, commonDestination, destinationKeys))
 		d.require(n, append([]string{"name", "kind"}, neededDestination[kind]...)...)
 	}
+}
+
+func (d *decoder) retry(n node, r *Retry) {
+	d.object(n, keys{
+		"first":    value(d, &r.First, within(10*time.Millisecond, time.Hour, readDuration, "")),
+		"longest":  value(d, &r.Longest, within(10*time.Millisecond, day, readDuration, "")),
+		"attempts": value(d, &r.Attempts, within(1, 100_000, readInt, "")),
+		"within":   value(d, &r.Within, within(time.Second, 365*day, readDuration, "")),
+	})
 }
 
 // valueOf fits a reader to list.

@@ -2,16 +2,10 @@ package flow
 
 import (
 	"context"
-	"errors"
 	"log/slog"
-	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"golang.org/x/time/rate"
-
-	"github.com/dermgate/dermgate/mapping/issue"
 )
 
 // Dispatcher brings what waits for one destination there: claim, deliver, take in what came back, settle.
@@ -23,6 +17,7 @@ type Dispatcher struct {
 	Store interface {
 		Queue
 		Leases
+		Express
 	}
 	To     string
 	Dest   Destination
@@ -36,17 +31,23 @@ type Dispatcher struct {
 	// Observe, when set, is told each attempt's outcome: the Result is empty when it was abandoned unsettled.
 	Observe func(d Delivery, o Outcome, took time.Duration)
 
-	Concurrency int           // deliveries at a time, each of another lane; 0: 1
+	Concurrency int           // deliveries at a time, each of another lane; 0: 1. Of several the last is kept for urgent ones
 	Lease       time.Duration // renewed at a third of it; 0: 30 s
 	Every       time.Duration // how often to look for due work unasked; 0: 1 s
+	HoldParked  bool          // a parked delivery holds its lane: what is behind it waits for the person's decision
 	Grace       time.Duration // for attempts under way when Run's context ends; 0: 10 s
 	Backoff     Backoff
-	Rate        *rate.Limiter // deliveries begun; nil: no limit. Its burst is at least 1
-	Log         *slog.Logger  // nil: slog.Default
+	Gate        Gate         // shared by all replicas; nil: no limits and no breaker
+	Limit       Limit        // of the Gate
+	Log         *slog.Logger // nil: slog.Default
+	// Down, when set, is told that the breaker has opened or closed, by one replica of all.
+	Down func(open bool)
 
-	once sync.Once
-	wake chan struct{}
-	down atomic.Bool // the destination's last attempt failed for a passing reason
+	once  sync.Once
+	wake  chan struct{}
+	down  atomic.Bool // the destination's last attempt failed for a passing reason
+	amiss atomic.Bool // it failed since it last answered, here or elsewhere
+	asked time.Time   // when the Gate was
 }
 
 // Poke says that there may be work due now. It never blocks.
@@ -71,7 +72,7 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 	var under sync.WaitGroup
 	var outage outage
 	for d.freeSlot(ctx, slots) {
-		claimed, err := d.Store.Claim(ctx, d.To, d.room(ctx, cap(slots)-len(slots)), d.lease())
+		pass, claimed, err := d.claim(ctx, cap(slots)-len(slots))
 		if err != nil && ctx.Err() == nil {
 			outage.begin(d.log(), err)
 			pause(ctx, jitter(d.every()))
@@ -79,18 +80,17 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 		}
 		outage.end(d.log())
 		if len(claimed) == 0 {
-			d.idle(ctx)
+			d.idle(ctx, pass.Wait)
 		}
-		d.begun(len(claimed))
-		for _, del := range claimed {
+		for i, del := range claimed {
 			slots <- struct{}{}
 			under.Go(func() {
 				defer func() { <-slots; d.Poke() }()
-				d.attempt(work, del)
+				d.attempt(work, del, leave{d, pass.Token, i + 1})
 			})
 		}
 	}
-	timer := time.AfterFunc(or(d.Grace, 10*time.Second), func() { cut(errors.New("flow: stopping")) })
+	timer := time.AfterFunc(or(d.Grace, 10*time.Second), func() { cut(errStopping) })
 	defer timer.Stop()
 	under.Wait()
 	return nil
@@ -107,209 +107,66 @@ func (d *Dispatcher) freeSlot(ctx context.Context, slots chan struct{}) bool {
 	}
 }
 
-// room gives how many deliveries may be claimed: no more than the rate allows to begin at once, since a
-// claimed delivery that waits would hold up a more urgent one.
-func (d *Dispatcher) room(ctx context.Context, free int) int {
-	if d.Rate == nil || d.Rate.Limit() == rate.Inf {
-		return free
-	}
-	for ctx.Err() == nil {
-		tokens := d.Rate.Tokens()
-		if tokens >= 1 {
-			return min(free, int(tokens))
+// claim takes what is due, urgent lanes first, as far as there is room: what is claimed begins at once, since one that
+// waited would hold up a more urgent one. The last free slot of several is for urgent ones alone, so that they do not
+// wait behind the slow attempts of others.
+func (d *Dispatcher) claim(ctx context.Context, free int) (Pass, []Delivery, error) {
+	take := d.Store.Claim
+	if d.Concurrency > 1 {
+		if free--; free == 0 {
+			take, free = d.Store.ClaimUrgent, 1
 		}
-		pause(ctx, time.Duration((1-tokens)/float64(d.Rate.Limit())*float64(time.Second)))
 	}
-	return 1
+	pass, err := d.enter(ctx, free)
+	if err != nil || pass.N == 0 {
+		return pass, nil, err
+	}
+	claimed, err := take(ctx, d.To, pass.N, d.lease())
+	if len(claimed) < pass.N && pass.Token != "" {
+		d.leave(ctx, Leaving{Token: pass.Token, From: len(claimed) + 1, To: pass.N, End: EndUnused})
+	}
+	return pass, claimed, err
 }
 
-func (d *Dispatcher) begun(n int) {
-	if d.Rate != nil && n > 0 {
-		d.Rate.AllowN(time.Now(), n)
+// enter asks the Gate; not at every turn where there is nothing to limit and nothing is amiss.
+func (d *Dispatcher) enter(ctx context.Context, n int) (Pass, error) {
+	if d.Gate == nil || !d.limited() && !d.amiss.Load() && time.Since(d.asked) < d.every() {
+		return Pass{N: n}, nil
 	}
+	pass, err := d.Gate.Enter(ctx, d.To, n, d.Limit)
+	if err != nil {
+		return pass, err
+	}
+	d.asked = time.Now()
+	d.amiss.Store(pass.Amiss || pass.Open)
+	return pass, nil
 }
 
-func (d *Dispatcher) idle(ctx context.Context) {
-	timer := time.NewTimer(d.every())
+func (d *Dispatcher) limited() bool { return d.Limit.Rate > 0 || d.Limit.Together > 0 }
+
+// leave tells the Gate; when it cannot be told, permits run out by themselves.
+func (d *Dispatcher) leave(ctx context.Context, e Leaving) Verdict {
+	v, err := d.Gate.Leave(ctx, d.To, d.Limit, e)
+	if err != nil {
+		d.log().Debug("the gate was not told", "to", d.To, "error", err)
+		return Verdict{}
+	}
+	if v.Changed && d.Down != nil {
+		d.Down(v.Open)
+	}
+	return v
+}
+
+func (d *Dispatcher) idle(ctx context.Context, wait time.Duration) {
+	if wait <= 0 || wait > d.every() {
+		wait = d.every()
+	}
+	timer := time.NewTimer(wait)
 	defer timer.Stop()
 	select {
 	case <-d.waker():
 	case <-timer.C:
 	case <-ctx.Done():
-	}
-}
-
-// attempt is one try of one claimed delivery, from the claim to its settlement.
-func (d *Dispatcher) attempt(ctx context.Context, del Delivery) {
-	start := time.Now()
-	ctx, release := d.hold(ctx, del)
-	defer release()
-	o, err := d.unlessStopped(ctx, del)
-	if err == nil {
-		err = d.takeIn(ctx, del, &o)
-	}
-	if err == nil {
-		d.schedule(&o, del)
-		err = d.settle(ctx, del, &o)
-	}
-	if err != nil {
-		d.log().Warn("delivery abandoned, to be tried again", d.about(del, "error", err)...)
-		o = Outcome{}
-	}
-	d.tell(del, o)
-	if d.Observe != nil {
-		d.Observe(del, o, time.Since(start))
-	}
-}
-
-// hold renews the lease until released. The context it gives ends when the lease is lost, or could not be
-// renewed for its whole length.
-func (d *Dispatcher) hold(ctx context.Context, del Delivery) (context.Context, func()) {
-	ctx, lose := context.WithCancelCause(ctx)
-	go func() {
-		held := time.Now()
-		for pause(ctx, d.lease()/3) {
-			asked := time.Now()
-			err := d.Store.Renew(ctx, del, d.lease())
-			switch {
-			case err == nil:
-				held = asked
-			case errors.Is(err, ErrLease), time.Since(held) >= d.lease():
-				lose(ErrLease)
-				return
-			}
-		}
-	}()
-	return ctx, func() { lose(context.Canceled) }
-}
-
-// unlessStopped delivers what its case lets go.
-func (d *Dispatcher) unlessStopped(ctx context.Context, del Delivery) (Outcome, error) {
-	if d.Stopped != nil {
-		stopped, err := d.Stopped(ctx, del)
-		if err != nil {
-			return Outcome{}, err
-		}
-		if stopped {
-			return Outcome{Result: Again, After: stoppedEvery}, nil
-		}
-	}
-	return d.deliver(ctx, del)
-}
-
-// deliver asks the destination. A panic of it is an internal fault: the delivery is parked, since the same
-// bytes would most likely bring it about again.
-func (d *Dispatcher) deliver(ctx context.Context, del Delivery) (o Outcome, err error) {
-	if u := del.Unfit; u != nil && u.To == del.To {
-		return Outcome{Result: Refused, Cause: u.Cause}, nil
-	}
-	err = d.guard(del, func() error {
-		o, err = d.Dest.Deliver(ctx, del, func(s Step) error {
-			if ctx.Err() != nil {
-				return context.Cause(ctx)
-			}
-			return d.Store.SaveStep(ctx, del, s)
-		})
-		return err
-	})
-	if errors.Is(err, errPanic) {
-		return Outcome{Result: Refused, Cause: issue.New(issue.Internal, "", "the adapter of this destination failed").Because(err)}, nil
-	}
-	return o, err
-}
-
-var errPanic = errors.New("flow: panic")
-
-// guard turns a panic into an error. Its value may quote the message, so only where it happened is logged.
-func (d *Dispatcher) guard(del Delivery, f func() error) (err error) {
-	defer func() {
-		if recover() != nil {
-			d.log().Error("panic in an attempt", d.about(del, "stack", string(debug.Stack()))...)
-			err = errPanic
-		}
-	}()
-	return f()
-}
-
-// takeIn accepts what came back, as any other message, before the delivery counts as done: a crash between
-// the two brings the answer again, and a repeat has no second effect. One that is refused is recorded as
-// any refused message, and logged, since nobody waits for its answer.
-func (d *Dispatcher) takeIn(ctx context.Context, del Delivery, o *Outcome) error {
-	for _, r := range o.Replies {
-		var receipt Receipt
-		err := d.persist(ctx, func() error {
-			return d.guard(del, func() (err error) { receipt, err = d.Accept(ctx, r); return err })
-		})
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
-		if err != nil {
-			o.Result = Refused
-			o.Cause = issue.New(issue.Internal, "", "what came back could not be taken in").Because(err)
-		}
-		if receipt.Refused {
-			d.log().Warn("what came back was refused", d.about(del, "kind", receipt.Kind, "message", receipt.Message)...)
-		}
-	}
-	return nil
-}
-
-// schedule says when a delivery comes again, or that it has failed often enough for a person to see it.
-func (d *Dispatcher) schedule(o *Outcome, del Delivery) {
-	now := time.Now()
-	switch o.Result {
-	case Retry:
-		if d.Backoff.Spent(del, now) {
-			o.Result = Refused
-			return
-		}
-		o.After = d.Backoff.Delay(del.Attempt, o.After)
-	case Again, Delivered, Refused, Unknown:
-	default:
-		o.Result = Refused
-		o.Cause = issue.New(issue.Internal, "", "the adapter of this destination gave no result")
-	}
-	if o.Result == Again && o.After <= 0 {
-		o.After = d.Backoff.Delay(1, 0)
-	}
-	o.Due = now.Add(o.After)
-}
-
-// settle ends the attempt together with what it changes about the case.
-func (d *Dispatcher) settle(ctx context.Context, del Delivery, o *Outcome) error {
-	return d.persist(ctx, func() error {
-		if d.Settled != nil {
-			err := d.guard(del, func() error { return d.Settled(ctx, del, o) })
-			if transient(err) {
-				return err
-			}
-			if err != nil {
-				d.log().Error("outcome could not be worked into its case", d.about(del, "error", err)...)
-				o.Result, o.Change = Refused, nil
-				o.Cause = issue.New(issue.Internal, "", "the outcome could not be worked into its case").Because(err)
-			}
-		}
-		return d.Store.Settle(ctx, del, *o)
-	})
-}
-
-func transient(err error) bool {
-	return errors.Is(err, ErrUnavailable) || errors.Is(err, ErrStale) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
-}
-
-// persist repeats f while the store is unavailable or a decision was stale, and the lease is held.
-func (d *Dispatcher) persist(ctx context.Context, f func() error) error {
-	for n := 1; ; n++ {
-		err := f()
-		switch {
-		case errors.Is(err, ErrStale) && ctx.Err() == nil:
-			continue
-		case !errors.Is(err, ErrUnavailable):
-			return err
-		}
-		if !pause(ctx, Backoff{First: 50 * time.Millisecond, Max: time.Second}.Delay(n, 0)) {
-			return errors.Join(context.Cause(ctx), err)
-		}
 	}
 }
 

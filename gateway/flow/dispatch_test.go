@@ -14,8 +14,6 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/time/rate"
-
 	"github.com/dermgate/dermgate/adapters/adaptertest"
 	"github.com/dermgate/dermgate/adapters/bolt"
 	"github.com/dermgate/dermgate/gateway/flow"
@@ -38,6 +36,9 @@ func (c *cue) Deliver(ctx context.Context, d flow.Delivery, save func(flow.Step)
 	c.mu.Unlock()
 	return play(ctx, d, save)
 }
+
+// play changes what it does from now on.
+func (c *cue) play(p play) { c.mu.Lock(); c.plays = []play{p}; c.mu.Unlock() }
 
 func (c *cue) keys() []string {
 	c.mu.Lock()
@@ -113,6 +114,26 @@ func (r *rig) put(name string, n int) flow.Change {
 		r.Fatal(err)
 	}
 	return c
+}
+
+// urgent keeps a case with one urgent delivery.
+func (r *rig) urgent(name string) flow.Delivery {
+	r.Helper()
+	c := adaptertest.Request(name, "epr")
+	c.Deliveries[0].Class = flow.ClassUrgent
+	if _, err := r.store.Put(r.Context(), c); err != nil {
+		r.Fatal(err)
+	}
+	return c.Deliveries[0]
+}
+
+// verdict tells the Gate of a permit that nobody has.
+func (r *rig) verdict(e flow.End) flow.Verdict {
+	v, err := r.Gate.Leave(r.Context(), "epr", r.Limit, flow.Leaving{From: 1, End: e})
+	if err != nil {
+		r.Fatal(err)
+	}
+	return v
 }
 
 func (r *rig) start() {
@@ -522,40 +543,38 @@ func TestStopAbandonsAfterGrace(t *testing.T) {
 	}
 }
 
+// Routine deliveries leave one place free; an urgent one takes it while they are slow.
 func TestConcurrencyAndUrgency(t *testing.T) {
 	var now, most atomic.Int32
+	slow := make(chan struct{})
 	r := newRig(t, func(_ context.Context, d flow.Delivery, _ func(flow.Step) error) (flow.Outcome, error) {
 		if n := now.Add(1); n > most.Load() {
 			most.Store(n)
 		}
-		time.Sleep(5 * time.Millisecond)
-		now.Add(-1)
+		defer now.Add(-1)
+		if d.Class == flow.ClassRoutine {
+			<-slow
+		}
 		return flow.Outcome{Result: flow.Delivered}, nil
 	})
-	r.Concurrency = 3
+	r.Concurrency = 4
 	var last flow.Change
 	for i := range 12 {
 		last = r.put(fmt.Sprint("routine ", i), 1)
 	}
-	urgent := adaptertest.Request("urgent", "epr")
-	urgent.Deliveries[0].Class = flow.ClassUrgent
-	if _, err := r.store.Put(t.Context(), urgent); err != nil {
-		t.Fatal(err)
-	}
 	r.start()
+	r.until("three are slow", func() bool { return now.Load() == 3 })
+	r.waits(r.urgent("urgent").ID, flow.Done)
+	if most.Load() != 4 || now.Load() != 3 {
+		t.Errorf("%d at a time, %d now; want 4 with the urgent one, 3 without", most.Load(), now.Load())
+	}
+	close(slow)
 	r.waits(last.Deliveries[0].ID, flow.Done)
-	r.stop()
-	if most.Load() != 3 {
-		t.Errorf("%d at a time, want 3", most.Load())
-	}
-	if at := slices.Index(r.dest.keys(), urgent.Deliveries[0].Key); at < 0 || at > 2 {
-		t.Errorf("the urgent one was number %d", at)
-	}
 }
 
 func TestRate(t *testing.T) {
 	r := newRig(t, takes)
-	r.Concurrency, r.Rate = 10, rate.NewLimiter(50, 2)
+	r.Concurrency, r.Gate, r.Limit = 10, &flow.LocalGate{}, flow.Limit{Rate: 50}
 	var last flow.Change
 	for i := range 10 {
 		last = r.put(fmt.Sprint(i), 1)

@@ -140,6 +140,13 @@ func (d Delivery) Acted(a Act) (Delivery, error) {
 	if d.State != Parked && !(d.State == Waiting && a.Verb == "discard") {
 		return d, issue.New(issue.Conflict, "delivery", "it is "+string(d.State)+": "+a.Verb+" is for a parked delivery")
 	}
+	if a.Child != nil {
+		if a.Child.ID.Partition() != d.ID.Partition() {
+			return d, fmt.Errorf("flow: the delivery %s lives in partition %d, what is sent in its place in %d", d.ID, d.ID.Partition(), a.Child.ID.Partition())
+		}
+		d.State = Discarded
+		return d, nil
+	}
 	switch a.Verb {
 	case "discard":
 		d.State = Discarded
@@ -172,6 +179,9 @@ func (a Act) Event() Event {
 	text := a.Verb + " by " + a.Person + ": " + a.Reason
 	if a.Verb == "redirect" {
 		text = a.Verb + " to " + a.To + " by " + a.Person + ": " + a.Reason
+	}
+	if a.Child != nil {
+		text += "; " + a.Child.ID.String() + " is sent in its place"
 	}
 	return Event{At: a.At, What: "act", Text: text, Ref: a.ID.String()}
 }

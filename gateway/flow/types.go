@@ -353,6 +353,8 @@ type Outcome struct {
 	Note    string            // replaces Delivery.Note when Again
 	Change  *Change           // set by the dispatcher's owner: committed together with the settlement
 	Due     time.Time         // set by the dispatcher for Retry and Again
+	Untried bool              // set by the dispatcher: the destination was not called
+	Hold    bool              // set by the dispatcher: what is parked holds its lane until a person has decided
 }
 
 // Errors of the store. ErrStale: decide again. ErrLease: the lease is lost, write nothing more.
@@ -392,6 +394,11 @@ type Queue interface {
 	// Settle ends an attempt, fenced by the lease (ErrLease), with o.Change in the same commit (ErrStale:
 	// nothing was settled, decide again). Retry and Again keep the head of the lane in its place.
 	Settle(ctx context.Context, d Delivery, o Outcome) error
+}
+
+// Express claims as Queue does, urgent lanes alone.
+type Express interface {
+	ClaimUrgent(ctx context.Context, to string, n int, lease time.Duration) ([]Delivery, error)
 }
 
 // Leases looks after a claimed delivery: both are fenced and give ErrLease.
@@ -446,10 +453,15 @@ type Act struct {
 	Step   *Step  // for replay: a step to be added first (what a person found out about an unknown create)
 	Key    string // idempotency key of the act: pressed twice, it acts once
 	At     time.Time
+
+	After time.Duration // for replay: due so much later, so that many come one after another
+	Child *Delivery     // for replay and redirect: takes the place of the parked one, which is discarded
+	Refs  []Ref         // lead to the case of the Child
 }
 
 // Operator carries out acts. Replay puts a parked delivery back in its lane with the same bytes and key;
-// resolve settles an unknown one as done; redirect re-aims a parked one.
+// resolve settles an unknown one as done; redirect re-aims a parked one. With a Child the parked one is discarded and the
+// child takes its place in the order of its lane, in one commit.
 type Operator interface {
 	Act(ctx context.Context, a Act) error
 	Refuse(ctx context.Context, m Message) error // record a refused message; it takes no idempotency slot
@@ -459,6 +471,7 @@ type Operator interface {
 // Store is all of it; adapters/bolt and adapters/redis are the two.
 type Store interface {
 	Queue
+	Express
 	Leases
 	Reader
 	Finder

@@ -30,6 +30,9 @@ type Metrics struct {
 	waiting    *prometheus.GaugeVec     // destination
 	parked     *prometheus.GaugeVec     // destination
 	oldest     *prometheus.GaugeVec     // destination
+	parkedAge  *prometheus.GaugeVec     // destination
+	down       *prometheus.GaugeVec     // destination
+	silence    *prometheus.GaugeVec     // source: seconds that its silence may last
 	store      *prometheus.HistogramVec // operation, result
 	healthy    prometheus.Gauge
 	reloads    *prometheus.CounterVec // result
@@ -61,6 +64,9 @@ func NewMetrics() *Metrics {
 		waiting:    gauge("deliveries_waiting", "Deliveries waiting or under way, counted up to 1000.", "destination"),
 		parked:     gauge("deliveries_parked", "Deliveries waiting for a person, counted up to 1000.", "destination"),
 		oldest:     gauge("oldest_waiting_seconds", "Age of the oldest waiting delivery.", "destination"),
+		parkedAge:  gauge("oldest_parked_seconds", "Age of the oldest parked delivery.", "destination"),
+		down:       gauge("destination_down", "1 while a destination does not answer and is only probed.", "destination"),
+		silence:    gauge("sender_silence_limit_seconds", "How long a source may be silent, where alarms.sender_silent says so.", "source"),
 		store:      histogram("store_seconds", "Duration of a store operation, by result: ok, stale, conflict, lease, unavailable, failed.", seconds, "operation", "result"),
 		healthy:    prometheus.NewGauge(prometheus.GaugeOpts{Name: "dermgate_store_up", Help: "1 while the store can keep messages."}),
 		reloads:    counter("maps_reloads_total", "Looks at changed maps, by result: taken, refused.", "result"),
@@ -71,7 +77,7 @@ func NewMetrics() *Metrics {
 		m.reloads.WithLabelValues(result) // there from the start, so that its first increase shows
 	}
 	m.registry.MustRegister(m.messages, m.refusals, m.accept, m.received, m.deliveries, m.deliver, m.attempts, m.waiting, m.parked,
-		m.oldest, m.store, m.healthy, m.reloads, m.stale, m.leaves, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+		m.oldest, m.parkedAge, m.down, m.silence, m.store, m.healthy, m.reloads, m.stale, m.leaves, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
 
@@ -89,6 +95,20 @@ func (m *Metrics) Maps(stale bool) {
 	}
 	m.reloads.WithLabelValues(result).Inc()
 	m.stale.Set(gauge)
+}
+
+// Down remembers whether a destination answers, as this replica knows.
+func (m *Metrics) Down(to string, down bool) {
+	v := 0.0
+	if down {
+		v = 1
+	}
+	m.down.WithLabelValues(to).Set(v)
+}
+
+// Silence says how long a source may be silent, for the alarm rules.
+func (m *Metrics) Silence(source string, limit time.Duration) {
+	m.silence.WithLabelValues(source).Set(limit.Seconds())
 }
 
 // Handler serves the metrics in the Prometheus format.
@@ -216,6 +236,12 @@ func (s *store) Claim(ctx context.Context, to string, n int, lease time.Duration
 	return s.Store.Claim(ctx, to, n, lease)
 }
 
+// ClaimUrgent is flow.Express's, timed as a claim.
+func (s *store) ClaimUrgent(ctx context.Context, to string, n int, lease time.Duration) (ds []flow.Delivery, err error) {
+	defer func(start time.Time) { s.observe("claim", start, err) }(time.Now())
+	return s.Store.ClaimUrgent(ctx, to, n, lease)
+}
+
 // Settle is flow.Queue's, timed.
 func (s *store) Settle(ctx context.Context, d flow.Delivery, o flow.Outcome) (err error) {
 	defer func(start time.Time) { s.observe("settle", start, err) }(time.Now())
@@ -262,33 +288,38 @@ func (m *Metrics) Watch(ctx context.Context, s flow.Store, names []string, every
 
 // look counts one destination's queue. Waiting and claimed ones are the same to whoever waits for them.
 func (m *Metrics) look(ctx context.Context, f flow.Finder, name string) {
-	var oldest time.Time
-	count := func(states ...flow.State) (n int, err error) {
-		for _, state := range states {
-			ds, err := f.Deliveries(ctx, flow.DeliveryQuery{To: name, State: state, Limit: countUpTo})
-			if err != nil {
-				return 0, err
-			}
-			n += len(ds)
-			if len(ds) > 0 && (oldest.IsZero() || ds[0].Created.Before(oldest)) {
-				oldest = ds[0].Created
-			}
-		}
-		return n, nil
-	}
-	waiting, err := count(flow.Waiting, flow.Claimed)
+	waiting, since, err := count(ctx, f, name, flow.Waiting, flow.Claimed)
 	if err != nil {
 		return
 	}
-	age := 0.0
-	if !oldest.IsZero() {
-		age = since(oldest)
-	}
-	parked, err := count(flow.Parked)
+	parked, decided, err := count(ctx, f, name, flow.Parked)
 	if err != nil {
 		return
 	}
 	m.waiting.WithLabelValues(name).Set(float64(waiting))
 	m.parked.WithLabelValues(name).Set(float64(parked))
-	m.oldest.WithLabelValues(name).Set(age)
+	m.oldest.WithLabelValues(name).Set(age(since))
+	m.parkedAge.WithLabelValues(name).Set(age(decided))
+}
+
+// count gives how many deliveries are in some states, up to countUpTo of each, and when the oldest was made.
+func count(ctx context.Context, f flow.Finder, name string, states ...flow.State) (n int, oldest time.Time, err error) {
+	for _, state := range states {
+		ds, err := f.Deliveries(ctx, flow.DeliveryQuery{To: name, State: state, Limit: countUpTo})
+		if err != nil {
+			return 0, oldest, err
+		}
+		n += len(ds)
+		if len(ds) > 0 && (oldest.IsZero() || ds[0].Created.Before(oldest)) {
+			oldest = ds[0].Created
+		}
+	}
+	return n, oldest, nil
+}
+
+func age(t time.Time) float64 {
+	if t.IsZero() {
+		return 0
+	}
+	return since(t)
 }

@@ -16,6 +16,9 @@ local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 local function whole(n) return string.format('%.0f', n) end
 
+-- When a parked delivery that holds its lane is due.
+local never = '9000000000000000'
+
 -- State of a delivery, as `state` in delivery.go has it. `ended` is the fence of the last settled attempt;
 -- `cause` and the steps' texts are JSON that only Go reads.
 local function load(id)
@@ -46,8 +49,9 @@ local function turn(l, h)
   redis.call('HSET', lanes, l.field, string.format('%d %s %d %s', h.class, h.due, h.claimed and 1 or 0, h.id))
 end
 
--- follow gives the turn to the first in the lane, or ends the lane.
-local function follow(l, class)
+-- follow gives the turn to the first in the lane, or ends the lane. Not before since: a lane that has had its turn goes
+-- behind those that wait for theirs.
+local function follow(l, class, since)
   local first = redis.call('ZRANGEBYLEX', queue, '[' .. l.field .. '\0', '(' .. l.field .. '\1', 'LIMIT', 0, 1)[1]
   if not first then
     redis.call('ZREM', l.ready[0], l.name)
@@ -56,7 +60,7 @@ local function follow(l, class)
     return
   end
   local id = string.sub(first, #l.field + 18)
-  turn(l, { class = class, due = load(id).due, claimed = false, id = id })
+  turn(l, { class = class, due = whole(math.max(tonumber(load(id).due), since or 0)), claimed = false, id = id })
 end
 
 -- push puts a delivery in its lane. While another is claimed nothing takes its place; the lane is as
@@ -74,7 +78,7 @@ end
 local function pull(l, id, d)
   redis.call('ZREM', queue, member(l, id, d))
   local h = holder(l)
-  if h and h.id == id then follow(l, h.class) end
+  if h and h.id == id then follow(l, h.class, now) end
 end
 
 local function group(state)
@@ -94,11 +98,11 @@ local function list(id, old, d)
   redis.call('ZADD', of[to], d.since, id)
 end
 
--- enqueue keeps a new delivery; one that is known by its id is left as it is.
+-- enqueue keeps a new delivery; one that is known by its id is left as it is. With seq it takes the place of another.
 local function enqueue(q)
   if redis.call('HEXISTS', live, q.id) == 1 then return end
   local d = cjson.decode(q.state)
-  d.seq = redis.call('INCR', seq)
+  d.seq = q.seq or redis.call('INCR', seq)
   d.state, d.attempt, d.fence, d.ended = 'waiting', 0, 0, 0
   d.due, d.since = whole(now + d.due), whole(now) -- Go gave the wait
   redis.call('HSET', kept, q.id, q.record)

@@ -1,10 +1,11 @@
 -- Ends an attempt, with a change in the same commit.
 -- KEYS: the partition's, then the sorted sets of the delivery's destination, then those of change().
--- ARGV: id, fence, new state, wait (µs), cause, attempts counted ('' leaves them), note ('' leaves it),
---   1 when a change follows, those of change().
+-- ARGV: id, fence, new state, wait (µs), cause, attempts counted ('' leaves them), note ('' leaves it), 1 when a parked one
+--   is to hold its lane, 1 when a change follows, those of change().
 -- Returns {'done'}, {'lease'}, {'none'}, {'conflict'} or {'stale'}; nothing is written but for 'done'.
 local urgent, routine = key(), key()
 local id, fence, state, wait, cause, attempt, note = arg(), tonumber(arg()), arg(), tonumber(arg()), arg(), arg(), arg()
+local hold = arg() == '1'
 local d, no = held(id, fence)
 if not d then return no end
 if arg() == '1' then
@@ -18,8 +19,9 @@ local h = holder(l)
 d.ended, d.state, d.due, d.cause = fence, state, whole(now + wait), cause
 if attempt ~= '' then d.attempt = tonumber(attempt) end
 if note ~= '' then d.note = note end
+if hold then d.held, d.due = true, never end
 save(id, d)
 list(id, 'claimed', d)
-if state ~= 'waiting' then redis.call('ZREM', queue, member(l, id, d)) end
-follow(l, h.class)
+if state ~= 'waiting' and not hold then redis.call('ZREM', queue, member(l, id, d)) end
+follow(l, h.class, now)
 return { 'done' }
