@@ -111,6 +111,41 @@ func TestShippedCases(t *testing.T) {
 	}
 }
 
+// TestMapInCharacterSets: a message is read in the set of its source, and written in that of its destination, or as flags say.
+func TestMapInCharacterSets(t *testing.T) {
+	config := filepath.Join(folder(t, map[string]string{"gateway.yaml": "site: {name: A, ods: RXX01}\nsources:\n  - {name: pas, kind: hl7http, charset: CP1252, kind_of_case: {from: RF1-3.1, advice: [AG]}}\n" +
+		"destinations:\n  - {name: epr, kind: mllp, address: 127.0.0.1:2580, message: REF_I12, version: \"2.3\", charset: 8859/1, receiver: {app: EPR, facility: RXX01}}\n"}), "gateway.yaml")
+	const head, pid = "MSH|^~\\&|PAS|RXX01|DERMGATE|RXX01|20261124101500||ADT^A28^ADT_A05|Z1|P|2.4\rEVN|A28|20261124101500\r", "PID|1||9990001014^^^NHS^NH||Test|\r"
+	in := head + strings.Replace(pid, "Test", "O\x92Brien", 1)
+	for _, args := range [][]string{{"-c", config}, {"--charset", "CP1252"}} {
+		if out, errs, code := verb(t, in, append([]string{"map"}, args...)...); code != 0 || !strings.Contains(out, "O’Brien") {
+			t.Errorf("%v: %d %s %s", args, code, out, errs)
+		}
+	}
+	if _, errs, code := verb(t, in, "map"); code != 1 || !strings.Contains(errs, "error: PID-5[1].1: bytes that are no characters") {
+		t.Errorf("of a source that says nothing: %d %s", code, errs)
+	}
+	bundle, _, _ := verb(t, head+strings.Replace(pid, "Test", "Zoë", 1), "map")
+	for want, args := range map[string][]string{
+		"|2.3|||AL|NE|GBR|8859/1\r":        {"--destination", "epr", "-c", config},
+		"|2.5|||AL|NE|GBR|CP1252\r":        {"--destination", "epr", "-c", config, "--version", "2.5", "--charset", "CP1252"},
+		"|2.4|||AL|NE|GBR|8859/15\r":       {"--message", "REF_I12", "--charset", "8859/15"},
+		"|2.4|||AL|NE|GBR|UNICODE UTF-8\r": {"--message", "REF_I12"},
+	} {
+		out, errs, code := verb(t, bundle, append([]string{"map", "--to", "hl7"}, args...)...)
+		name := "Zo\xeb"
+		if strings.Contains(want, "UTF-8") {
+			name = "Zoë"
+		}
+		if code != 0 || !strings.Contains(out, want) || !strings.Contains(out, "||"+name+"\r") {
+			t.Errorf("%v: %d %q %s", args, code, out, errs)
+		}
+	}
+	if out, errs, code := verb(t, bundle, "map", "--to", "hl7", "--message", "REF_I12", "--charset", "ASCII"); code != 1 || out != "" || !strings.Contains(errs, "PID-5") {
+		t.Errorf("a letter that the set lacks: %d %q %s", code, out, errs)
+	}
+}
+
 // lint names a site's file as the site does, and a shipped one as traces do.
 func TestLintVerb(t *testing.T) {
 	dir := folder(t, map[string]string{"tables/AdministrativeSexUK.yaml": "table: AdministrativeSexUK\nextend: true\ncodez: {\"2\": male}\n"})
@@ -154,7 +189,8 @@ func TestMapVerb(t *testing.T) {
 		len(got.Unmapped) != got.Leaves.Unmapped || len(got.Ignored) != got.Leaves.Ignored {
 		t.Errorf("--explain: %v %d %s", err, code, out)
 	}
-	for _, wrong := range [][]string{{"--to", "xml"}, {"--to", "hl7", "--explain"}, {"--source", "nobody"}} {
+	for _, wrong := range [][]string{{"--to", "xml"}, {"--to", "hl7", "--explain"}, {"--source", "nobody"}, {"--charset", "klingon"}, {"--to", "hl7", "--charset", "SHIFT-JIS"},
+		{"--destination", "epr"}, {"--to", "hl7", "--destination", "nobody"}, {"--to", "hl7", "--source", "pas"}} {
 		if _, _, code := verb(t, message, append([]string{"map", "-c", config}, wrong...)...); code != 2 {
 			t.Errorf("%v: exit %d", wrong, code)
 		}
@@ -166,6 +202,12 @@ func TestMapVerb(t *testing.T) {
 	bundle, _, _ := verb(t, message, "map")
 	if out, _, code := verb(t, bundle, "map", "--to", "hl7", "--message", "REF_I12", "--version", "2.3"); code != 0 || !strings.Contains(out, "|2.3|") || !strings.Contains(out, "PID|1||9990001014^^^NHS^NH") {
 		t.Errorf("--to hl7: %d %s", code, out)
+	}
+	if out, errs, code := verb(t, strings.Replace(message, "PID|1|", "PID|1||X^^^RXX|", 1)+"PID|2||9990001022^^^NHS^NH\r", "map"); code != 1 || out != "" || !strings.Contains(errs, "PID[2]: a second patient") {
+		t.Errorf("two patients: %d %s %s", code, out, errs)
+	}
+	if out, errs, code := verb(t, "MSH|^~\\&|PAS|RXX01|DERMGATE|RXX01|20261124101500||ADT^A28^ADT_A05|Z2|P|2.4\rEVN|A28|20261124101500\r", "map"); code != 1 || !strings.Contains(out, `"resourceType": "Bundle"`) || !strings.Contains(errs, "error: PID: ") {
+		t.Errorf("a message with an error and a translation: %d %s %s", code, out, errs)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/dermgate/dermgate/fixtures/corpus"
 	"github.com/dermgate/dermgate/mapping"
@@ -60,7 +61,11 @@ func TestCorpusAccountsForEveryLeaf(t *testing.T) {
 func translateCorpus(t *testing.T, name string, m *hl7.Message, types map[string]*loss, without map[string]int) {
 	t.Helper()
 	code, trigger, _ := m.Type()
-	res, err := shippedSet(t).ToFHIR(m, corpusOptions(t))
+	o := corpusOptions(t)
+	if utf8.Valid(m.Original()) {
+		o.Charset = "" // which reads as UTF-8
+	}
+	res, err := shippedSet(t).ToFHIR(m, o)
 	if err != nil {
 		if kind := issue.From(err).Kind; kind != issue.UnsupportedType && kind != issue.UnsupportedEvent && refusedPatients[name] != err.Error() {
 			t.Errorf("%s: %v", name, err)

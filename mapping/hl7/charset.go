@@ -174,8 +174,8 @@ func (m *Message) AssumeCharset(name string) error {
 }
 
 // CheckCharset tells what is wrong with the message's characters: a set that cannot be read (error at
-// MSH-18), bytes its set does not have (error at each place, at most charsetIssues), characters above ASCII
-// without MSH-18 or of another set than it names (warnings).
+// MSH-18), bytes its set does not have, or has for control characters alone (error at each place, at most
+// charsetIssues), characters above ASCII without MSH-18 or of another set than it names (warnings).
 func (m *Message) CheckCharset() issue.List {
 	if trouble := m.checkDeclared(); trouble != nil {
 		return issue.List{trouble}
@@ -248,7 +248,7 @@ func (v Value) appendChecked(dst []byte) ([]byte, bool) {
 		return dst, ok && !(v.m.invalid && bytes.ContainsRune(dst, utf8.RuneError))
 	}
 	dst = v.AppendBytes(dst)
-	return dst, v.m.set.fits(dst)
+	return dst, v.m.set.holds(dst)
 }
 
 // fits tells whether b is text of the set.

@@ -45,7 +45,7 @@ func TestCharsetsDecode(t *testing.T) {
 
 func TestBytesOutsideTheSetAreAnErrorAtTheirPlace(t *testing.T) {
 	for _, tt := range []struct{ set, raw string }{
-		{"UNICODE UTF-8", "Jos\xe9"}, {"ASCII", "Jos\xe9"}, {"8859/3", "\xa5"}, {"cp1252", "\x81"},
+		{"UNICODE UTF-8", "Jos\xe9"}, {"ASCII", "Jos\xe9"}, {"8859/3", "\xa5"}, {"cp1252", "\x81"}, {"8859/1", "O\x92Neill"}, {"8859/15", `O\X92\Neill`},
 		{"", "Jos\xe9"}, {"UNICODE UTF-8", `\XE9\`}, {"ASCII", `\XE9\`},
 	} {
 		worst := mustParse(t, inSet(tt.set, tt.raw)).CheckCharset().Worst()
