@@ -22,10 +22,7 @@ type Open func(t *testing.T) (s flow.Store, reopen func() flow.Store)
 
 // Store runs the suite of stores.
 func Store(t *testing.T, open Open) {
-	tests := []struct {
-		name string
-		run  func(*suite)
-	}{
+	tests := []test{
 		{"put keeps all of a change", (*suite).keepsAll},
 		{"put again gives the first receipt and no second effect", (*suite).repeat},
 		{"put with other bytes is a conflict", (*suite).conflict},
@@ -74,12 +71,17 @@ func Store(t *testing.T, open Open) {
 		{"what is not there is not found", (*suite).notFound},
 		{"health", (*suite).health},
 	}
-	for _, test := range tests {
+	for _, test := range append(tests, pruning...) {
 		t.Run(test.name, func(t *testing.T) {
 			s, reopen := open(t)
 			test.run(&suite{T: t, s: s, reopen: reopen, ctx: t.Context()})
 		})
 	}
+}
+
+type test struct {
+	name string
+	run  func(*suite)
 }
 
 // suite is one test over one empty store.

@@ -163,9 +163,18 @@ func found(i flow.CaseIndex, n []byte) [][]byte {
 	return out
 }
 
+// refer makes references lead to a case, and keeps with it which they are.
 func (t *txn) refer(refs []flow.Ref, id flow.ID) {
+	var named []byte
 	for _, r := range refs {
-		t.put(bRefs, key(hashed(r.System, r.Value), id), nil)
+		k := key(hashed(r.System, r.Value), id)
+		if t.get(bRefs, k) == nil {
+			t.put(bRefs, k, nil)
+			named = append(named, k[:refSize]...)
+		}
+	}
+	if n := t.get(bIDs, key(kCase, id)); len(named) > 0 && n != nil {
+		t.put(bNamed, key(bytes.Clone(n), t.next()), named)
 	}
 }
 

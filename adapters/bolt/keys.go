@@ -14,6 +14,7 @@ const (
 	bIDs        = "ids"        // kind, id → n
 	bIdem       = "idem"       // hash of the slot's key → digest, n of the message
 	bRefs       = "refs"       // hash of the reference, case id → nothing
+	bNamed      = "named"      // n of the case, n → hashes of references, one after another: what leads to the case
 	bApplied    = "applied"    // hash of Change.Applied → nothing
 	bMessages   = "messages"   // n → flow.Message without inline bytes
 	bCases      = "cases"      // n → flow.CaseRecord
@@ -30,7 +31,7 @@ const (
 	bPaused     = "paused"     // destination → flow.Act
 )
 
-var buckets = []string{bMeta, bIDs, bIdem, bRefs, bApplied, bMessages, bCases, bCasesBy, bStory, bDeliveries, bBodies,
+var buckets = []string{bMeta, bIDs, bIdem, bRefs, bNamed, bApplied, bMessages, bCases, bCasesBy, bStory, bDeliveries, bBodies,
 	bByCase, bListed, bLanes, bHeads, bDue, bActs, bPaused}
 
 // Kinds of id in bIDs.
@@ -67,10 +68,13 @@ func number(n uint64) []byte { return binary.BigEndian.AppendUint64(nil, n) }
 // tail gives the number that ends a key.
 func tail(k []byte) []byte { return k[len(k)-8:] }
 
+// refSize is the length of a hashed key.
+const refSize = 16
+
 // hashed makes a key of fixed length out of texts that come from messages.
 func hashed(parts ...string) []byte {
 	sum := sha256.Sum256([]byte(strings.Join(parts, "\x1f")))
-	return sum[:16]
+	return sum[:refSize]
 }
 
 // letters of the states in bListed.

@@ -66,7 +66,7 @@ func (s *Store) Find(ctx context.Context, r flow.Ref) ([]flow.ID, error) {
 	var out []flow.ID
 	err := s.view(ctx, func(t *txn) error {
 		for k := range t.under(bRefs, hashed(r.System, r.Value)) {
-			id := flow.ID(k[16:])
+			id := flow.ID(k[refSize:])
 			if t.get(bIDs, key(kCase, id)) != nil {
 				out = append(out, id)
 			}

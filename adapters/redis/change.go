@@ -103,7 +103,7 @@ func (s *Store) arguments(call *call, c flow.Change) error {
 	if c.Message != nil {
 		m := *c.Message
 		m.Raw.Inline = nil
-		w.arg(m.ID.String(), w.json(m), s.packer.pack(c.Message.Raw.Inline))
+		w.arg(m.ID.String(), w.json(m), s.packer.pack(c.Message.Raw.Inline)).key(key(w.partition, "received"))
 	} else {
 		w.arg("", "", "")
 	}

@@ -39,6 +39,9 @@ func (s *Store) Cases(ctx context.Context, q flow.CaseQuery) ([]flow.CaseRecord,
 			return nil, err
 		}
 		for _, text := range texts {
+			if text == "" {
+				continue // pruned
+			}
 			r, err := caseOf(text)
 			if err != nil {
 				return nil, err
@@ -75,6 +78,9 @@ func (s *Store) Deliveries(ctx context.Context, q flow.DeliveryQuery) ([]flow.De
 			return nil, err
 		}
 		for i := range ids {
+			if records[i] == "" || states[i] == "" {
+				continue // pruned
+			}
 			d, err := whole(records[i], states[i], "")
 			if err != nil {
 				return nil, err
@@ -138,20 +144,20 @@ func candidates(q flow.DeliveryQuery) []string {
 	return out
 }
 
-// fetch reads a hash's value for each id, in one round trip.
+// fetch reads a hash's value for each id, in one round trip; empty where there is none.
 func (s *Store) fetch(ctx context.Context, hash string, ids []flow.ID) ([]string, error) {
 	cmds := make([]*redis.StringCmd, len(ids))
-	_, err := s.db.Pipelined(ctx, func(pipe redis.Pipeliner) error {
+	_, _ = s.db.Pipelined(ctx, func(pipe redis.Pipeliner) error { // each command has its own error
 		for i, id := range ids {
 			cmds[i] = pipe.HGet(ctx, key(id.Partition(), hash), id.String())
 		}
 		return nil
 	})
-	if err != nil {
-		return nil, fault(err)
-	}
 	out := make([]string, len(ids))
 	for i, c := range cmds {
+		if err := c.Err(); err != nil && err != redis.Nil {
+			return nil, fault(err)
+		}
 		out[i] = c.Val()
 	}
 	return out, nil

@@ -156,6 +156,10 @@ func storeTrouble(err error) error {
 
 func (p *Pipeline) apply(ctx context.Context, work Delivery, t *Translated) error {
 	record, err := p.Store.Case(ctx, work.Case)
+	if errors.Is(err, ErrNotFound) { // it was removed after its time, in the moment in which this came
+		p.alarm("no-case", "case "+work.Case.String()+": a message about a case that is not kept any more")
+		return issue.New(issue.NotFound, "case", "it is not kept any more").Because(err)
+	}
 	if err != nil {
 		return err
 	}

@@ -66,6 +66,9 @@ func (p *Pipeline) withMessage(ctx context.Context, c Change, t *Translated, id 
 		m.Case = c.Case.Record.ID
 	} else if len(c.Deliveries) > 0 { // the work item of a follow-up
 		m.Case = c.Deliveries[0].Case
+		for _, more := range c.Deliveries[1:] {
+			m.Also = append(m.Also, more.Case)
+		}
 	}
 	m.Receipt = Receipt{Message: id, Case: m.Case, Answer: body, Type: mediaType}
 	c.Idem, c.Message = &t.Idem, &m

@@ -29,6 +29,35 @@ func (c Change) Check() error {
 	return nil
 }
 
+// Partition that the remains lie in: all of them must.
+func (r Remains) Partition() int {
+	switch {
+	case r.Case != nil:
+		return r.Case.ID.Partition()
+	case len(r.Messages) > 0:
+		return r.Messages[0].ID.Partition()
+	case len(r.Deliveries) > 0:
+		return r.Deliveries[0].Partition()
+	}
+	return 0
+}
+
+// Check finds what would keep a removal from being one commit. It is a fault of the caller.
+func (r Remains) Check() error {
+	here := r.Partition()
+	for _, m := range r.Messages {
+		if m.ID.Partition() != here {
+			return fmt.Errorf("flow: the message %s lives in partition %d, what is removed with it in %d", m.ID, m.ID.Partition(), here)
+		}
+	}
+	for _, id := range r.Deliveries {
+		if id.Partition() != here {
+			return fmt.Errorf("flow: the delivery %s lives in partition %d, what is removed with it in %d", id, id.Partition(), here)
+		}
+	}
+	return nil
+}
+
 type part struct {
 	what string
 	id   ID

@@ -178,6 +178,7 @@ type Receipt struct {
 type Message struct {
 	ID      ID        `json:"id"`
 	Case    ID        `json:"case,omitzero"`
+	Also    []ID      `json:"also,omitempty"` // further cases it is about: a merge of records
 	Source  string    `json:"source"`
 	Subject Subject   `json:"subject"`
 	At      time.Time `json:"at"`
@@ -272,6 +273,7 @@ func (c Change) Partition() int {
 const (
 	ToCase  = "~case"  // a follow-up waiting to be applied to its case
 	ToClock = "~clock" // a timer: Due is when it fires; Note tells what for
+	ToPrune = "~prune" // the one that removes what was kept long enough
 )
 
 // Class of a lane: a lower one is claimed first.
@@ -468,6 +470,33 @@ type Operator interface {
 	Paused(ctx context.Context) (map[string]bool, error)
 }
 
+// Pruner finds what is old and lets go of it.
+type Pruner interface {
+	// OldCases gives cases whose last change is older than Old.Age, in no order, and where to go on: "" at the end.
+	OldCases(ctx context.Context, o Old) ([]CaseRecord, string, error)
+	// OldMessages gives messages that came longer than Old.Age ago, without their bytes; as OldCases.
+	OldMessages(ctx context.Context, o Old) ([]Message, string, error)
+	// Prune removes things of one partition, all or none; what is gone already is no error. ErrStale: the case
+	// has changed, or a delivery of it or among those named is not settled; decide again.
+	Prune(ctx context.Context, r Remains) error
+}
+
+// Old asks for what is older than Age by the store's clock, a page of Limit at a time.
+type Old struct {
+	Age   time.Duration
+	After string // what the page before gave; "": from the beginning
+	Limit int    // 0: 100
+}
+
+// Remains are what Prune removes, with all that hangs on it: of a case its story, its cross-references and
+// the places where it is found; of a message its bytes and its idempotency slot; of a delivery its bytes.
+type Remains struct {
+	Case       *CaseRecord // as it was read
+	Messages   []Message
+	Deliveries []ID     // each done or discarded
+	Applied    []string // marks of Change.Applied
+}
+
 // Store is all of it; adapters/bolt and adapters/redis are the two.
 type Store interface {
 	Queue
@@ -477,6 +506,7 @@ type Store interface {
 	Finder
 	Storyteller
 	Operator
+	Pruner
 	Health(ctx context.Context) error // nil, or why messages cannot be kept now
 	Close() error
 }

@@ -261,6 +261,16 @@ func (c *Case) FinishTasks(code, by string, at time.Time) {
 	}
 }
 
+// Pending counts the tasks that are open.
+func (c *Case) Pending() (n int) {
+	for _, t := range c.Tasks {
+		if t.Done.IsZero() {
+			n++
+		}
+	}
+	return n
+}
+
 // Withheld gives the photos that wait, Sendable the others.
 func (c *Case) Withheld() (out []Photo) { return photos(c.Photos, true) }
 

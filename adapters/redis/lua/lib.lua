@@ -117,11 +117,12 @@ end
 -- ARGV: idem field, digest, receipt; applied; message id, message, body; case id, then for a case: version,
 --   token, record, time of change, references, events; number of deliveries, then for each: id, record, body, state.
 --   Lists begin with their length; a field of an absent part is empty.
--- KEYS: for a case its references and its story, then the sorted sets it is found in; for each delivery the list of its case
+-- KEYS: for a message the sorted set of messages by time they came in; for a case its references and its story, then the sorted sets it is found in; for each delivery the list of its case
 --   and the two sorted sets of its destination.
 local function change()
   local c = { idem = arg(), digest = arg(), receipt = arg(), applied = arg(),
     message = arg(), text = arg(), body = arg(), case = arg(), named = {}, events = {}, found = {}, deliveries = {} }
+  if c.message ~= '' then c.received = key() end
   if c.case ~= '' then
     c.version, c.token, c.record, c.time = tonumber(arg()), arg(), arg(), arg()
     for i = 1, tonumber(arg()) do c.named[i] = arg() end
@@ -156,6 +157,7 @@ end
 local function apply(c)
   if c.message ~= '' then
     redis.call('HSET', messages, c.message, c.text)
+    redis.call('ZADD', c.received, 'NX', whole(now), c.message)
     if c.body ~= '' then redis.call('HSET', bodies, c.message, c.body) end
   end
   if c.idem ~= '' then redis.call('HSET', idems, c.idem, c.digest .. ' ' .. c.receipt) end

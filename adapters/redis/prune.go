@@ -1,0 +1,196 @@
+package redis
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/dermgate/dermgate/gateway/flow"
+)
+
+// OldCases gives cases that have not changed for long, partition by partition.
+func (s *Store) OldCases(ctx context.Context, o flow.Old) ([]flow.CaseRecord, string, error) {
+	ids, next, err := s.old(ctx, "changed", o)
+	if err != nil {
+		return nil, "", err
+	}
+	texts, err := s.fetch(ctx, "case", ids)
+	if err != nil {
+		return nil, "", err
+	}
+	var out []flow.CaseRecord
+	for _, text := range texts {
+		if text == "" {
+			continue // gone meanwhile
+		}
+		r, err := caseOf(text)
+		if err != nil {
+			return nil, "", err
+		}
+		out = append(out, r)
+	}
+	return out, next, nil
+}
+
+// OldMessages gives messages that came long ago, partition by partition.
+func (s *Store) OldMessages(ctx context.Context, o flow.Old) ([]flow.Message, string, error) {
+	ids, next, err := s.old(ctx, "received", o)
+	if err != nil {
+		return nil, "", err
+	}
+	texts, err := s.fetch(ctx, "message", ids)
+	if err != nil {
+		return nil, "", err
+	}
+	var out []flow.Message
+	for _, text := range texts {
+		if text == "" {
+			continue
+		}
+		var m flow.Message
+		if err := json.Unmarshal([]byte(text), &m); err != nil {
+			return nil, "", fmt.Errorf("redis: a damaged message: %w", err)
+		}
+		out = append(out, m)
+	}
+	return out, next, nil
+}
+
+// old reads a page of a sorted set by time, of one partition after the other. A place is the partition and the
+// last score that was read.
+func (s *Store) old(ctx context.Context, set string, o flow.Old) (ids []flow.ID, next string, err error) {
+	p, after := 0, "-inf"
+	if o.After != "" {
+		part, score, ok := strings.Cut(o.After, " ")
+		if p, err = strconv.Atoi(part); err != nil || !ok || p < 0 || p >= flow.Partitions {
+			return nil, "", fmt.Errorf("redis: no place in %s", set)
+		}
+		after = "(" + score
+	}
+	for ; p < flow.Partitions; p, after = p+1, "-inf" {
+		now, err := s.clock(ctx, p)
+		if err != nil {
+			return nil, "", err
+		}
+		before := strconv.FormatInt(now.Add(-o.Age).UnixMicro(), 10)
+		page, err := s.db.ZRangeArgsWithScores(ctx, redis.ZRangeArgs{Key: key(p, set), ByScore: true, Start: after, Stop: "(" + before,
+			Count: int64(most(o.Limit))}).Result()
+		if err != nil {
+			return nil, "", fault(err)
+		}
+		for _, z := range page {
+			id, err := flow.ParseID(z.Member.(string))
+			if err != nil {
+				return nil, "", fmt.Errorf("redis: a damaged %s: %w", set, err)
+			}
+			ids = append(ids, id)
+		}
+		switch {
+		case len(page) == most(o.Limit):
+			return ids, fmt.Sprintf("%d %.0f", p, page[len(page)-1].Score), nil
+		case len(ids) > 0 && p+1 < flow.Partitions:
+			return ids, fmt.Sprintf("%d -inf", p+1), nil
+		}
+	}
+	return ids, "", nil
+}
+
+// clock is the time of the server that holds a partition.
+func (s *Store) clock(ctx context.Context, p int) (time.Time, error) {
+	reply, err := redis.NewScript(`return redis.call('TIME')`).Run(ctx, s.db, []string{key(p, "changed")}).StringSlice()
+	if err != nil {
+		return time.Time{}, fault(err)
+	}
+	if len(reply) != 2 {
+		return time.Time{}, fmt.Errorf("redis: TIME answers %d parts", len(reply))
+	}
+	seconds, err := strconv.ParseInt(reply[0], 10, 64)
+	micros, err2 := strconv.ParseInt(reply[1], 10, 64)
+	return time.Unix(seconds, micros*1000), errors.Join(err, err2)
+}
+
+// Prune removes what was kept long enough. References are let go first: what leads to a case that is still there
+// is named by it, and Find would only leave it out.
+func (s *Store) Prune(ctx context.Context, r flow.Remains) error {
+	if err := r.Check(); err != nil {
+		return err
+	}
+	call := s.call(r.Partition())
+	var named []string
+	if r.Case == nil {
+		call.arg("")
+	} else {
+		id := r.Case.ID.String()
+		found := foundBy(call.partition, r.Case.Index)
+		call.arg(id, r.Case.Version, len(found)).key(namedKey(r.Case.ID), key(call.partition, "story", id), key(call.partition, "bycase", id)).key(found...)
+		var err error
+		if named, err = s.db.SMembers(ctx, namedKey(r.Case.ID)).Result(); err != nil {
+			return fault(err)
+		}
+	}
+	call.arg(len(r.Messages))
+	for _, m := range r.Messages {
+		call.arg(m.ID.String(), hashed(m.Idem.Key))
+	}
+	if len(r.Messages) > 0 {
+		call.key(key(call.partition, "received"))
+	}
+	call.arg(len(r.Deliveries))
+	cases, err := s.casesOf(ctx, r.Deliveries)
+	if err != nil {
+		return err
+	}
+	for i, id := range r.Deliveries {
+		call.arg(id.String()).key(key(call.partition, "bycase", cases[i]))
+	}
+	call.arg(len(r.Applied))
+	for _, mark := range r.Applied {
+		call.arg(hashed(mark))
+	}
+	if err := s.settled(ctx, s.scripts.prune, call); err != nil || r.Case == nil {
+		return err
+	}
+	return s.unrefer(ctx, named, r.Case.ID)
+}
+
+// casesOf gives the case of each delivery, as it stands in the name of its list.
+func (s *Store) casesOf(ctx context.Context, ids []flow.ID) ([]string, error) {
+	records, err := s.fetch(ctx, "delivery", ids)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]string, len(ids))
+	for i, text := range records {
+		var d flow.Delivery
+		if text != "" {
+			if err := json.Unmarshal([]byte(text), &d); err != nil {
+				return nil, fmt.Errorf("redis: a damaged delivery: %w", err)
+			}
+		}
+		out[i] = d.Case.String()
+	}
+	return out, nil
+}
+
+// unrefer takes a case out of the sets of references that led to it. Which partition a reference lives in does not
+// show in its hash: it is asked for in each. One that a crash leaves behind leads nowhere.
+func (s *Store) unrefer(ctx context.Context, named []string, id flow.ID) error {
+	if len(named) == 0 {
+		return nil
+	}
+	_, err := s.db.Pipelined(ctx, func(pipe redis.Pipeliner) error {
+		for _, hash := range named {
+			for p := range flow.Partitions {
+				pipe.SRem(ctx, key(p, "ref", hash), id.String())
+			}
+		}
+		return nil
+	})
+	return fault(err)
+}

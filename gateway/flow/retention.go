@@ -1,0 +1,266 @@
+package flow
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/dermgate/dermgate/gateway/pathway"
+)
+
+// Retention is the internal destination ToPrune: it removes what was kept long enough. It is one delivery that
+// comes again for ever, so that of many replicas one is at it, after a crash another goes on where it was, and
+// each step is bounded.
+//
+// A case goes when it has ended, nothing has changed about it for Keep, no merge has stopped it, and everything
+// that was to be sent for it is done or was discarded: what is waiting, claimed or parked keeps it, whatever its age.
+// With it go its story, cross-references, deliveries and photos; then the messages whose case is gone, and those
+// that never had one (refusals), with their bytes and idempotency slots.
+//
+// The store lets go first and the photos follow: what a crash leaves in between belongs to nobody, and Collect
+// finds it. So nothing that is still there points at what is not.
+type Retention struct {
+	Store   Store
+	Objects Objects
+	Keep    time.Duration // since the last change of a case, or since a message came
+	Every   time.Duration // between two passes; 0: an hour
+	Batch   int           // cases or messages of one step; 0: 50
+	// Record audits a removal: when it returns nil, that is on disk. It comes before the removal.
+	Record func(ctx context.Context, what, why string) error
+	Now    func() time.Time
+}
+
+// Objects are the photos and large bodies beside the store.
+type Objects interface {
+	// Of gives the names of all objects of an owner: a case or a message.
+	Of(ctx context.Context, owner string) ([]string, error)
+	Delete(ctx context.Context, name string) error
+	// Collect removes the objects whose owner is not in the store a day after they were written.
+	Collect(ctx context.Context) error
+}
+
+// retentionPlace is where a pass has come to: the note of the delivery.
+type retentionPlace struct {
+	In        string    `json:"in"` // "cases" or "messages"
+	After     string    `json:"after,omitempty"`
+	Collected time.Time `json:"collected,omitzero"`
+}
+
+// stepPause is how long a pass rests between two steps.
+const stepPause = 20 * time.Millisecond
+
+// Begin puts the delivery into the store, unless it is there. One that was parked goes on.
+func (r Retention) Begin(ctx context.Context) error {
+	id, at := NewID(0, "retention"), r.Now()
+	_, err := r.Store.Put(ctx, Change{Deliveries: []Delivery{{ID: id, To: ToPrune, Lane: "retention", Class: ClassRoutine, Key: id.String(),
+		What: "retention", State: Waiting, Due: at, Created: at}}})
+	if err != nil {
+		return fmt.Errorf("retention: %w", err)
+	}
+	ds, err := r.Store.Deliveries(ctx, DeliveryQuery{ID: id})
+	if err == nil && len(ds) == 1 && ds[0].State == Parked {
+		err = r.Store.Act(ctx, Act{Verb: "replay", ID: id, Person: "gateway", Reason: "started again", At: at})
+	}
+	if err != nil {
+		return fmt.Errorf("retention: %w", err)
+	}
+	return nil
+}
+
+// Deliver takes one step. An error leaves the place as it was: the step is tried again.
+func (r Retention) Deliver(ctx context.Context, d Delivery, _ func(Step) error) (Outcome, error) {
+	at := retentionPlace{In: "cases"}
+	if d.Note != "" {
+		if err := json.Unmarshal([]byte(d.Note), &at); err != nil {
+			at = retentionPlace{In: "cases"} // it begins anew
+		}
+	}
+	rest, err := r.step(ctx, &at)
+	if err != nil {
+		return Outcome{}, err
+	}
+	note, err := json.Marshal(at)
+	return Outcome{Result: Again, After: rest, Note: string(note)}, err
+}
+
+// step removes what is to go of one page, moves the place on, and gives how long to rest.
+func (r Retention) step(ctx context.Context, at *retentionPlace) (time.Duration, error) {
+	page := Old{Age: r.Keep, After: at.After, Limit: r.Batch}
+	if page.Limit <= 0 {
+		page.Limit = 50
+	}
+	var err error
+	if at.In == "cases" {
+		if at.After, err = r.cases(ctx, page); err == nil && at.After == "" {
+			at.In = "messages"
+		}
+		return stepPause, err
+	}
+	if at.After, err = r.messages(ctx, page); err != nil || at.After != "" {
+		return stepPause, err
+	}
+	at.In = "cases"
+	if now := r.Now(); now.Sub(at.Collected) >= 24*time.Hour {
+		if err := r.Objects.Collect(ctx); err != nil {
+			return 0, err
+		}
+		at.Collected = now
+	}
+	return or(r.Every, time.Hour), nil
+}
+
+func (r Retention) cases(ctx context.Context, page Old) (string, error) {
+	records, next, err := r.Store.OldCases(ctx, page)
+	if err != nil {
+		return "", err
+	}
+	for _, c := range records {
+		if !c.Index.Ended {
+			continue
+		}
+		if err := r.endedCase(ctx, c); err != nil {
+			return "", fmt.Errorf("retention: case %s: %w", c.ID, err)
+		}
+	}
+	return next, nil
+}
+
+// endedCase removes a case, unless something about it is not finished.
+func (r Retention) endedCase(ctx context.Context, record CaseRecord) error {
+	var c pathway.Case
+	if err := json.Unmarshal(record.State, &c); err != nil {
+		return err
+	}
+	if c.Stopped != "" {
+		return nil
+	}
+	ds, err := r.settled(ctx, record.ID)
+	if errors.Is(err, errUnsettled) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	objects, err := r.Objects.Of(ctx, record.ID.String())
+	if err != nil {
+		return err
+	}
+	why := fmt.Sprintf("ended, unchanged since %s: %d deliveries, %d objects", record.Index.Changed.UTC().Format(time.DateOnly), len(ds), len(objects))
+	if n := c.Pending(); n > 0 {
+		why += fmt.Sprintf(", %d tasks that nobody has closed", n)
+	}
+	what := "case/" + record.ID.String()
+	if err := r.Record(ctx, what, why); err != nil {
+		return err
+	}
+	err = r.forget(ctx, record, ds)
+	if errors.Is(err, ErrStale) {
+		return r.Record(ctx, what, "kept: it has changed meanwhile")
+	}
+	if err != nil {
+		return err
+	}
+	return r.delete(ctx, objects)
+}
+
+var errUnsettled = errors.New("flow: something is to be sent yet")
+
+// settled gives all deliveries of a case, internal ones too.
+func (r Retention) settled(ctx context.Context, id ID) ([]Delivery, error) {
+	var out []Delivery
+	for _, to := range []string{"", ToCase, ToClock} {
+		ds, err := r.Store.Deliveries(ctx, DeliveryQuery{Case: id, To: to, Limit: 1 << 20})
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, ds...)
+	}
+	for _, d := range out {
+		if d.State != Done && d.State != Discarded {
+			return nil, errUnsettled
+		}
+	}
+	return out, nil
+}
+
+// forget removes the deliveries in other partitions, then the case with what is in its own.
+func (r Retention) forget(ctx context.Context, record CaseRecord, ds []Delivery) error {
+	elsewhere := map[int][]ID{}
+	last := Remains{Case: &record}
+	for _, d := range ds {
+		if p := d.ID.Partition(); p != record.ID.Partition() {
+			elsewhere[p] = append(elsewhere[p], d.ID)
+		} else {
+			last.Deliveries = append(last.Deliveries, d.ID)
+		}
+		last.Applied = append(last.Applied, d.ID.String(), d.Key)
+	}
+	for _, ids := range elsewhere {
+		if err := r.Store.Prune(ctx, Remains{Deliveries: ids}); err != nil {
+			return err
+		}
+	}
+	return r.Store.Prune(ctx, last)
+}
+
+func (r Retention) messages(ctx context.Context, page Old) (string, error) {
+	found, next, err := r.Store.OldMessages(ctx, page)
+	if err != nil {
+		return "", err
+	}
+	for _, m := range found {
+		if err := r.message(ctx, m); err != nil {
+			return "", fmt.Errorf("retention: message %s: %w", m.ID, err)
+		}
+	}
+	return next, nil
+}
+
+// message removes a message whose cases are gone, or that never had one.
+func (r Retention) message(ctx context.Context, m Message) error {
+	for _, id := range append([]ID{m.Case}, m.Also...) {
+		if id.IsZero() {
+			continue
+		}
+		if _, err := r.Store.Case(ctx, id); !errors.Is(err, ErrNotFound) {
+			return err
+		}
+	}
+	remains := Remains{Messages: []Message{m}}
+	acks, err := r.Store.Deliveries(ctx, DeliveryQuery{ID: NewID(m.ID.Partition(), Acknowledgement, m.Idem.Key)})
+	if err != nil {
+		return err
+	}
+	for _, d := range acks {
+		switch {
+		case d.Message != m.ID: // of another message under this control id: this one was refused
+		case d.State != Done && d.State != Discarded:
+			return nil
+		default:
+			remains.Deliveries = append(remains.Deliveries, d.ID)
+		}
+	}
+	objects, err := r.Objects.Of(ctx, m.ID.String())
+	if err != nil {
+		return err
+	}
+	why := fmt.Sprintf("came %s: %d objects", m.At.UTC().Format(time.DateOnly), len(objects))
+	if err := r.Record(ctx, "message/"+m.ID.String(), why); err != nil {
+		return err
+	}
+	if err := r.Store.Prune(ctx, remains); err != nil {
+		return err
+	}
+	return r.delete(ctx, objects)
+}
+
+func (r Retention) delete(ctx context.Context, objects []string) error {
+	for _, name := range objects {
+		if err := r.Objects.Delete(ctx, name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
