@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -15,33 +16,138 @@ import (
 type acts struct{ a *app }
 
 func (x acts) Act(ctx context.Context, act api.Act) error {
-	if act.Translate {
-		return issue.New(issue.UnsupportedType, "translate", "translating a delivery again is not done by this version: replay it, or send the message anew")
-	}
-	if act.Verb == "redirect" {
-		if _, ok := x.a.workers[act.To]; !ok {
-			return issue.New(issue.NotFound, "to", "no such destination")
-		}
-	}
 	if act.Verb == "resolve" {
 		return x.resolve(ctx, act)
+	}
+	if act.Verb == "replay" && act.To != "" {
+		act.Verb = "redirect"
+	}
+	if act.Verb == "replay" || act.Verb == "redirect" {
+		if err := x.prepare(ctx, &act); err != nil {
+			return public(err)
+		}
 	}
 	err := x.a.store.Act(ctx, act.Act)
 	x.a.pokeAll()
 	return public(err)
 }
 
+// prepare gives an act its child, where the delivery is not sent as it is. One that was carried out before needs none:
+// the store knows it by its key.
+func (x acts) prepare(ctx context.Context, act *api.Act) error {
+	anew := act.Translate || act.Content != ""
+	if !anew && act.To == "" {
+		return nil
+	}
+	del, err := x.delivery(ctx, act.ID)
+	if err != nil {
+		return err
+	}
+	if !anew {
+		return x.a.pipeline.Same(del.To, act.To)
+	}
+	if del.State != flow.Parked {
+		return nil // the store says what is wrong with it, or that it was done
+	}
+	child, refs, err := x.anew(ctx, del, *act)
+	if err == nil {
+		act.Child, act.Refs = &child, refs
+	}
+	return err
+}
+
+// anew makes what is sent in the place of a delivery.
+func (x acts) anew(ctx context.Context, del flow.Delivery, act api.Act) (flow.Delivery, []flow.Ref, error) {
+	if _, unknown := ers.Resolved(del, "", x.a.now()); unknown {
+		return flow.Delivery{}, nil, issue.New(issue.Conflict, "delivery", "nobody knows whether it was created: resolve it first")
+	}
+	a := flow.Anew{To: act.To, Key: act.Key}
+	if act.Content != "" {
+		a.Content = []byte(act.Content)
+	}
+	return x.a.pipeline.Anew(ctx, del, a)
+}
+
+func (x acts) delivery(ctx context.Context, id flow.ID) (flow.Delivery, error) {
+	ds, err := x.a.store.Deliveries(ctx, flow.DeliveryQuery{ID: id})
+	if err != nil {
+		return flow.Delivery{}, err
+	}
+	if len(ds) == 0 {
+		return flow.Delivery{}, flow.ErrNotFound
+	}
+	return ds[0], nil
+}
+
+// Preview says what an act would do.
+func (x acts) Preview(ctx context.Context, act api.Act) (api.Preview, error) {
+	del, err := x.delivery(ctx, act.ID)
+	if err != nil {
+		return api.Preview{}, public(err)
+	}
+	if _, err := del.Acted(flow.Act{Verb: act.Verb, To: act.To}); err != nil {
+		return api.Preview{}, err
+	}
+	p := api.Preview{Verb: act.Verb, To: cmp.Or(act.To, del.To), Cause: del.Cause}
+	if p.Behind, err = x.behind(ctx, del); err != nil {
+		return p, public(err)
+	}
+	if act.Verb == "discard" {
+		p.To, p.Repeat = "", "nothing is sent"
+		return p, nil
+	}
+	send := del
+	if act.Translate || act.Content != "" {
+		if send, _, err = x.anew(ctx, del, act); err != nil {
+			return p, public(err)
+		}
+	} else if err := x.a.pipeline.Same(del.To, p.To); err != nil {
+		return p, err
+	}
+	p.Key, p.SHA256, p.Bytes, p.Parts, p.Maps = send.Key, send.Body.SHA256, send.Body.Size, len(send.Parts), send.Maps
+	p.Same = send.ID == del.ID
+	for _, s := range send.Steps {
+		p.Steps = append(p.Steps, s.Name)
+	}
+	p.Repeat = "what has it already knows it again by its key"
+	if !p.Same {
+		p.Repeat = "a new key: whoever has the first already holds both"
+	}
+	return p, nil
+}
+
+// behind counts what else of the case is on its way to the destination.
+func (x acts) behind(ctx context.Context, del flow.Delivery) (n int, err error) {
+	if del.Case.IsZero() {
+		return 0, nil
+	}
+	ds, err := x.a.store.Deliveries(ctx, flow.DeliveryQuery{Case: del.Case, To: del.To, Limit: 1000})
+	for _, d := range ds {
+		if d.ID != del.ID && d.Lane == del.Lane && (d.State == flow.Waiting || d.State == flow.Parked) {
+			n++
+		}
+	}
+	return n, err
+}
+
+// Content gives what a delivery sends.
+func (x acts) Content(ctx context.Context, id flow.ID) ([]byte, string, error) {
+	del, err := x.delivery(ctx, id)
+	if err != nil {
+		return nil, "", public(err)
+	}
+	b, err := x.a.pipeline.Content(ctx, del)
+	return b, del.Body.Type, err
+}
+
 // resolve records what a person found out about a create that nobody knew the end of, and lets the
 // delivery go on from there: with the UBRN, or from before the create.
 func (x acts) resolve(ctx context.Context, act api.Act) error {
-	ds, err := x.a.store.Deliveries(ctx, flow.DeliveryQuery{ID: act.ID})
+	del, err := x.delivery(ctx, act.ID)
 	if err != nil {
 		return public(err)
 	}
-	if len(ds) == 0 {
-		return issue.New(issue.NotFound, "delivery", "no such delivery")
-	}
-	step, ok := ers.Resolved(ds[0], act.UBRN, act.At)
+	step, ok := ers.Resolved(del, act.UBRN, act.At)
 	if !ok {
 		return issue.New(issue.Conflict, "delivery", "nothing about this delivery is unknown, or it is no UBRN of 12 digits")
 	}

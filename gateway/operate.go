@@ -49,13 +49,8 @@ func (o *operator) flags(c *cobra.Command, acts bool) *cobra.Command {
 
 // operatorVerbs are the operations against a running gateway.
 func operatorVerbs(std stdio) []*cobra.Command {
-	verbs := []*cobra.Command{casesVerb(std), traceVerb(std), parkedVerb(std), resolveVerb(std)}
-	for _, v := range []struct{ name, short, example string }{
-		{"discard", "give up a parked delivery", "gateway discard DELIVERY --reason 'sent by hand'"},
-	} {
-		verbs = append(verbs, actVerb(std, v.name, v.short, v.example))
-	}
-	return append(verbs, releaseVerb(std), replayVerb(std), redirectVerb(std), pauseVerb(std, "pause"), pauseVerb(std, "resume"))
+	return []*cobra.Command{casesVerb(std), traceVerb(std), parkedVerb(std), contentVerb(std), replayVerb(std), redirectVerb(std), discardVerb(std),
+		resolveVerb(std), releaseVerb(std), pauseVerb(std, "pause"), pauseVerb(std, "resume")}
 }
 
 func casesVerb(std stdio) *cobra.Command {
@@ -147,42 +142,6 @@ func why(i *issue.Issue) string {
 	return " (" + i.Error() + ")"
 }
 
-func parkedVerb(std stdio) *cobra.Command {
-	o := &operator{std: std}
-	c := &cobra.Command{Use: "parked", Short: "deliveries that wait for a person", Example: "  gateway parked", Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			var out struct {
-				Deliveries []struct {
-					ID, Case, To, What string
-					Attempt            int
-					Created            time.Time
-					Cause              *issue.Issue
-				}
-			}
-			raw, err := o.call(cmd.Context(), http.MethodGet, "/api/v1/deliveries?state=parked", nil, &out)
-			if err != nil || o.asJSON {
-				return o.raw(raw, err)
-			}
-			w := tabwriter.NewWriter(std.out, 2, 8, 2, ' ', 0)
-			fmt.Fprintln(w, "DELIVERY\tCASE\tTO\tWHAT\tSINCE\tCAUSE")
-			for _, d := range out.Deliveries {
-				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", d.ID, d.Case, d.To, d.What, d.Created.Format(time.DateTime), strings.Trim(why(d.Cause), " ()"))
-			}
-			return w.Flush()
-		}}
-	return o.flags(c, false)
-}
-
-// actVerb is an act on one case or delivery that needs nothing but a reason.
-func actVerb(std stdio, verb, short, example string) *cobra.Command {
-	o := &operator{std: std}
-	c := &cobra.Command{Use: verb + " ID", Short: short, Example: "  " + example, Args: cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return o.act(cmd.Context(), "deliveries", args[0], verb, nil)
-		}}
-	return o.flags(c, true)
-}
-
 func releaseVerb(std stdio) *cobra.Command {
 	o := &operator{std: std}
 	var merge bool
@@ -196,38 +155,6 @@ func releaseVerb(std stdio) *cobra.Command {
 			return o.act(cmd.Context(), "cases", args[0], "release", more)
 		}}
 	c.Flags().BoolVar(&merge, "merge", false, "you have made sure whose case it is")
-	return o.flags(c, true)
-}
-
-func replayVerb(std stdio) *cobra.Command {
-	o := &operator{std: std}
-	var to string
-	var translate bool
-	c := &cobra.Command{Use: "replay ID", Short: "send a parked delivery again: the same bytes under the same key", Example: "  gateway replay DELIVERY --reason 'EPR is back'", Args: cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			more := map[string]any{}
-			if to != "" {
-				more["to"] = to
-			}
-			if translate {
-				more["translate"] = true
-			}
-			return o.act(cmd.Context(), "deliveries", args[0], "replay", more)
-		}}
-	c.Flags().StringVar(&to, "to", "", "to another destination")
-	c.Flags().BoolVar(&translate, "translate", false, "translate the message again first")
-	return o.flags(c, true)
-}
-
-func redirectVerb(std stdio) *cobra.Command {
-	o := &operator{std: std}
-	var to string
-	c := &cobra.Command{Use: "redirect ID --to DEST", Short: "send a parked delivery to another destination", Example: "  gateway redirect DELIVERY --to epr2 --reason 'EPR moved'", Args: cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return o.act(cmd.Context(), "deliveries", args[0], "redirect", map[string]any{"to": to})
-		}}
-	c.Flags().StringVar(&to, "to", "", "destination")
-	_ = c.MarkFlagRequired("to")
 	return o.flags(c, true)
 }
 

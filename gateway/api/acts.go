@@ -19,14 +19,25 @@ type decision struct {
 	UBRN       string `json:"ubrn"`
 	NotCreated bool   `json:"not_created"`
 	Merge      bool   `json:"merge"`
+	Content    string `json:"content"`
+
+	Expect int     `json:"expect"` // of a group: as many as the person has seen
+	Rate   float64 `json:"rate"`   // of a group: a second
 }
 
 // decisionKeys are what the body of a verb may hold beside the reason.
 var decisionKeys = map[string][]string{
-	"replay":   {"to", "translate"},
-	"redirect": {"to"},
+	"replay":   {"to", "translate", "content"},
+	"redirect": {"to", "translate"},
 	"resolve":  {"ubrn", "not_created"},
 	"release":  {"merge"},
+}
+
+// groupKeys are what the body of a verb about a group may hold beside the reason.
+var groupKeys = map[string][]string{
+	"replay":   {"expect", "rate", "to", "translate"},
+	"redirect": {"expect", "rate", "to", "translate"},
+	"discard":  {"expect"},
 }
 
 // keyPattern is an idempotency key: visible ASCII, such as a UUID made when the button was drawn.
@@ -40,8 +51,26 @@ var ubrnPattern = regexp.MustCompile(`^\d{12}$`)
 
 // decide reads who decides what and why; false when something is missing and the request is refused.
 func (a *Admin) decide(c *gin.Context, verb string) (Act, bool) {
+	_, act, ok := a.decided(c, verb, decisionKeys[verb], func(d decision) error { return complete(verb, d) })
+	return act, ok
+}
+
+// decideAll is decide for a group.
+func (a *Admin) decideAll(c *gin.Context, verb string) (decision, Act, bool) {
+	return a.decided(c, verb, groupKeys[verb], func(d decision) error {
+		switch {
+		case d.Expect < 1:
+			return issue.New(issue.Required, "expect", "how many of them have you seen?")
+		case d.Rate < 0 || d.Rate > 1000:
+			return issue.New(issue.Value, "rate", "a number a second, up to 1000")
+		}
+		return complete(verb, d)
+	})
+}
+
+func (a *Admin) decided(c *gin.Context, verb string, keys []string, complete func(decision) error) (decision, Act, bool) {
 	var d decision
-	err := body(c, &d, append([]string{"reason"}, decisionKeys[verb]...)...)
+	err := body(c, &d, append([]string{"reason"}, keys...)...)
 	key := c.GetHeader("Idempotency-Key")
 	switch {
 	case err != nil:
@@ -50,15 +79,15 @@ func (a *Admin) decide(c *gin.Context, verb string) (Act, bool) {
 	case !keyPattern.MatchString(key):
 		err = issue.New(issue.Required, "Idempotency-Key", "an act needs a key of 8 to 128 characters, so that pressed twice it acts once")
 	default:
-		err = complete(verb, d)
+		err = complete(d)
 	}
 	if err != nil {
 		refuse(c, err)
-		return Act{}, false
+		return d, Act{}, false
 	}
 	who, _ := IdentityOf(c.Request.Context())
 	act := flow.Act{Verb: verb, To: d.To, Person: who.Name, Reason: d.Reason, Key: key, At: a.Now()}
-	return Act{Act: act, Translate: d.Translate, UBRN: d.UBRN, NotCreated: d.NotCreated, Merge: d.Merge}, true
+	return d, Act{Act: act, Translate: d.Translate, UBRN: d.UBRN, NotCreated: d.NotCreated, Merge: d.Merge, Content: d.Content}, true
 }
 
 // complete tells what a verb still needs to know.
@@ -66,6 +95,8 @@ func complete(verb string, d decision) error {
 	switch {
 	case verb == "redirect" && d.To == "":
 		return issue.New(issue.Required, "to", "redirect to which destination?")
+	case d.Translate && d.Content != "":
+		return issue.New(issue.Conflict, "content", "either translated again, or edited")
 	case verb == "resolve" && (d.UBRN != "") == d.NotCreated:
 		return issue.New(issue.Required, "ubrn", "resolve with the ubrn it was created under, or with not_created")
 	case d.UBRN != "" && !ubrnPattern.MatchString(d.UBRN):

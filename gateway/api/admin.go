@@ -50,6 +50,8 @@ type Releaser interface {
 // Acts carries out what a person decided.
 type Acts interface {
 	Act(ctx context.Context, a Act) error
+	Preview(ctx context.Context, a Act) (Preview, error)                             // of a replay, redirect or discard; nothing is done
+	Content(ctx context.Context, id flow.ID) (b []byte, mediaType string, err error) // what a delivery sends
 }
 
 // Act is a decision about a delivery or destination, with what some verbs say besides.
@@ -59,6 +61,7 @@ type Act struct {
 	UBRN       string // resolve: the create had worked, under this number
 	NotCreated bool   // resolve: the create had not worked
 	Merge      bool   // release: after a merge of patient records
+	Content    string // replay: what a person made of the bytes; empty: as they are
 }
 
 // Probe is one thing that must hold for the gateway to take messages or, where Lesser says what it is called
@@ -87,7 +90,7 @@ type Admin struct {
 }
 
 // actBytes is the most a body of the admin listener may hold.
-const actBytes = 64 << 10
+const actBytes = 1 << 20
 
 //go:embed openapi.json
 var openapi []byte
@@ -110,10 +113,14 @@ func (a *Admin) engine() *gin.Engine {
 	v1.GET("/messages/:id/explain", a.explainMessage)
 	v1.GET("/messages/:id/original", a.originalMessage)
 	v1.GET("/deliveries", a.listDeliveries)
+	v1.GET("/deliveries/:id/content", allow(Operator), a.contentOf)
+	v1.POST("/deliveries/:id/preview", allow(Operator, Viewer), a.previewAct)
+	v1.GET("/parked", a.listParked)
 	v1.POST("/cases/:id/release", allow(Referrer, Operator), a.releaseCase)
 	v1.POST("/deliveries/:id/resolve", allow(Referrer, Operator), a.actOnDelivery("resolve"))
 	for _, verb := range []string{"replay", "redirect", "discard"} {
 		v1.POST("/deliveries/:id/"+verb, allow(Operator), a.actOnDelivery(verb))
+		v1.POST("/parked/:id/"+verb, allow(Operator), a.actOnGroup(verb))
 	}
 	for _, verb := range []string{"pause", "resume"} {
 		v1.POST("/destinations/:name/"+verb, allow(Operator), a.actOnDestination(verb))

@@ -69,6 +69,14 @@ func (s *shop) Deliveries(_ context.Context, q flow.DeliveryQuery) ([]flow.Deliv
 
 func (s *shop) Act(_ context.Context, a Act) error { s.acts = append(s.acts, a); return s.err }
 
+func (s *shop) Preview(_ context.Context, a Act) (Preview, error) {
+	return Preview{Verb: a.Verb, To: "epr", Key: "K1", Bytes: 13}, s.err
+}
+
+func (s *shop) Content(context.Context, flow.ID) ([]byte, string, error) {
+	return []byte("MSH|Rigby"), "application/hl7-v2", s.err
+}
+
 func (s *shop) Explain(context.Context, flow.Message) ([]byte, error) {
 	return []byte(`{"elements":[]}`), s.err
 }
@@ -174,7 +182,9 @@ func TestActs(t *testing.T) {
 	}{
 		{delivery + "replay", `{"reason":"r"}`, Act{Act: on("replay", "")}},
 		{delivery + "replay", `{"reason":"r","translate":true,"to":"gp"}`, Act{Act: on("replay", "gp"), Translate: true}},
+		{delivery + "replay", `{"reason":"r","content":"MSH|"}`, Act{Act: on("replay", ""), Content: "MSH|"}},
 		{delivery + "redirect", `{"reason":"r","to":"gp"}`, Act{Act: on("redirect", "gp")}},
+		{delivery + "redirect", `{"reason":"r","to":"gp","translate":true}`, Act{Act: on("redirect", "gp"), Translate: true}},
 		{delivery + "resolve", `{"reason":"r","ubrn":"000049735440"}`, Act{Act: on("resolve", ""), UBRN: "000049735440"}},
 		{delivery + "resolve", `{"reason":"r","not_created":true}`, Act{Act: on("resolve", ""), NotCreated: true}},
 		{delivery + "discard", `{"reason":"r"}`, Act{Act: on("discard", "")}},
@@ -185,7 +195,7 @@ func TestActs(t *testing.T) {
 			s, l := &shop{}, &ledger{}
 			base := serve(t, nil, admin(s, l).Handler())
 			got := call(t, http.DefaultClient, "POST", base+c.path, c.body, asJSON, keyed)
-			if got.code != 200 || len(s.acts) != 1 || s.acts[0] != c.want {
+			if got.code != 200 || len(s.acts) != 1 || !reflect.DeepEqual(s.acts[0], c.want) {
 				t.Errorf("got %d %s %+v", got.code, got.body, s.acts)
 			}
 			what := "delivery/" + deliveryID.String()
@@ -242,6 +252,13 @@ func TestActsThatAreIncomplete(t *testing.T) {
 		{delivery + "resolve", `{"reason":"r"}`, []string{asJSON, keyed}, 422, "ubrn"},
 		{delivery + "resolve", `{"reason":"r","ubrn":"000049735440","not_created":true}`, []string{asJSON, keyed}, 422, "ubrn"},
 		{delivery + "resolve", `{"reason":"r","ubrn":"9990548609"}`, []string{asJSON, keyed}, 422, "ubrn"},
+		{delivery + "replay", `{"reason":"r","translate":true,"content":"MSH|"}`, []string{asJSON, keyed}, 409, "content"},
+		{delivery + "preview", `{"verb":"resolve"}`, []string{asJSON}, 422, "verb"},
+		{delivery + "preview", `{"verb":"redirect"}`, []string{asJSON}, 422, "to"},
+		{"/api/v1/parked/1/discard", `{"reason":"r","expect":1}`, []string{asJSON, keyed}, 400, "id"},
+		{"/api/v1/parked/g-000000000000/discard", `{"reason":"r"}`, []string{asJSON, keyed}, 422, "expect"},
+		{"/api/v1/parked/g-000000000000/replay", `{"reason":"r","expect":1,"rate":5000}`, []string{asJSON, keyed}, 422, "rate"},
+		{"/api/v1/parked/g-000000000000/redirect", `{"reason":"r","expect":1}`, []string{asJSON, keyed}, 422, "to"},
 		{"/api/v1/deliveries/1/discard", `{"reason":"r"}`, []string{asJSON, keyed}, 400, "id"},
 		{"/api/v1/destinations/~case/pause", `{"reason":"r"}`, []string{asJSON, keyed}, 404, ""},
 		{"/api/v1/cases/1/release", `{"reason":"r"}`, []string{asJSON, keyed}, 400, "id"},
@@ -277,6 +294,12 @@ func TestRoles(t *testing.T) {
 	}{
 		{"GET", "/metrics", "", []string{Viewer, Operator, Referrer}},
 		{"GET", "/api/v1/deliveries", "", []string{Viewer, Operator, Referrer}},
+		{"GET", "/api/v1/parked", "", []string{Viewer, Operator, Referrer}},
+		{"GET", delivery + "/content", "", []string{Operator}},
+		{"POST", delivery + "/preview", `{"verb":"replay"}`, []string{Operator, Viewer}},
+		{"POST", "/api/v1/parked/g-000000000000/replay", `{"reason":"r","expect":1}`, []string{Operator}},
+		{"POST", "/api/v1/parked/g-000000000000/redirect", `{"reason":"r","expect":1,"to":"gp"}`, []string{Operator}},
+		{"POST", "/api/v1/parked/g-000000000000/discard", `{"reason":"r","expect":1}`, []string{Operator}},
 		{"POST", delivery + "/replay", `{"reason":"r"}`, []string{Operator}},
 		{"POST", delivery + "/discard", `{"reason":"r"}`, []string{Operator}},
 		{"POST", delivery + "/redirect", `{"reason":"r","to":"gp"}`, []string{Operator}},

@@ -30,6 +30,7 @@ type decision struct {
 	files    map[string]fhir.Data // of the answer that is sent on, by their hash
 	kept     bool                 // what caused it is acknowledged: there is time
 	asked    []string             // media of photos that the message being rendered carries
+	again    string               // key of the act by which something is sent anew; empty else
 	amends   bool                 // it changes one that was given before
 	story    []Event
 	out      []Delivery

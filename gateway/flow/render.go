@@ -115,6 +115,9 @@ func (d *decision) render(ctx context.Context, e Endpoint, n telling) (outgoing,
 	if n.photo != nil {
 		of = append(of, n.photo.Media)
 	}
+	if d.again != "" {
+		of = append(of, d.again)
+	}
 	id := d.derive(of...)
 	m := outgoing{what: n.what, key: id.String(), mediaType: "application/fhir+json", maps: d.set.Digest()}
 	b, err := d.compose(request, n.answer, m.key, d.travelling(e, n))
