@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -30,8 +31,8 @@ import (
 	"github.com/dermgate/dermgate/gateway/flow"
 	"github.com/dermgate/dermgate/gateway/observe"
 	"github.com/dermgate/dermgate/gateway/pathway"
+	"github.com/dermgate/dermgate/gateway/photoworker"
 	"github.com/dermgate/dermgate/mapping/hl7"
-	"github.com/dermgate/dermgate/mapping/image"
 )
 
 // app is the gateway wired together: the one place where configuration meets parts.
@@ -150,7 +151,7 @@ func (a *app) openPipeline(context.Context) error {
 		Site:    flow.Site{Name: a.cfg.Site.Name, ODS: a.cfg.Site.ODS, Zone: a.cfg.Site.Timezone},
 		Sources: map[string]flow.SourceRules{}, Routes: routes(a.cfg),
 		Owners: flow.Owners{Provider: a.cfg.Owners.Provider.Name, Deputy: a.cfg.Owners.Provider.Deputy, Operations: a.cfg.Owners.Operations.Name},
-		Floor:  image.Floor(a.cfg.Photos.Floor),
+		Budget: flow.NewBudget(a.cfg.Limits.PixelsAtOnce), Decode: new(photoworker.Decoder).Decode, Decodes: photoworker.Taken,
 		Secret: secret, Now: a.now, Poke: a.poke,
 		Alarm: a.alarms.event,
 	}
@@ -183,6 +184,7 @@ func (a *app) openDestinations(context.Context) error {
 		a.pipeline.Sources[d.Name] = flow.SourceRules{Name: d.Name, Answers: true, Checks: flow.Checks{Photo: flow.Warn, NHSNumber: flow.Warn}}
 	}
 	a.workers[flow.ToCase] = a.dispatcher(flow.ToCase, flow.Applier{P: a.pipeline}, config.Destination{Concurrency: 4})
+	a.workers[flow.ToPhotos] = a.dispatcher(flow.ToPhotos, flow.Fitter{P: a.pipeline}, config.Destination{Concurrency: runtime.GOMAXPROCS(0) + 1}) // one place is for suspected cancer alone
 	a.workers[flow.ToClock] = a.dispatcher(flow.ToClock, flow.Clock{P: a.pipeline}, config.Destination{Concurrency: 2})
 	return nil
 }

@@ -29,11 +29,17 @@ import (
 // of so many bytes.
 func limited(t *testing.T, kind string, ag, epr int) (context.Context, *world) {
 	t.Helper()
+	return taking(t, kind, fmt.Sprintf("photo_bytes: %dB", ag), fmt.Sprintf("photo_bytes: %dB", epr))
+}
+
+// taking is the demo with a request that goes to the A&G platform and to the EPR, each with its own keys about photos.
+func taking(t *testing.T, kind, ag, epr string) (context.Context, *world) {
+	t.Helper()
 	gin.SetMode(gin.ReleaseMode)
 	text := string(demoConfig)
 	for old, with := range map[string]string{
-		`base_url: "${AG}", mode: message`:                        fmt.Sprintf(`base_url: "${AG}", mode: message, photo_bytes: %dB`, ag),
-		`message: REF_I12, version: "2.4"`:                        fmt.Sprintf(`message: REF_I12, version: "2.4", photo_bytes: %dB`, epr),
+		`base_url: "${AG}", mode: message`:                        `base_url: "${AG}", mode: message, ` + ag,
+		`message: REF_I12, version: "2.4"`:                        `message: REF_I12, version: "2.4", ` + epr,
 		"{when: {case: " + kind + "}, to: [" + first(kind) + "]}": "{when: {case: " + kind + "}, to: [ag, epr]}",
 		`photos: {url: "file://${DIR}/photos"}`:                   `photos: {url: "file://${DIR}/photos", floor: {side: 600}}`,
 	} {
@@ -52,8 +58,16 @@ func first(kind string) string {
 	return "ers"
 }
 
-// sendWith sends a request whose overview and close-up are other photos, and wants AA.
+// sendWith sends a request some of whose photos are others, and wants AA.
 func sendWith(t *testing.T, ctx context.Context, w *world, name string, sent map[string][]byte) {
+	t.Helper()
+	if ack := exchangeWith(t, ctx, w, name, sent); ack.Code != "AA" {
+		t.Fatalf("%s%s", ack.Code, troubles(ack))
+	}
+}
+
+// exchangeWith sends such a request, and gives the acknowledgement.
+func exchangeWith(t *testing.T, ctx context.Context, w *world, name string, sent map[string][]byte) hl7.Answer {
 	t.Helper()
 	message, err := fixtures.Raw(name)
 	if err != nil {
@@ -77,9 +91,11 @@ func sendWith(t *testing.T, ctx context.Context, w *world, name string, sent map
 	if err != nil {
 		t.Fatal(err)
 	}
-	if ack, err := hl7.ParseAck(raw); err != nil || ack.Code != "AA" {
-		t.Fatalf("%s%s (%v)", ack.Code, troubles(ack), err)
+	ack, err := hl7.ParseAck(raw)
+	if err != nil {
+		t.Fatal(err)
 	}
+	return ack
 }
 
 // onlyCase gives the one case there is.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 
@@ -100,7 +101,7 @@ func pollOf(destination string) string { return destination + "~poll" }
 // endpoint turns the configuration of a destination into what the flow renders for.
 func endpoint(c *config.Config, d config.Destination) (flow.Endpoint, error) {
 	e := flow.Endpoint{Name: d.Name, Message: d.Message, Answer: d.Answer, Letter: d.Letter, LetterPhotos: d.LetterPhotos, Strict: d.LaterFields == "none", Version: d.Version, App: d.Receiver.App, Facility: d.Receiver.Facility,
-		Charset: d.Charset, PhotoBytes: d.PhotoBytes, RoutingPlan: d.RoutingPlan, MessageBytes: d.MessageBytes, Lengths: d.Length == config.Refuse}
+		Charset: d.Charset, Takes: takes(c, d), RoutingPlan: d.RoutingPlan, MessageBytes: d.MessageBytes, Lengths: d.Length == config.Refuse}
 	var err error
 	if e.Limits, err = limits(d.Lengths); err != nil {
 		return e, err
@@ -126,6 +127,17 @@ func endpoint(c *config.Config, d config.Destination) (flow.Endpoint, error) {
 		return e, fmt.Errorf("destination %s: kind %s cannot be delivered to by this version", d.Name, d.Kind)
 	}
 	return e, nil
+}
+
+// takes gives what a destination takes of photos; what it does not say of the floor is as everywhere.
+func takes(c *config.Config, d config.Destination) flow.Takes {
+	t := flow.Takes{Files: d.Photos, Bytes: d.PhotoBytes, Pixels: d.PhotoPixels, Floor: image.Floor{
+		SSIM: cmp.Or(d.PhotoFloor.SSIM, c.Photos.Floor.SSIM), Side: cmp.Or(d.PhotoFloor.Side, c.Photos.Floor.Side),
+		Quality: cmp.Or(d.PhotoFloor.Quality, c.Photos.Floor.Quality)}}
+	for _, name := range d.PhotoTypes {
+		t.Types = append(t.Types, image.TypeNamed(name))
+	}
+	return t
 }
 
 func notices(folder string) (*flow.Notices, error) {

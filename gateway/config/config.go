@@ -117,6 +117,7 @@ type Limits struct {
 	MessageBytes int64
 	PhotoBytes   int64
 	PhotoPixels  int64
+	PixelsAtOnce int64 // of photos that are decoded at the same time
 	Attachments  int
 }
 
@@ -291,6 +292,10 @@ type Destination struct {
 	TLS         *ClientTLS
 	Plaintext   string        // why a destination off loopback is spoken to without TLS; empty: it is not
 	PhotoBytes  int64         // largest photo it takes; 0: no limit
+	PhotoPixels int64         // width times height; 0: no limit
+	PhotoTypes  []string      // of photos that it takes: "jpeg", "dicom"
+	PhotoFloor  Floor         // what a photo keeps that is made to fit; zeros: as Photos.Floor
+	Photos      int           // most files in one message, photos and documents; 0: no limit
 	Rate        float64       // a second, of all replicas together; 0: no limit
 	Concurrency int           // of one replica
 	Together    int           // of all replicas; 0: no limit

@@ -45,7 +45,7 @@ func defaults(data string) *Config {
 		Photos: Photos{Folder: filepath.Join(data, "photos"), Floor: Floor{SSIM: 0.95, Side: 1000, Quality: 75}},
 		HTTP:   Listener{Listen: "127.0.0.1:8080"},
 		Admin:  Listener{Listen: "127.0.0.1:8081"},
-		Limits: Limits{MessageBytes: 64 << 20, PhotoBytes: 25 << 20, PhotoPixels: 64e6, Attachments: 200},
+		Limits: Limits{MessageBytes: 64 << 20, PhotoBytes: 25 << 20, PhotoPixels: 64e6, PixelsAtOnce: 48e6, Attachments: 200},
 		Alarms: Alarms{OldestWaiting: 15 * time.Minute},
 		Owners: Owners{Requester: "practice", Provider: Owner{Name: "provider"}, Operations: Owner{Name: "operations"}},
 		Timers: pathway.DefaultTimers(),
@@ -84,6 +84,7 @@ func defaultDestination(d Destination) Destination {
 	d.Timeout = 30 * time.Second
 	d.Retry = Retry{First: time.Second, Longest: 5 * time.Minute}
 	d.Probe, d.WhenParked = time.Minute, WhenParkedStop
+	d.PhotoTypes = []string{"jpeg", "png", "gif", "tiff", "bmp"} // what every viewer opens
 	switch d.Kind {
 	case MLLP:
 		d.Message, d.Answer, d.Version, d.Charset, d.Acknowledge = "REF_I12", "ORU_R01", "2.4", "UNICODE UTF-8", Original
@@ -93,6 +94,7 @@ func defaultDestination(d Destination) Destination {
 		d.Mode = "message"
 	case ERS:
 		d.PhotoBytes = 5 << 20 // e-RS refuses larger files (A020)
+		d.PhotoTypes = photoTypes(ERS)
 		d.Poll = 5 * time.Minute
 		d.Rate = 10 // an application, in production
 		d.BusinessFunction = "REFERRING_CLINICIAN"

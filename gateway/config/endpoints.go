@@ -31,10 +31,11 @@ var (
 
 	commonDestination = []string{"name", "kind", "rate", "concurrency", "together", "timeout", "retry", "probe", "when_parked", "tls", "plaintext"}
 	destinationKeys   = map[string][]string{
-		MLLP: {"address", "message", "answer", "letter", "letter_photos", "version", "later_fields", "length", "lengths", "message_bytes", "charset", "receiver", "acknowledge", "photo_bytes"},
-		FHIR: {"base_url", "auth", "mode", "photo_bytes"},
+		MLLP: {"address", "message", "answer", "letter", "letter_photos", "version", "later_fields", "length", "lengths", "message_bytes", "charset", "receiver", "acknowledge", "photo_bytes",
+			"photo_pixels", "photo_types", "photo_floor", "photos"},
+		FHIR: {"base_url", "auth", "mode", "photo_bytes", "photo_pixels", "photo_types", "photo_floor", "photos"},
 		ERS: {"base_url", "auth", "ods", "business_function", "on_behalf_of", "service", "specialty", "clinic_type", "poll",
-			"photo_bytes"},
+			"photo_bytes", "photo_pixels", "photo_types", "photo_floor", "photos"},
 		Notify: {"base_url", "auth", "routing_plan", "callback", "templates"},
 	}
 	neededDestination = map[string][]string{
@@ -136,6 +137,10 @@ func (d *decoder) destination(t *Destination) func(node) {
 			"tls":               d.clientTLS(&t.TLS),
 			"plaintext":         d.text(&t.Plaintext),
 			"photo_bytes":       value(d, &t.PhotoBytes, within(1<<10, 1<<30, readBytes, " bytes")),
+			"photo_pixels":      value(d, &t.PhotoPixels, within(1e4, 1e9, readPixels, " pixels")),
+			"photo_types":       list(d, &t.PhotoTypes, func(c *string) func(node) { return oneOf(d, c, photoTypes(kind)...) }),
+			"photo_floor":       d.floor(&t.PhotoFloor),
+			"photos":            value(d, &t.Photos, within(1, 10000, readInt, "")),
 			"rate":              value(d, &t.Rate, readRate),
 			"concurrency":       value(d, &t.Concurrency, within(1, 256, readInt, "")),
 			"together":          value(d, &t.Together, within(1, 10_000, readInt, "")),
@@ -179,6 +184,14 @@ func (d *decoder) retry(n node, r *Retry) {
 		"attempts": value(d, &r.Attempts, within(1, 100_000, readInt, "")),
 		"within":   value(d, &r.Within, within(time.Second, 365*day, readDuration, "")),
 	})
+}
+
+// photoTypes are the types of photos that a destination may take: of e-RS those on its own list (A020).
+func photoTypes(kind string) []string {
+	if kind == ERS {
+		return []string{"jpeg", "png", "gif", "tiff", "dicom"}
+	}
+	return []string{"jpeg", "png", "gif", "tiff", "bmp", "webp", "heic", "avif", "dicom"}
 }
 
 // valueOf fits a reader to list.

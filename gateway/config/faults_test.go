@@ -37,6 +37,8 @@ func TestFaults(t *testing.T) {
 			"4:44: photo_bytes is over message_bytes: no such photo could arrive"}},
 		{"floor", minimal("photos: {url: 'file:///x', floor: {ssim: 0.3, side: 0, quality: 101}}\n"), []string{
 			"4:42: ssim is a likeness of 0.5 to 1", "4:53: side is between 1 and 65535 pixels", "4:65: quality is between 1 and 100"}},
+		{"what e-RS never takes", minimal("destinations: [{name: e, kind: ers, base_url: 'https://e.example', auth: {token: t}, photo_types: [jpeg, webp], photos: 0}]\n"), []string{
+			`4:106: photo_types[1] cannot be "webp"; known here: jpeg, png, gif, tiff, dicom`, "4:121: photos is between 1 and 10000"}},
 		{"duration", minimal("alarms: {oldest_waiting: 15}\n"), []string{"4:26: oldest_waiting is a duration such as 200ms, 15m, 2h or 14d"}},
 		{"working days are for timers", minimal("store: {retain: 5wd}\n"), []string{"4:17: retain is a duration such as 200ms, 15m, 2h or 14d"}},
 		{"timer", minimal("timers: {advise: 5wd, unread: soon}\n"), []string{

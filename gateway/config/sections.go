@@ -90,16 +90,20 @@ func (d *decoder) requireSecret(n node, name string, s Secret) {
 }
 
 func (d *decoder) photos(n node, p *Photos) {
-	k := keys{"url": value(d, &p.Folder, d.photoFolder), "floor": func(n node) {
-		d.object(n, keys{
-			"ssim":    value(d, &p.Floor.SSIM, readSSIM),
-			"side":    value(d, &p.Floor.Side, within(1, 65535, readInt, " pixels")),
-			"quality": value(d, &p.Floor.Quality, within(1, 100, readInt, "")),
-		})
-	}}
+	k := keys{"url": value(d, &p.Folder, d.photoFolder), "floor": d.floor(&p.Floor)}
 	d.secret(k, "key", &p.Key)
 	d.object(n, k)
 	d.require(n, "url")
+}
+
+func (d *decoder) floor(f *Floor) func(node) {
+	return func(n node) {
+		d.object(n, keys{
+			"ssim":    value(d, &f.SSIM, readSSIM),
+			"side":    value(d, &f.Side, within(1, 65535, readInt, " pixels")),
+			"quality": value(d, &f.Quality, within(1, 100, readInt, "")),
+		})
+	}
 }
 
 // readSSIM takes a likeness: under 0.5 no photo is worth sending.
@@ -177,10 +181,11 @@ func (d *decoder) client(c *Client) func(node) {
 
 func (d *decoder) limits(n node, l *Limits) {
 	d.object(n, keys{
-		"message_bytes": value(d, &l.MessageBytes, within(1<<10, 1<<30, readBytes, " bytes")),
-		"photo_bytes":   value(d, &l.PhotoBytes, within(1<<10, 1<<30, readBytes, " bytes")),
-		"photo_pixels":  value(d, &l.PhotoPixels, within(1e4, 1e9, readPixels, " pixels")),
-		"attachments":   value(d, &l.Attachments, within(1, 10000, readInt, "")),
+		"message_bytes":  value(d, &l.MessageBytes, within(1<<10, 1<<30, readBytes, " bytes")),
+		"photo_bytes":    value(d, &l.PhotoBytes, within(1<<10, 1<<30, readBytes, " bytes")),
+		"photo_pixels":   value(d, &l.PhotoPixels, within(1e4, 1e9, readPixels, " pixels")),
+		"pixels_at_once": value(d, &l.PixelsAtOnce, within(1e4, 1e9, readPixels, " pixels")),
+		"attachments":    value(d, &l.Attachments, within(1, 10000, readInt, "")),
 	})
 }
 

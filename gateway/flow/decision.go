@@ -28,7 +28,8 @@ type decision struct {
 	question *Translated          // about the case, while it is answered
 	received *hl7.Message         // the request as it came, when it came as HL7 v2
 	files    map[string]fhir.Data // of the answer that is sent on, by their hash
-	kept     bool                 // what caused it is acknowledged: there is time
+	kept     bool                 // what caused it is acknowledged: it waits for photos that are made to fit
+	fitter   *fitter              // makes photos fit; nil: others do that first
 	asked    []string             // media of photos that the message being rendered carries
 	again    string               // key of the act by which something is sent anew; empty else
 	amends   bool                 // it changes one that was given before

@@ -110,7 +110,7 @@ func (f *Facade) view(ctx context.Context, r CaseRecord) (*fhir.Bundle, error) {
 	if err != nil {
 		return nil, err
 	}
-	b, err := d.compose(request, nil, d.c.ID, d.c.Sendable())
+	b, err := d.compose(request, nil, d.c.ID, shownPhotos(d.c))
 	if err != nil {
 		return nil, err
 	}
@@ -318,7 +318,7 @@ func (f *Facade) candidates(ctx context.Context, s Subject, params url.Values) (
 	return asked, err
 }
 
-// Binary gives a photo or document that may travel.
+// Binary gives a photo or document that may travel, and to who sent it the original.
 func (f *Facade) Binary(ctx context.Context, s Subject, sha string) (io.ReadCloser, string, error) {
 	cases, err := f.find(ctx, s, Ref{systemFile, sha})
 	if err != nil {
@@ -329,12 +329,39 @@ func (f *Facade) Binary(ctx context.Context, s Subject, sha string) (io.ReadClos
 		if err := json.Unmarshal(r.State, &c); err != nil {
 			return nil, "", fmt.Errorf("facade: %w", err)
 		}
-		for _, ph := range c.Sendable() {
-			if ph.SHA256 == sha {
-				body, err := f.P.Bodies.Open(ctx, partOf(ph))
-				return body, ph.Type, err
-			}
+		if ph, ok := file(&c, sha, s.Organisation == r.Index.Organisation); ok {
+			body, err := f.P.Bodies.Open(ctx, partOf(ph))
+			return body, ph.Type, err
 		}
 	}
 	return nil, "", errHidden()
+}
+
+// shownPhotos are the photos of a case as they may be seen.
+func shownPhotos(c *pathway.Case) (out []pathway.Photo) {
+	for _, ph := range c.Sendable() {
+		if ph, ok := ph.Shown(); ok {
+			out = append(out, ph)
+		}
+	}
+	return out
+}
+
+// file finds what may travel of a case by its hash, in any form that a destination got it in; for who sent it also a
+// photo as it came.
+func file(c *pathway.Case, sha string, own bool) (pathway.Photo, bool) {
+	for _, ph := range c.Sendable() {
+		if ph.SHA256 == sha && !ph.Unclean {
+			return ph, true
+		}
+		for i := range ph.Fits {
+			if ph.Fits[i].Refused == "" && ph.Fits[i].SHA256 == sha {
+				return ph.As(&ph.Fits[i]), true
+			}
+		}
+		if own && ph.Original == sha {
+			return pathway.Photo{Blob: ph.Keep, SHA256: sha, Type: ph.Came}, true
+		}
+	}
+	return pathway.Photo{}, false
 }

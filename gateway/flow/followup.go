@@ -121,18 +121,27 @@ func (f Facts) about(x CaseIndex) Facts {
 type Applier struct{ P *Pipeline }
 
 // Deliver applies one follow-up. It is applied at most once however often this runs: the change carries
-// the message's id. A message that does not translate any more parks, visibly.
+// the message's id. A message that does not translate any more parks, visibly. One whose case has photos that are being
+// made to fit waits, in its place.
 func (a Applier) Deliver(ctx context.Context, work Delivery, _ func(Step) error) (Outcome, error) {
-	act := func() error { return a.P.fitAndSend(ctx, work) }
-	if work.What != FitPhotos {
-		t, err := a.P.reload(ctx, a.P.Maps(), work.Message)
-		if err != nil {
-			return Outcome{}, storeTrouble(err)
-		}
-		act = func() error { return a.P.apply(ctx, work, &t) }
+	busy, err := a.P.fittingNow(ctx, work.Case)
+	if err != nil {
+		return Outcome{}, err
+	}
+	if busy {
+		return Outcome{Result: Again, After: fittingEvery}, nil
+	}
+	t, err := a.P.reload(ctx, a.P.Maps(), work.Message)
+	if err != nil {
+		return Outcome{}, storeTrouble(err)
 	}
 	for {
-		err := act()
+		err := a.P.apply(ctx, work, &t)
+		wait := (*errUnfitted)(nil)
+		unfitted := errors.As(err, &wait)
+		if unfitted {
+			err = a.P.fitFirst(ctx, work, wait.to)
+		}
 		if errors.Is(err, ErrStale) {
 			continue
 		}
@@ -142,6 +151,9 @@ func (a Applier) Deliver(ctx context.Context, work Delivery, _ func(Step) error)
 		}
 		if err != nil {
 			return Outcome{}, err
+		}
+		if unfitted {
+			return Outcome{Result: Again, After: fittingEvery}, nil
 		}
 		return Outcome{Result: Delivered}, nil
 	}

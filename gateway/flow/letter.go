@@ -108,6 +108,8 @@ func (d *decision) travelling(e Endpoint, n telling) []pathway.Photo {
 	switch {
 	case n.photo != nil:
 		return slices.DeleteFunc(d.sendable(e), func(ph pathway.Photo) bool { return ph.Media != n.photo.Media })
+	case d.c.Suspected() && d.crowd(e, n) != nil: // which ones go, nobody here decides
+		return slices.DeleteFunc(d.sendable(e), func(ph pathway.Photo) bool { return !ph.Document })
 	case e.Kind == ToMLLP && strings.HasPrefix(d.form(e, n.what), "MDM_") && e.LetterPhotos != PhotosEmbedded:
 		return nil
 	}

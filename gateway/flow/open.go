@@ -2,14 +2,10 @@ package flow
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
 
 	"github.com/dermgate/dermgate/gateway/pathway"
-	"github.com/dermgate/dermgate/mapping"
 	"github.com/dermgate/dermgate/mapping/fhir"
-	"github.com/dermgate/dermgate/mapping/image"
 	"github.com/dermgate/dermgate/mapping/issue"
 )
 
@@ -29,22 +25,19 @@ func (p *Pipeline) open(ctx context.Context, t *Translated, rules SourceRules) (
 	if t.Issues.Worst() != nil {
 		return Change{}, t.Issues.Worst()
 	}
-	if err := p.keepFiles(ctx, d.c, t); err != nil {
+	d.tell("received", fmt.Sprintf("%s from %s, %d attachments", t.Facts.Message, t.Source, len(t.Files)), messageID.String())
+	if err := d.keepFiles(ctx, t, rules); err != nil {
 		return Change{}, err
 	}
 	if len(t.unusable) > 0 {
 		d.ask("photo-unusable", fmt.Sprintf("%d files cannot be sent on: please send them again, as JPEG", len(t.unusable)))
 	}
-	d.tell("received", fmt.Sprintf("%s from %s, %d attachments", t.Facts.Message, t.Source, len(t.Files)), messageID.String())
 	if err := d.begin(ctx, t, holds); err != nil {
 		return Change{}, err
 	}
 	d.refs = append(d.refs, t.Facts.Refs...)
 	d.refs = append(d.refs, Ref{"control-id:" + t.Source, t.Facts.ControlID}, Ref{systemResource, "Task/" + taskID(d.c)}, Ref{SystemCase, d.c.ID})
 	d.refs = append(d.refs, resourceRefs(t.Bundle)...)
-	for _, ph := range d.c.Photos {
-		d.refs = append(d.refs, Ref{systemFile, ph.SHA256})
-	}
 	change, err := d.change(ctx, 0)
 	if err != nil {
 		return Change{}, err
@@ -165,72 +158,6 @@ func (d *decision) submit(ctx context.Context, f Facts) error {
 		}
 	}
 	return nil
-}
-
-// unusable is why a file waits that cannot be sent at all: its requester is asked for another.
-const unusable = "unusable"
-
-// keepFiles puts every file's original into the blob store, and beside it what may travel: the same
-// pixels without the metadata that says where and by whom the photo was taken.
-func (p *Pipeline) keepFiles(ctx context.Context, c *pathway.Case, t *Translated) error {
-	names := map[string]int{}
-	for _, f := range t.Files {
-		photo, err := p.keepFile(ctx, c.ID, f)
-		var trouble *issue.Issue
-		if errors.As(err, &trouble) && c.Suspected() {
-			t.spare(trouble)
-			t.Issues = append(t.Issues, trouble)
-			err = nil
-		}
-		if err != nil {
-			return err
-		}
-		if t.unusable[f.Where] {
-			photo.Waiting = unusable
-		}
-		lesion, view := fhir.OwnExtension(f.Element, "lesion"), fhir.OwnExtension(f.Element, "photo-view")
-		names[lesion+view]++
-		photo.Name = image.FileName(lesion, view, names[lesion+view], f.Facts.Type)
-		c.Photos = append(c.Photos, photo)
-	}
-	return nil
-}
-
-func (p *Pipeline) keepFile(ctx context.Context, owner string, f mapping.File) (pathway.Photo, error) {
-	original, err := p.keepOriginal(ctx, owner, f)
-	if err != nil {
-		return pathway.Photo{}, fmt.Errorf("keep original: %w", err)
-	}
-	photo := pathway.Photo{Media: fullURL(f.Element), Original: f.SHA256, Keep: original.Blob, Blob: original.Blob, SHA256: original.SHA256,
-		Type: f.Facts.Type.MediaType(), Size: original.Size, Document: !f.Facts.Type.Photo()}
-	if photo.Document {
-		return photo, nil
-	}
-	stripped, err := image.Strip(f.Content)
-	if unread := (*image.ReadError)(nil); errors.As(err, &unread) {
-		return photo, err
-	}
-	if err != nil {
-		i := issue.From(err)
-		return photo, issue.New(i.Kind, f.Where, i.Text).Because(err)
-	}
-	if !stripped.Changed() {
-		return photo, nil
-	}
-	derived, err := p.Bodies.Put(ctx, owner, stripped.NewReader(), photo.Type)
-	if err != nil {
-		return photo, fmt.Errorf("keep derivative: %w", err)
-	}
-	photo.Blob, photo.SHA256, photo.Size, photo.Removed = derived.Blob, derived.SHA256, derived.Size, stripped.Removed
-	return photo, nil
-}
-
-// keepOriginal keeps a file as it came; one that lies in the blob store already gets its owner.
-func (p *Pipeline) keepOriginal(ctx context.Context, owner string, f mapping.File) (BodyRef, error) {
-	if t, ok := f.Content.(Taken); ok {
-		return t.Keep(ctx, owner)
-	}
-	return p.Bodies.Put(ctx, owner, io.NewSectionReader(f.Content, 0, f.Content.Size()), f.Facts.Type.MediaType())
 }
 
 // fullURL gives the entry.fullUrl of a resource in a Bundle.

@@ -1,10 +1,10 @@
 package flow
 
 import (
+	"context"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
-	"sync"
 	"time"
 
 	"github.com/dermgate/dermgate/gateway/pathway"
@@ -26,12 +26,15 @@ type Pipeline struct {
 	Endpoints []Endpoint
 	Routes    []Route
 	Owners    Owners
-	Floor     image.Floor      // what a photo that is made to fit must keep
-	Secret    []byte           // key of the patient hash
-	Now       func() time.Time // the wall clock; the store keeps its own for due times
-	Poke      func(to string)  // wakes a destination's dispatcher; may be nil
-	Alarm     func(name, text string)
-	fitting   sync.Mutex // held while a photo is made to fit
+	Budget    *Budget // of photos that are made to fit at once; nil: no bound
+	// Decode opens photos that are no JPEG, in a process of its own (gateway/photoworker), those of the types that Decodes
+	// tells; nil: none is.
+	Decode  func(context.Context) image.Decode
+	Decodes func(image.Type) bool
+	Secret  []byte           // key of the patient hash
+	Now     func() time.Time // the wall clock; the store keeps its own for due times
+	Poke    func(to string)  // wakes a destination's dispatcher; may be nil
+	Alarm   func(name, text string)
 }
 
 // Site is the organisation that runs the gateway.
@@ -102,7 +105,7 @@ type Endpoint struct {
 	App, Facility string      // MSH-5 and MSH-6
 	Charset       string
 	Application   string        // MSH-16: AL asks for an application acknowledgement later, by a source; empty: NE
-	PhotoBytes    int64         // largest photo it takes; 0: no limit
+	Takes         Takes         // photos and documents
 	Poll          string        // destination that polls for answers; empty: they are pushed
 	PollEvery     time.Duration // pace of polling
 	RoutingPlan   string        // NHS Notify

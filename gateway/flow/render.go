@@ -88,16 +88,23 @@ func (d *decision) rendered(ctx context.Context, e Endpoint, n telling) (m outgo
 	for {
 		d.asked = nil
 		if m, err = d.render(ctx, e, n); err != nil || !d.unfitted(e) {
-			m.unfit = d.unfit(e)
+			if err == nil {
+				m.unfit = d.unfit(e, n)
+			}
 			if err == nil && e.MessageBytes > 0 && m.size > e.MessageBytes {
 				err = issue.New(issue.TooLong, "", fmt.Sprintf("larger than the %d bytes that a message to %s may have", e.MessageBytes, e.Name))
 			}
 			return m, false, err
 		}
-		if !d.kept {
+		switch {
+		case d.fitter != nil:
+			err = d.fitAll(ctx, e)
+		case d.kept:
+			err = &errUnfitted{e.Name}
+		default:
 			return m, true, d.fitLater(e, n)
 		}
-		if err = d.fitAll(ctx, e); err != nil {
+		if err != nil {
 			return m, false, err
 		}
 	}
@@ -137,7 +144,7 @@ func (d *decision) render(ctx context.Context, e Endpoint, n telling) (outgoing,
 			m.body = func(w io.Writer) error { return fhir.WriteJSON(w, b.Root) }
 		}
 	case ToERS:
-		for _, ph := range d.sendable(e) {
+		for _, ph := range d.travelling(e, n) {
 			d.asked = append(d.asked, ph.Media)
 			m.parts = append(m.parts, partOf(ph))
 		}
@@ -238,7 +245,7 @@ func (d *decision) compose(request, answer *fhir.Bundle, key string, travel []pa
 				ph = t
 			}
 		}
-		if err := derivative(b, ph); err != nil {
+		if err := d.derivative(b, ph); err != nil {
 			return nil, err
 		}
 	}
@@ -344,32 +351,6 @@ func repoint(w *writer, e fhir.Element, name, url string) {
 		ref = w.add(e, name)
 	}
 	w.set(ref, "reference", url)
-}
-
-// derivative makes the attachment name what travels: its hash and size, and the hash of its original.
-func derivative(b *fhir.Bundle, ph pathway.Photo) error {
-	m := b.Resolve(ph.Media)
-	if !m.OK() {
-		return nil
-	}
-	att := m.Child("content")
-	if ph.Document {
-		att = att.Child("attachment")
-	}
-	w := writer{}
-	w.set(att, "url", shaURL+ph.SHA256)
-	w.set(att, "size", fmt.Sprint(ph.Size))
-	w.set(att, "title", ph.Name)
-	if ph.SHA256 != ph.Original {
-		if h := att.Child("hash"); h.OK() {
-			h.Remove() // SHA-1 of the original
-		}
-		w.extension(att, "original-sha256", "valueString", ph.Original)
-	}
-	if ph.Step != "" {
-		w.extension(att, "derivation", "valueString", ph.Step)
-	}
-	return w.err
 }
 
 // dropReferences removes the references to resources that stay behind.

@@ -170,7 +170,7 @@ var errUnsettled = errors.New("flow: something is to be sent yet")
 // settled gives all deliveries of a case, internal ones too.
 func (r Retention) settled(ctx context.Context, id ID) ([]Delivery, error) {
 	var out []Delivery
-	for _, to := range []string{"", ToCase, ToClock} {
+	for _, to := range []string{"", ToCase, ToPhotos, ToClock} {
 		ds, err := r.Store.Deliveries(ctx, DeliveryQuery{Case: id, To: to, Limit: 1 << 20})
 		if err != nil {
 			return nil, err

@@ -19,7 +19,8 @@ const urgentTask = 4 * time.Hour
 // same commit as the settlement. It is called again when the case had moved meanwhile.
 func (p *Pipeline) Settled(ctx context.Context, del Delivery, o *Outcome) error {
 	o.Change = nil
-	if del.Case.IsZero() || del.To == ToCase || del.To == ToClock || o.Result == Retry || o.Result == Again {
+	unfitted := del.To == ToPhotos && o.Result != Delivered
+	if del.Case.IsZero() || del.Internal() && !unfitted || o.Result == Retry || o.Result == Again {
 		return nil
 	}
 	if del.What == Acknowledgement {
@@ -120,6 +121,9 @@ func (d *decision) failed(ctx context.Context, del Delivery, o *Outcome) error {
 		if ob := d.c.Obligation(del.Key); ob != nil {
 			d.person(ob, "the channel refused the message")
 		}
+		return nil
+	case del.What == FitPhotos:
+		d.task("photos-unfitted", "the photos could not be made to fit: what waits for them is not sent. Replay "+del.ID.String())
 		return nil
 	case del.What == "poll":
 		d.task("poll-failed", "the answer of "+del.To+" cannot be read")

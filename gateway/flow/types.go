@@ -269,11 +269,12 @@ func (c Change) Partition() int {
 	return 0
 }
 
-// Internal destinations, so that work items and timers share the lanes, leases and retries of deliveries.
+// Internal destinations, so that work items, timers and photos share the lanes, leases and retries of deliveries.
 const (
-	ToCase  = "~case"  // a follow-up waiting to be applied to its case
-	ToClock = "~clock" // a timer: Due is when it fires; Note tells what for
-	ToPrune = "~prune" // the one that removes what was kept long enough
+	ToCase   = "~case"   // a follow-up waiting to be applied to its case
+	ToClock  = "~clock"  // a timer: Due is when it fires; Note tells what for
+	ToPhotos = "~photos" // photos of a case that are made to fit a destination; Note tells what waits for it
+	ToPrune  = "~prune"  // the one that removes what was kept long enough
 )
 
 // Class of a lane: a lower one is claimed first.

@@ -34,6 +34,8 @@ type Case struct {
 	Outcome Outcome  `json:"outcome,omitzero"`
 	Answers []string `json:"answers,omitempty"` // messages that answered, oldest first
 	Photos  []Photo  `json:"photos,omitempty"`
+	// Fitting are the deliveries that make photos fit a destination: what else is to be done in the case waits for them.
+	Fitting []string `json:"fitting,omitempty"`
 	// Sent names the destinations that have the request; PhotosDue that released photos must follow it.
 	Sent      []string `json:"sent,omitempty"`
 	PhotosDue bool     `json:"photosDue,omitempty"`
@@ -68,43 +70,6 @@ type Request struct {
 type Change struct {
 	Trigger   string `json:"trigger"`   // I13 or I14
 	ControlID string `json:"controlId"` // MSH-10 or Bundle.identifier
-}
-
-// Photo is one photo or document of the request.
-type Photo struct {
-	Media    string   `json:"media"`             // fullUrl of the Media or DocumentReference
-	Original string   `json:"original"`          // hex SHA-256 of the bytes as received
-	Blob     string   `json:"blob"`              // object name of the derivative that travels
-	SHA256   string   `json:"sha256"`            // of the derivative
-	Keep     string   `json:"keep"`              // object name of the original
-	Type     string   `json:"type"`              // media type
-	Size     int64    `json:"size"`              // bytes of the derivative
-	Name     string   `json:"name"`              // file name for channels that want one
-	Removed  []string `json:"removed,omitempty"` // metadata taken out, by name
-	Waiting  string   `json:"waiting,omitempty"` // why it may not travel yet: "consent"
-	Document bool     `json:"document,omitempty"`
-	Fits     []Fit    `json:"fits,omitempty"` // what it became for destinations that take less
-	Step     string   `json:"step,omitempty"` // how it was made to fit, of a photo that is one of Fits
-}
-
-// Fit is a photo as made to fit destinations that take so many bytes.
-type Fit struct {
-	Limit   int64  `json:"limit"` // bytes
-	Blob    string `json:"blob,omitempty"`
-	SHA256  string `json:"sha256,omitempty"`
-	Size    int64  `json:"size,omitempty"`
-	Step    string `json:"step,omitempty"`    // what was done: "optimised"
-	Refused string `json:"refused,omitempty"` // why it cannot be done
-}
-
-// Fit gives what the photo became for a limit; nil when that was not tried yet.
-func (p *Photo) Fit(limit int64) *Fit {
-	for i := range p.Fits {
-		if p.Fits[i].Limit == limit {
-			return &p.Fits[i]
-		}
-	}
-	return nil
 }
 
 // Outcome is what the specialist decided, by the e-RS codes, and what the requester made of it.
@@ -269,24 +234,4 @@ func (c *Case) Pending() (n int) {
 		}
 	}
 	return n
-}
-
-// Withheld gives the photos that wait, Sendable the others.
-func (c *Case) Withheld() (out []Photo) { return photos(c.Photos, true) }
-
-// Sendable gives the photos and documents that may travel.
-func (c *Case) Sendable() (out []Photo) { return photos(c.Photos, false) }
-
-// Releasable tells whether a photo waits for anything but the reason given.
-func (c *Case) Releasable(but string) bool {
-	return slices.ContainsFunc(c.Photos, func(p Photo) bool { return p.Waiting != "" && p.Waiting != but })
-}
-
-func photos(all []Photo, waiting bool) (out []Photo) {
-	for _, p := range all {
-		if (p.Waiting != "") == waiting {
-			out = append(out, p)
-		}
-	}
-	return out
 }

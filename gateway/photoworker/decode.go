@@ -17,7 +17,7 @@ func (d *Decoder) Decode(ctx context.Context) image.Decode {
 		if err != nil {
 			return nil, err
 		}
-		out := &image.Rows{Width: r.Width, Height: r.Height, Samples: r.Samples, ICC: r.ICC, Upright: r.Upright, Blended: r.Blended, Reduced: r.Reduced,
+		out := &image.Rows{Width: r.Width, Height: r.Height, Samples: r.Samples, ICC: r.ICC, Upright: r.Upright, Blended: r.Blended, Reduced: r.Reduced, DICOM: r.DICOM,
 			Next: r.Row, Close: r.Close}
 		if r.DICOM != nil {
 			out.Captured, out.Zone = taken(r.DICOM.Captured, r.DICOM.Zone)

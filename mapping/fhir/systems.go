@@ -35,7 +35,8 @@ const (
 	SystemMaps      = "urn:dermgate:maps"    // digest of a map set
 	SystemConsent   = "https://dermgate.github.io/fhir/CodeSystem/consent"
 	SystemAct       = "https://dermgate.github.io/fhir/CodeSystem/act"
-	SystemControlID = "urn:dermgate:control-id" // MSH-10 of the message a Bundle was made of
+	SystemPhotoStep = "https://dermgate.github.io/fhir/CodeSystem/photo-step" // image.Step: what was done to a photo
+	SystemControlID = "urn:dermgate:control-id"                               // MSH-10 of the message a Bundle was made of
 	SystemOutput    = "https://dermgate.github.io/fhir/CodeSystem/task-output"
 )
 

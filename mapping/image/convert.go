@@ -5,19 +5,21 @@ import (
 	"image/color"
 	"slices"
 
+	"github.com/dermgate/dermgate/mapping/image/dicom"
 	"github.com/dermgate/dermgate/mapping/image/jpeg"
 )
 
 // Rows is a photo being decoded, for a JPEG to be made of it.
 type Rows struct {
 	Width, Height  int
-	Samples        int    // a pixel: 1 grey, 3 red, green and blue
-	ICC            []byte // the colour profile; nil: sRGB
-	Upright        bool   // turned already as the file says
-	Blended        bool   // was transparent in places, and lies on white now
-	Reduced        bool   // had more than 8 bits a sample
-	Captured, Zone string // as in Facts, where only the decoder could read it
-	JPEG           []byte // instead of rows: the JPEG that the file held
+	Samples        int          // a pixel: 1 grey, 3 red, green and blue
+	ICC            []byte       // the colour profile; nil: sRGB
+	Upright        bool         // turned already as the file says
+	Blended        bool         // was transparent in places, and lies on white now
+	Reduced        bool         // had more than 8 bits a sample
+	Captured, Zone string       // as in Facts, where only the decoder could read it
+	JPEG           []byte       // instead of rows: the JPEG that the file held
+	DICOM          *dicom.Photo // what a DICOM file says of its picture, without the picture; nil of other types
 	Next           func(row []byte) error
 	Close          func()
 }

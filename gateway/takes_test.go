@@ -1,0 +1,142 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"image/jpeg"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/dermgate/dermgate/fixtures/photos"
+	"github.com/dermgate/dermgate/gateway/pathway"
+	"github.com/dermgate/dermgate/mapping/image"
+	"github.com/dermgate/dermgate/mapping/image/dicom"
+)
+
+// wrapped is a photo as a DICOM file of a patient.
+func wrapped(t testing.TB, photo []byte, patient string) []byte {
+	t.Helper()
+	facts, err := image.Inspect(bytes.NewReader(photo), image.Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := dicom.Wrap(photo, dicom.Wrapping{PatientID: patient, Issuer: "NHS", Family: "Testcase", Given: "Rosalind", Dermoscopic: true,
+		Captured: time.Date(2026, 11, 3, 10, 5, 40, 0, time.UTC), Region: dicom.Code{Value: "70559009", Scheme: "SCT", Meaning: "Skin of left forearm"},
+		Laterality: "L", Study: "2.25.1", Series: "2.25.2", Instance: "2.25.3", Number: 1, Width: facts.Width, Height: facts.Height, Samples: 3})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func sample(t testing.TB, name string) []byte {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join("..", "mapping", "image", "testdata", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// A HEIC of a phone, a WebP and a DICOM file reach a platform that takes JPEG as JPEGs, and an archive that wants DICOM as
+// DICOM files of the request's patient; names and types follow.
+func TestEachDestinationGetsTheTypesItTakes(t *testing.T) {
+	t.Parallel()
+	close := photos.Lesion{Seed: 3, View: photos.Dermoscopic, Width: 640, Height: 640, Quality: 90}.JPEG()
+	ctx, w := taking(t, "advice", "photo_types: [jpeg]", "photo_types: [dicom]")
+	sendWith(t, ctx, w, "advice.hl7", map[string][]byte{"L1-overview": sample(t, "cheers_1440x960.heic"), "L1-closeup": sample(t, "hopper.webp"),
+		"L1-dermoscopic": wrapped(t, close, "9990001014")})
+	if err := until(ctx, "both have the request", func() bool { return len(w.ag.Requests()) > 0 && len(w.epr.Messages()) > 0 }); err != nil {
+		_, story := w.onlyCase(t)
+		t.Fatal(err, story)
+	}
+	sizes := [][2]int{{1440, 960}, {128, 128}, {640, 640}}
+	atAG, atEPR := w.ag.Requests()[0].Photos, w.epr.Messages()[0].Photos
+	if len(atAG) != 3 || len(atEPR) != 3 {
+		t.Fatalf("%d and %d photos arrived", len(atAG), len(atEPR))
+	}
+	for i, got := range atAG {
+		conf, err := jpeg.DecodeConfig(bytes.NewReader(got.Bytes))
+		if err != nil || got.Type != "image/jpeg" || !strings.HasSuffix(got.Name, ".jpg") || conf.Width != sizes[i][0] || conf.Height != sizes[i][1] {
+			t.Errorf("photo %d: %s %s %d×%d (%v)", i+1, got.Name, got.Type, conf.Width, conf.Height, err)
+		}
+	}
+	if !bytes.Equal(atAG[2].Bytes, close) {
+		t.Error("the JPEG in the DICOM file is not the one that arrived")
+	}
+	for i, got := range atEPR {
+		p, err := dicom.Read(got.Bytes, 64e6)
+		if err != nil || got.Type != "application/dicom" || p.PatientID != "9990001014" || p.Width != sizes[i][0] || p.Height != sizes[i][1] || p.JPEG == nil ||
+			!strings.HasPrefix(p.Captured, "20261103100") || (p.Class == dicom.Dermoscopic) != (i == 2) {
+			t.Errorf("photo %d: %s %+v (%v)", i+1, got.Type, p, err)
+		}
+	}
+	c, _ := w.onlyCase(t)
+	for i, name := range []string{"L1-overview-1.heic", "L1-closeup-1.webp", "L1-dermoscopic-1.dcm"} {
+		if ph := c.Photos[i]; ph.Name != name || ph.Width != sizes[i][0] || len(ph.Fits) != 2 {
+			t.Errorf("photo %d: %+v", i+1, ph)
+		}
+	}
+}
+
+// A DICOM file that says it is of somebody else is not taken for this patient's photo.
+func TestAPhotoOfAnotherPatientIsRefused(t *testing.T) {
+	t.Parallel()
+	ctx, w := taking(t, "advice", "photo_types: [jpeg]", "photo_types: [jpeg]")
+	close := photos.Lesion{Seed: 3, View: photos.Dermoscopic, Width: 64, Height: 64, Quality: 90}.JPEG()
+	ack := exchangeWith(t, ctx, w, "advice.hl7", map[string][]byte{"L1-dermoscopic": wrapped(t, close, "9990001022")})
+	if ack.Code != "AE" || !strings.Contains(troubles(ack), "205 OBX[5]-5") {
+		t.Errorf("%s%s", ack.Code, troubles(ack))
+	}
+	broken := wrapped(t, close, "9990001014")
+	ack = exchangeWith(t, ctx, w, "advice.hl7", map[string][]byte{"L1-dermoscopic": broken[:len(broken)-400]})
+	if ack.Code != "AE" || !strings.Contains(troubles(ack), "100 OBX[5]-5") {
+		t.Errorf("a DICOM file cut off: %s%s", ack.Code, troubles(ack))
+	}
+}
+
+// More files than a destination takes in one message: the request is parked with the numbers, and its requester is told.
+// A suspected cancer goes without its photos.
+func TestMoreFilesThanADestinationTakes(t *testing.T) {
+	t.Parallel()
+	t.Run("advice", func(t *testing.T) {
+		t.Parallel()
+		ctx, w := taking(t, "advice", "photos: 2", "photos: 3")
+		sendWith(t, ctx, w, "advice.hl7", nil)
+		id := w.parkedID(t, ctx)
+		if err := until(ctx, "the EPR has it", func() bool { return len(w.epr.Messages()) > 0 }); err != nil {
+			t.Fatal(err)
+		}
+		if n := len(w.epr.Messages()[0].Photos); n != 3 || len(w.ag.Requests()) > 0 {
+			t.Errorf("%d photos at the EPR, %d requests at the platform", n, len(w.ag.Requests()))
+		}
+		hasTask(t, w, "too-many-photos", "3 files, and ag takes 2 in one message")
+		if out, _ := w.operate(ctx, "parked"); !strings.Contains(out, id) || !strings.Contains(out, "3 files, and ag takes 2") {
+			t.Error(out)
+		}
+	})
+	t.Run("suspected cancer", func(t *testing.T) {
+		t.Parallel()
+		ctx, w := taking(t, "referral", "photos: 20", "photos: 1")
+		sendWith(t, ctx, w, "suspected-cancer.hl7", nil)
+		if err := until(ctx, "both have it", func() bool { return len(w.epr.Messages()) > 0 && len(w.ag.Requests()) > 0 }); err != nil {
+			t.Fatal(err)
+		}
+		if at, n := len(w.epr.Messages()[0].Photos), len(w.ag.Requests()[0].Photos); at != 0 || n != 2 {
+			t.Errorf("%d photos at the EPR, %d at the platform", at, n)
+		}
+		hasTask(t, w, "too-many-photos", "2 files, and epr takes 1 in one message")
+	})
+}
+
+func hasTask(t *testing.T, w *world, code, why string) {
+	t.Helper()
+	c, _ := w.onlyCase(t)
+	if !slices.ContainsFunc(c.Tasks, func(k pathway.Task) bool { return k.Code == code && strings.Contains(k.Why, why) && k.Owner != "" }) {
+		t.Errorf("nobody is told %q: %s", why, fmt.Sprintf("%+v", c.Tasks))
+	}
+}
