@@ -4,24 +4,27 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"fmt"
+	"errors"
 	"io"
 	"net/http"
+	"strconv"
 	"sync"
 	"time"
 
+	"github.com/dermgate/dermgate/gateway/config"
 	"github.com/dermgate/dermgate/gateway/flow"
+	"github.com/dermgate/dermgate/mapping/issue"
 )
 
-// alarms tell people what cannot wait for somebody to look: in the log always, by webhook where one is
-// configured. What lasts (an old delivery, a silent sender) opens once and closes once.
+// alarms tell people what cannot wait for somebody to look: in the log always, by webhook where one is configured. What
+// lasts (a destination down, an old delivery, a silent sender) opens once and closes once, however many replicas see it:
+// they share a mark that is odd while it is open. What the webhook is to be told is a delivery, so that a webhook that is
+// down or a gateway that dies loses none of it.
 type alarms struct {
-	a    *app
-	http *http.Client
+	a *app
 
 	mu    sync.Mutex
-	open  map[string]bool
-	heard map[string]time.Time // last message by source
+	heard map[string]time.Time // last message by source, until the store knows
 }
 
 // alarm is what the webhook gets: no patient data, ids and configured names only.
@@ -32,56 +35,91 @@ type alarm struct {
 	At    time.Time `json:"at"`
 }
 
-func newAlarms(a *app) *alarms {
-	return &alarms{a: a, http: &http.Client{Timeout: 10 * time.Second}, open: map[string]bool{}, heard: map[string]time.Time{}}
-}
+// Kinds of marks.
+const (
+	markAlarm = "alarm" // by name: how often it was opened and closed
+	markHeard = "heard" // by source: ms since 1970
+)
 
-// event tells something that happened.
+func newAlarms(a *app) *alarms { return &alarms{a: a, heard: map[string]time.Time{}} }
+
+// event tells something that happened. The same within an hour is the same: what is decided again tells it again.
 func (w *alarms) event(name, text string) {
-	w.send(alarm{Name: name, State: "event", Text: text, At: w.a.now()})
-}
-
-// state opens or closes an alarm; saying the same again says nothing.
-func (w *alarms) state(name string, on bool, text string) {
-	w.mu.Lock()
-	changed := w.open[name] != on
-	w.open[name] = on
-	w.mu.Unlock()
-	if !changed {
-		return
-	}
-	state := "closed"
-	if on {
-		state = "open"
-	}
-	w.send(alarm{Name: name, State: state, Text: text, At: w.a.now()})
-}
-
-func (w *alarms) send(al alarm) {
-	w.a.log.Warn("alarm", "name", al.Name, "state", al.State, "text", al.Text)
-	url, err := w.a.cfg.Alarms.Webhook.Read()
-	if err != nil || url == "" {
-		return
-	}
-	go w.post(url, al)
-}
-
-// post tries three times; an alarm that cannot be told is at least in the log.
-func (w *alarms) post(url string, al alarm) {
-	body, err := json.Marshal(al)
-	for try := 1; err == nil && try <= 3; try++ {
-		var resp *http.Response
-		if resp, err = w.http.Post(url, "application/json", bytes.NewReader(body)); err == nil {
-			io.Copy(io.Discard, io.LimitReader(resp.Body, 64<<10))
-			resp.Body.Close()
-			if resp.StatusCode < 300 {
-				return
-			}
-			err = fmt.Errorf("alarm webhook answered %d", resp.StatusCode)
+	al := alarm{Name: name, State: "event", Text: text, At: w.a.now()}
+	w.log(al)
+	go func() {
+		if err := w.keep(context.Background(), al, text, al.At.UTC().Truncate(time.Hour).Format(time.RFC3339)); err != nil {
+			w.a.log.Error("alarm could not be kept for the webhook", "name", name, "error", err)
 		}
-		time.Sleep(time.Duration(try) * time.Second)
+	}()
+}
+
+// down tells at once that a destination has stopped or begun again to answer; else the next look would.
+func (w *alarms) down(ctx context.Context, to string, open bool) {
+	marks, err := w.a.store.Marks(ctx, markAlarm)
+	if err == nil {
+		err = w.state(ctx, marks, downAlarm(to, open))
 	}
-	w.a.log.Error("alarm webhook failed", "name", al.Name, "error", err)
+	if err != nil {
+		w.a.log.Warn("alarm waits for the next look", "to", to, "error", err)
+	}
+}
+
+func downAlarm(to string, open bool) condition {
+	return condition{"destination-down:" + to, open, "destination " + to + " does not answer: one delivery at a time tries"}
+}
+
+// condition is an alarm that lasts while it holds.
+type condition struct {
+	name string
+	on   bool
+	text string
+}
+
+// state opens or closes an alarm; what is so already says nothing. The webhook's delivery is kept before the mark: a
+// replica that dies between leaves it to another, for whom it is the same delivery.
+func (w *alarms) state(ctx context.Context, marks map[string]int64, c condition) error {
+	n := marks[c.name]
+	if n%2 == 1 == c.on {
+		return nil
+	}
+	al := alarm{Name: c.name, State: "closed", Text: c.text, At: w.a.now()}
+	if c.on {
+		al.State = "open"
+	}
+	if err := w.keep(ctx, al, strconv.FormatInt(n+1, 10)); err != nil {
+		return err
+	}
+	err := w.a.store.Mark(ctx, markAlarm, c.name, n, n+1)
+	if errors.Is(err, flow.ErrStale) {
+		return nil // another replica has told it
+	}
+	if err == nil {
+		w.log(al)
+	}
+	return err
+}
+
+func (w *alarms) log(al alarm) {
+	w.a.log.Warn("alarm", "name", al.Name, "state", al.State, "text", al.Text)
+}
+
+// keep leaves an alarm to whoever calls the webhook. which tells it from others of its name.
+func (w *alarms) keep(ctx context.Context, al alarm, which ...string) error {
+	if !w.a.cfg.Alarms.Webhook.Given() {
+		return nil
+	}
+	note, err := json.Marshal(al)
+	if err != nil {
+		return err
+	}
+	id := flow.NewID(flow.PartitionOf("alarm", al.Name), append([]string{"alarm", al.Name}, which...)...)
+	_, err = w.a.store.Put(ctx, flow.Change{Deliveries: []flow.Delivery{{ID: id, To: flow.ToAlarm, Lane: al.Name, Class: flow.ClassUrgent, Key: id.String(),
+		What: "alarm", Note: string(note), State: flow.Waiting, Due: al.At, Created: al.At}}})
+	if err == nil {
+		w.a.poke(flow.ToAlarm)
+	}
+	return err
 }
 
 // listen notes that a source was heard.
@@ -94,48 +132,137 @@ func (w *alarms) listen(next flow.Accept) flow.Accept {
 	}
 }
 
-// watch looks every so often for deliveries that wait too long and senders that are silent too long.
+// watch looks every so often for what lasts.
 func (w *alarms) watch(ctx context.Context, every time.Duration) {
-	started := w.a.now()
 	for {
+		if err := w.look(ctx); err != nil && ctx.Err() == nil {
+			w.a.log.Warn("alarms could not be looked after", "error", err)
+		}
 		select {
 		case <-ctx.Done():
 			return
 		case <-time.After(every):
 		}
-		for _, d := range w.a.cfg.Destinations {
-			w.waiting(ctx, d.Name)
-		}
-		for source, limit := range w.a.cfg.Alarms.SenderSilent {
-			w.mu.Lock()
-			last := w.heard[source]
-			w.mu.Unlock()
-			if last.IsZero() {
-				last = started
-			}
-			w.state("sender-silent:"+source, w.a.now().Sub(last) > limit, "source "+source+": nothing for longer than "+limit.String())
-		}
 	}
 }
 
-// down tells that a destination has stopped or begun again to answer. One replica of all is told so by the Gate.
-func (w *alarms) down(to string, open bool) {
-	w.a.metrics.Down(to, open)
-	w.state("destination-down:"+to, open, "destination "+to+" does not answer: one delivery at a time tries")
-}
-
-// waiting looks at the oldest delivery of a destination, waiting or parked.
-func (w *alarms) waiting(ctx context.Context, to string) {
-	limit := w.a.cfg.Alarms.OldestWaiting
-	if limit == 0 {
-		return
+// look compares what the replicas have said with what is, once.
+func (w *alarms) look(ctx context.Context) error {
+	marks, err := w.a.store.Marks(ctx, markAlarm) // before all else: who has seen something newer has changed them
+	if err != nil {
+		return err
 	}
-	for _, state := range []flow.State{flow.Waiting, flow.Parked} {
-		ds, err := w.a.store.Deliveries(ctx, flow.DeliveryQuery{To: to, State: state, Limit: 1})
+	var now []condition
+	for _, find := range []func(context.Context) ([]condition, error){w.silent, w.old, w.unanswered} {
+		found, err := find(ctx)
 		if err != nil {
-			return
+			return err
 		}
-		old := len(ds) > 0 && w.a.now().Sub(ds[0].Created) > limit
-		w.state("oldest-"+string(state)+":"+to, old, "destination "+to+": a delivery has been "+string(state)+" longer than "+limit.String())
+		now = append(now, found...)
 	}
+	for _, c := range now {
+		if err := w.state(ctx, marks, c); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// silent tells the store which sources this replica has heard, and looks which of them no replica has for too long.
+func (w *alarms) silent(ctx context.Context) (out []condition, err error) {
+	w.mu.Lock()
+	heard := w.heard
+	w.heard = map[string]time.Time{}
+	w.mu.Unlock()
+	for source, at := range heard {
+		if err := w.a.store.Mark(ctx, markHeard, source, -1, at.UnixMilli()); err != nil {
+			return nil, err
+		}
+	}
+	last, err := w.a.store.Marks(ctx, markHeard)
+	if err != nil {
+		return nil, err
+	}
+	for source, limit := range w.a.cfg.Alarms.SenderSilent {
+		at := time.UnixMilli(last[source])
+		if last[source] == 0 { // never: its silence begins now
+			at = w.a.now()
+			if err := w.a.store.Mark(ctx, markHeard, source, -1, at.UnixMilli()); err != nil {
+				return nil, err
+			}
+		}
+		w.a.metrics.Silence(source, at, limit)
+		out = append(out, condition{"sender-silent:" + source, w.a.now().Sub(at) > limit, "source " + source + ": nothing for longer than " + limit.String()})
+	}
+	return out, nil
+}
+
+// old looks at the oldest deliveries of each destination, waiting and parked; of the gateway's own work too, but for
+// clocks, which wait by their nature.
+func (w *alarms) old(ctx context.Context) (out []condition, err error) {
+	names := []string{flow.ToCase}
+	for _, d := range w.a.cfg.Destinations {
+		names = append(names, d.Name)
+	}
+	for state, limit := range map[flow.State]time.Duration{flow.Waiting: w.a.cfg.Alarms.OldestWaiting, flow.Parked: w.a.cfg.Alarms.OldestParked} {
+		if limit == 0 {
+			continue
+		}
+		for _, to := range names {
+			ds, err := w.a.store.Deliveries(ctx, flow.DeliveryQuery{To: to, State: state, Limit: 1})
+			if err != nil {
+				return nil, err
+			}
+			on := len(ds) > 0 && w.a.now().Sub(ds[0].Created) > limit
+			out = append(out, condition{"oldest-" + string(state) + ":" + to, on, "destination " + to + ": a delivery has been " + string(state) + " longer than " + limit.String()})
+		}
+	}
+	return out, nil
+}
+
+// unanswered looks which destinations do not answer.
+func (w *alarms) unanswered(ctx context.Context) (out []condition, err error) {
+	for _, d := range w.a.cfg.Destinations {
+		pass, err := w.a.gate.Enter(ctx, d.Name, 0, w.a.workers[d.Name].Limit)
+		if err != nil {
+			return nil, err
+		}
+		w.a.metrics.Down(d.Name, pass.Open)
+		out = append(out, downAlarm(d.Name, pass.Open))
+	}
+	return out, nil
+}
+
+// webhook is the internal destination ToAlarm.
+type webhook struct {
+	url  config.Secret
+	http *http.Client
+}
+
+// Deliver tells the webhook one alarm.
+func (h webhook) Deliver(ctx context.Context, del flow.Delivery, _ func(flow.Step) error) (flow.Outcome, error) {
+	trouble := func(text string, err error) *issue.Issue {
+		return issue.New(issue.Unavailable, "alarms.webhook", text).Because(err)
+	}
+	url, err := h.url.Read()
+	if err != nil {
+		return flow.Outcome{Result: flow.Retry, Cause: trouble("its address cannot be read", err)}, nil
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader([]byte(del.Note)))
+	if err != nil {
+		return flow.Outcome{Result: flow.Refused, Cause: trouble("no request can be made to it", err)}, nil
+	}
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("Idempotency-Key", del.Key)
+	resp, err := h.http.Do(req)
+	if err != nil {
+		return flow.Outcome{Result: flow.Retry, Cause: trouble("no answer", err)}, nil
+	}
+	defer resp.Body.Close()
+	_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, 64<<10))
+	o := flow.Outcome{Result: flow.ByStatus(resp.StatusCode, true), After: flow.RetryAfter(resp.Header, time.Now())}
+	if o.Result != flow.Delivered {
+		o.Cause = trouble("answered "+strconv.Itoa(resp.StatusCode), nil)
+	}
+	return o, nil
 }

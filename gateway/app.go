@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -185,6 +186,8 @@ func (a *app) openDestinations(context.Context) error {
 	}
 	a.workers[flow.ToCase] = a.dispatcher(flow.ToCase, flow.Applier{P: a.pipeline}, config.Destination{Concurrency: 4})
 	a.workers[flow.ToPhotos] = a.dispatcher(flow.ToPhotos, flow.Fitter{P: a.pipeline}, config.Destination{Concurrency: runtime.GOMAXPROCS(0) + 1}) // one place is for suspected cancer alone
+	a.workers[flow.ToAlarm] = a.dispatcher(flow.ToAlarm, webhook{a.cfg.Alarms.Webhook, &http.Client{Timeout: 10 * time.Second}}, config.Destination{Concurrency: 2})
+	a.workers[flow.ToAlarm].Backoff.Within = 24 * time.Hour
 	a.workers[flow.ToClock] = a.dispatcher(flow.ToClock, flow.Clock{P: a.pipeline}, config.Destination{Concurrency: 2})
 	return nil
 }

@@ -37,9 +37,11 @@ type sink struct {
 	server *mllp.Server
 }
 
-func startSink(t *testing.T) *sink {
+func startSink(t *testing.T) *sink { return startSinkAt(t, "127.0.0.1:0") }
+
+func startSinkAt(t *testing.T, address string) *sink {
 	t.Helper()
-	s := &sink{came: map[string]map[string]int{}, server: &mllp.Server{Name: "sink", Addr: "127.0.0.1:0"}}
+	s := &sink{came: map[string]map[string]int{}, server: &mllp.Server{Name: "sink", Addr: address}}
 	if err := s.server.Listen(); err != nil {
 		t.Fatal(err)
 	}

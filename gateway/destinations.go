@@ -99,7 +99,7 @@ func (a *app) guarded(w *flow.Dispatcher, d config.Destination) *flow.Dispatcher
 	}
 	w.Backoff = flow.Backoff{First: d.Retry.First, Max: d.Retry.Longest, Attempts: d.Retry.Attempts, Within: d.Retry.Within}
 	w.HoldParked = d.WhenParked == config.WhenParkedStop
-	w.Down = func(open bool) { a.alarms.down(w.To, open) }
+	w.Down = func(open bool) { a.alarms.down(context.Background(), w.To, open) }
 	return w
 }
 

@@ -183,6 +183,11 @@ var soon = flow.Limit{First: time.Millisecond, Longest: time.Hour, Lease: time.M
 
 func (g *gated) probe() {
 	g.open(soon)
+	for range 2 { // who only asks does not take the probe
+		if p := g.enter(1, 0, soon); p.N != 0 || !p.Open || p.Probe {
+			g.Fatalf("a question: %+v", p)
+		}
+	}
 	p := g.enter(0, 5, soon)
 	if p.N != 1 || !p.Probe {
 		g.Fatalf("the probe: %+v", p)

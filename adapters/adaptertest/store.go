@@ -65,6 +65,7 @@ func Store(t *testing.T, open Open) {
 		{"pause and resume a destination", (*suite).pause},
 		{"an act without reason, or on what is not parked, is refused", (*suite).badActs},
 
+		{"marks are set once, from what they are", (*suite).marks},
 		{"story is told in order", (*suite).story},
 		{"cases by patient, organisation, kind, state, newest first", (*suite).cases},
 		{"deliveries by destination, case, state, oldest first", (*suite).deliveries},

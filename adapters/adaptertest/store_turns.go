@@ -150,3 +150,23 @@ func (s *suite) empty(to string) {
 		s.done(d)
 	}
 }
+
+func (s *suite) marks() {
+	s.ok(s.s.Mark(s.ctx, "alarm", "destination-down:epr", 0, 1))
+	s.ok(s.s.Mark(s.ctx, "alarm", "destination-down:epr", 0, 1)) // its answer was lost
+	s.is(s.s.Mark(s.ctx, "alarm", "destination-down:epr", 0, 2), flow.ErrStale)
+	s.ok(s.s.Mark(s.ctx, "alarm", "destination-down:epr", 1, 2))
+	for _, at := range []int64{1_800_000_000_000, 1_700_000_000_000, 1_800_000_000_001} {
+		s.ok(s.s.Mark(s.ctx, "heard", "gp", -1, at))
+	}
+	s.s = s.reopen()
+	alarms, err := s.s.Marks(s.ctx, "alarm")
+	s.ok(err)
+	s.equal("alarms", alarms, map[string]int64{"destination-down:epr": 2})
+	heard, err := s.s.Marks(s.ctx, "heard")
+	s.ok(err)
+	s.equal("heard", heard, map[string]int64{"gp": 1_800_000_000_001})
+	none, err := s.s.Marks(s.ctx, "nothing")
+	s.ok(err)
+	s.equal("marks of no kind", len(none), 0)
+}

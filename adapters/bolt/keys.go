@@ -29,10 +29,11 @@ const (
 	bDue        = "due"        // destination, 0, class, due, lane → nothing: one for each lane, about its head
 	bActs       = "acts"       // hash of the act's key → flow.Act
 	bPaused     = "paused"     // destination → flow.Act
+	bMarks      = "marks"      // kind, name → number
 )
 
 var buckets = []string{bMeta, bIDs, bIdem, bRefs, bNamed, bApplied, bMessages, bCases, bCasesBy, bStory, bDeliveries, bBodies,
-	bByCase, bListed, bLanes, bHeads, bDue, bActs, bPaused}
+	bByCase, bListed, bLanes, bHeads, bDue, bActs, bPaused, bMarks}
 
 // Kinds of id in bIDs.
 const (

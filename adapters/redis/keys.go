@@ -36,6 +36,7 @@ import (
 //	ref:HASH            set   cases a reference may lead to, in the partition of the reference
 //	refs:CASE           set   hashes of the references that do lead to this case
 //	paused              hash  destination → flow.Act, in partition 0
+//	marks:KIND          hash  name → number, in partition 0
 //	gate:TO             hash  what all replicas know of a destination (lua/enter.lua), in partition 0
 //	busy:TO             zset  permits of deliveries under way, by when they run out, in partition 0
 //	failing:TO          set   lanes that failed since the destination last answered, in partition 0

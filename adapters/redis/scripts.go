@@ -13,7 +13,7 @@ import (
 //go:embed lua/*.lua
 var lua embed.FS
 
-type scripts struct{ put, claim, settle, renew, step, act, tell, pause, enter, leave, prune *redis.Script }
+type scripts struct{ put, claim, settle, renew, step, act, tell, pause, enter, leave, mark, prune *redis.Script }
 
 // loadScripts reads the scripts, each behind what all share.
 func loadScripts() (scripts, error) {
@@ -23,7 +23,7 @@ func loadScripts() (scripts, error) {
 	}
 	var s scripts
 	for name, to := range map[string]**redis.Script{"put": &s.put, "claim": &s.claim, "settle": &s.settle, "renew": &s.renew,
-		"step": &s.step, "act": &s.act, "tell": &s.tell, "pause": &s.pause, "enter": &s.enter, "leave": &s.leave,
+		"step": &s.step, "act": &s.act, "tell": &s.tell, "pause": &s.pause, "enter": &s.enter, "leave": &s.leave, "mark": &s.mark,
 		"prune": &s.prune} {
 		own, err := lua.ReadFile("lua/" + name + ".lua")
 		if err != nil {

@@ -125,6 +125,7 @@ type Limits struct {
 type Alarms struct {
 	Webhook       Secret
 	OldestWaiting time.Duration
+	OldestParked  time.Duration
 	SenderSilent  map[string]time.Duration // by source
 }
 

@@ -46,7 +46,7 @@ func defaults(data string) *Config {
 		HTTP:   Listener{Listen: "127.0.0.1:8080"},
 		Admin:  Listener{Listen: "127.0.0.1:8081"},
 		Limits: Limits{MessageBytes: 64 << 20, PhotoBytes: 25 << 20, PhotoPixels: 64e6, PixelsAtOnce: 48e6, Attachments: 200},
-		Alarms: Alarms{OldestWaiting: 15 * time.Minute},
+		Alarms: Alarms{OldestWaiting: 15 * time.Minute, OldestParked: time.Hour},
 		Owners: Owners{Requester: "practice", Provider: Owner{Name: "provider"}, Operations: Owner{Name: "operations"}},
 		Timers: pathway.DefaultTimers(),
 	}

@@ -192,6 +192,7 @@ func (d *decoder) limits(n node, l *Limits) {
 func (d *decoder) alarms(n node, a *Alarms) {
 	k := keys{
 		"oldest_waiting": value(d, &a.OldestWaiting, within(time.Second, 30*day, readDuration, "")),
+		"oldest_parked":  value(d, &a.OldestParked, within(time.Second, 30*day, readDuration, "")),
 		"sender_silent": func(n node) {
 			a.SenderSilent = map[string]time.Duration{}
 			d.each(n, func(name string, _ position, v node) {

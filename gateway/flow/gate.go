@@ -12,7 +12,7 @@ import (
 // and whether it answers at all. A destination that fails again and again is left alone but for one delivery at a
 // time, the probe, in longer and longer spaces, until one is answered (a circuit breaker).
 type Gate interface {
-	// Enter asks to begin up to n deliveries.
+	// Enter asks to begin up to n deliveries; with 0 only what is known of the destination.
 	Enter(ctx context.Context, to string, n int, l Limit) (Pass, error)
 	// Leave tells how what began came to its end.
 	Leave(ctx context.Context, to string, l Limit, e Leaving) (Verdict, error)
@@ -141,6 +141,9 @@ func (g *LocalGate) Enter(_ context.Context, to string, n int, l Limit) (Pass, e
 	d, now := g.door(to)
 	l = l.Filled()
 	p := Pass{Token: rand.Text(), Open: d.level > 0, Amiss: d.row > 0}
+	if n < 1 {
+		return p, nil
+	}
 	if p.Open {
 		if p.Wait = d.until.Sub(now); p.Wait <= 0 && d.probe != "" {
 			p.Wait = d.probing.Sub(now)

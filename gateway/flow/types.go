@@ -274,6 +274,7 @@ const (
 	ToCase   = "~case"   // a follow-up waiting to be applied to its case
 	ToClock  = "~clock"  // a timer: Due is when it fires; Note tells what for
 	ToPhotos = "~photos" // photos of a case that are made to fit a destination; Note tells what waits for it
+	ToAlarm  = "~alarm"  // what the webhook is told; Note has it
 	ToPrune  = "~prune"  // the one that removes what was kept long enough
 )
 
@@ -498,6 +499,15 @@ type Remains struct {
 	Applied    []string // marks of Change.Applied
 }
 
+// Marks are small numbers that replicas share: how often an alarm was opened and closed, when a source was last heard.
+type Marks interface {
+	// Marks gives those of a kind by name.
+	Marks(ctx context.Context, kind string) (map[string]int64, error)
+	// Mark sets one from what it is (0 when there is none) to another; ErrStale when it is something else by now. From a
+	// negative number it is set when it is then greater than before.
+	Mark(ctx context.Context, kind, name string, from, to int64) error
+}
+
 // Store is all of it; adapters/bolt and adapters/redis are the two.
 type Store interface {
 	Queue
@@ -508,6 +518,7 @@ type Store interface {
 	Storyteller
 	Operator
 	Pruner
+	Marks
 	Health(ctx context.Context) error // nil, or why messages cannot be kept now
 	Close() error
 }

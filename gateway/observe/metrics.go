@@ -106,8 +106,9 @@ func (m *Metrics) Down(to string, down bool) {
 	m.down.WithLabelValues(to).Set(v)
 }
 
-// Silence says how long a source may be silent, for the alarm rules.
-func (m *Metrics) Silence(source string, limit time.Duration) {
+// Silence says when a source was last heard, by any replica, and how long it may be silent.
+func (m *Metrics) Silence(source string, heard time.Time, limit time.Duration) {
+	m.received.WithLabelValues(source).Set(float64(heard.UnixMilli()) / 1000)
 	m.silence.WithLabelValues(source).Set(limit.Seconds())
 }
 

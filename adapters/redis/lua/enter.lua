@@ -11,6 +11,7 @@ local g = redis.call('HMGET', gate, 'next', 'row', 'level', 'until', 'probe', 'p
 local ahead, open, probe = math.max(tonumber(g[1] or '0'), now), g[3] and 1 or 0, 0
 local amiss = g[2] and 1 or 0
 local function none(wait) return { 0, whole(wait), 0, open, amiss } end
+if n < 1 then return none(0) end
 if open == 1 then
   if now < tonumber(g[4]) then return none(tonumber(g[4]) - now) end
   if g[5] and g[5] ~= token and now < tonumber(g[6]) then return none(tonumber(g[6]) - now) end
