@@ -200,7 +200,7 @@ func (w *alarms) silent(ctx context.Context) (out []condition, err error) {
 // old looks at the oldest deliveries of each destination, waiting and parked; of the gateway's own work too, but for
 // clocks, which wait by their nature.
 func (w *alarms) old(ctx context.Context) (out []condition, err error) {
-	names := []string{flow.ToCase}
+	names := []string{flow.ToCase, flow.ToPhotos}
 	for _, d := range w.a.cfg.Destinations {
 		names = append(names, d.Name)
 	}
