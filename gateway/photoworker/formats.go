@@ -16,20 +16,17 @@ import (
 	"github.com/dermgate/dermgate/mapping/issue"
 )
 
-// plain are the decoders that give the pixels as stored, with the profile that the file holds beside them.
+// plain are the decoders that give the pixels as stored.
 var plain = map[image.Type]struct {
 	config func(io.Reader) (stdimage.Config, error)
 	decode func(io.Reader) (stdimage.Image, error)
-	icc    func([]byte) []byte
 }{
-	image.PNG:  {png.DecodeConfig, png.Decode, iccOfPNG},
-	image.GIF:  {gif.DecodeConfig, gif.Decode, none},
-	image.BMP:  {bmp.DecodeConfig, bmp.Decode, none},
-	image.TIFF: {tiff.DecodeConfig, tiff.Decode, iccOfTIFF},
-	image.WebP: {webp.DecodeConfig, webp.Decode, iccOfWebP},
+	image.PNG:  {png.DecodeConfig, png.Decode},
+	image.GIF:  {gif.DecodeConfig, gif.Decode},
+	image.BMP:  {bmp.DecodeConfig, bmp.Decode},
+	image.TIFF: {tiff.DecodeConfig, tiff.Decode},
+	image.WebP: {webp.DecodeConfig, webp.Decode},
 }
-
-func none([]byte) []byte { return nil }
 
 func decodePlain(b []byte, t image.Type, most int64) (*decoded, error) {
 	c := plain[t]
@@ -47,7 +44,7 @@ func decodePlain(b []byte, t image.Type, most int64) (*decoded, error) {
 	if err != nil {
 		return nil, err
 	}
-	return rastered(im, c.icc(b))
+	return rastered(im)
 }
 
 func decodeDICOM(b []byte, most int64) (*decoded, error) {

@@ -15,7 +15,7 @@ import (
 type Head struct {
 	Width, Height int    // pixels, upright where Upright says so, else as stored
 	Samples       int    // a pixel: 1 grey, 3 red, green and blue
-	ICC           []byte // the colour profile of the rows; nil: sRGB
+	ICC           []byte // the colour profile of a DICOM; nil: none. That of another file is read without decoding (image.Profile)
 	Upright       bool   // turned already as the file says
 	Blended       bool   // was transparent in places, and lies on white now
 	Reduced       bool   // had more than 8 bits a sample

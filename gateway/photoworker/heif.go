@@ -222,7 +222,7 @@ func decodeHEIC(b []byte, most int64) (*decoded, error) {
 			im = &video{y, n}
 		}
 	}
-	p, err := rastered(im, iccOfHEIC(b))
+	p, err := rastered(im)
 	if p != nil {
 		p.Upright = true
 	}

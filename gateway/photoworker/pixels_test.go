@@ -165,13 +165,6 @@ func TestHEIC(t *testing.T) {
 	}
 }
 
-func TestProfilesStay(t *testing.T) {
-	head, _ := pixels(t, file(t, "icc_profile.png"))
-	if len(head.ICC) < 128 || string(head.ICC[36:40]) != "acsp" {
-		t.Errorf("PNG: a profile of %d bytes", len(head.ICC))
-	}
-}
-
 func TestADICOMGivesItsJPEG(t *testing.T) {
 	r, err := open(t, file(t, "SC_rgb_small_odd_jpeg.dcm"))
 	if err != nil {

@@ -8,9 +8,9 @@ import (
 )
 
 // rastered gives a decoded picture row by row. What is transparent lies on white, as on the page it will be seen on.
-func rastered(im stdimage.Image, icc []byte) (*decoded, error) {
+func rastered(im stdimage.Image) (*decoded, error) {
 	b := im.Bounds()
-	p := &decoded{Head: Head{Width: b.Dx(), Height: b.Dy(), Samples: 3, ICC: icc}}
+	p := &decoded{Head: Head{Width: b.Dx(), Height: b.Dy(), Samples: 3}}
 	if p.Width < 1 || p.Height < 1 {
 		return nil, issue.New(issue.Structure, "", "a photo without width or height")
 	}

@@ -1,26 +1,25 @@
 package photoworker
 
-import "encoding/binary"
+import (
+	"bytes"
+	"encoding/binary"
+
+	"github.com/dermgate/dermgate/mapping/image"
+)
 
 // codingOf tells how the colours of a HEIC are coded: by its colr box of kind nclx, else by what its video stream says
 // (ITU-T H.265 §E.2), whose silence means the narrow range.
 func codingOf(b []byte) nclx {
-	meta := box(b, "meta")
-	if len(meta) < 4 {
-		return nclx{2, true}
-	}
 	out := nclx{2, true}
-	for props := box(box(meta[4:], "iprp"), "ipco"); len(props) > 0; {
-		name, body, rest := nextBox(props)
+	for _, p := range image.Properties(bytes.NewReader(b), "colr", "hvcC") {
 		switch {
-		case name == "colr" && len(body) >= 11 && string(body[:4]) == "nclx":
-			return nclx{matrix: int(binary.BigEndian.Uint16(body[8:])), narrow: body[10]&0x80 == 0}
-		case name == "hvcC":
-			if n, ok := codingOfStream(body); ok {
+		case p.Kind == "colr" && len(p.Data) >= 11 && string(p.Data[:4]) == "nclx":
+			return nclx{matrix: int(binary.BigEndian.Uint16(p.Data[8:])), narrow: p.Data[10]&0x80 == 0}
+		case p.Kind == "hvcC":
+			if n, ok := codingOfStream(p.Data); ok {
 				out = n
 			}
 		}
-		props = rest
 	}
 	return out
 }

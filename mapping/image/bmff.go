@@ -1,6 +1,10 @@
 package image
 
-import "encoding/binary"
+import (
+	"bytes"
+	"encoding/binary"
+	"slices"
+)
 
 // box is one box of an ISO base media file (ISO/IEC 14496-12 §4.2).
 type box struct {
@@ -40,34 +44,54 @@ func (a *anatomy) boxes(b section, visit func(box) error) error {
 	return nil
 }
 
-// bmff reads a HEIC or AVIF as far as size, depth, colour profile and the presence of metadata (ISO/IEC
-// 23008-12 §6.5, §9). Their bytes stand at offsets all over the file, so nothing can be cut out.
+// heif is what is read of a HEIC or AVIF (ISO/IEC 23008-12).
+type heif struct {
+	*anatomy
+	file  section
+	exif  int64   // the item that is EXIF; -1: none
+	place section // the iloc box: where items stand
+	see   func(box) error
+}
+
+// bmff reads a HEIC or AVIF as far as size, depth, colour profile and metadata (ISO/IEC 23008-12 §6.5, §9). Their bytes
+// stand at offsets all over the file, so nothing can be cut out.
 func (a *anatomy) bmff(b section) error {
-	return a.boxes(b, func(top box) error {
+	h := heif{anatomy: a, file: b, exif: -1, see: a.property}
+	if err := h.read(b); err != nil {
+		return err
+	}
+	h.readExif()
+	return nil
+}
+
+func (h *heif) read(b section) error {
+	return h.boxes(b, func(top box) error {
 		switch string(top.kind[:]) {
 		case "meta":
 			if top.data.n < 4 {
 				return cutOff()
 			}
-			return a.boxes(top.data.rest(4), a.metaBox)
+			return h.boxes(top.data.rest(4), h.metaBox)
 		case "moov":
-			a.private("mpf") // a film beside the picture
+			h.private("mpf") // a film beside the picture
 		case "uuid":
-			a.private("application-data")
+			h.private("application-data")
 		}
 		return nil
 	})
 }
 
-func (a *anatomy) metaBox(m box) error {
+func (h *heif) metaBox(m box) error {
 	switch string(m.kind[:]) {
 	case "iprp":
-		return a.boxes(m.data, func(p box) error {
+		return h.boxes(m.data, func(p box) error {
 			if string(p.kind[:]) != "ipco" {
 				return nil
 			}
-			return a.boxes(p.data, a.property)
+			return h.boxes(p.data, h.see)
 		})
+	case "iloc":
+		h.place = m.data
 	case "iinf":
 		skip := int64(6) // version and flags, a count of 16 bits
 		if version, ok := m.data.byteAt(0); ok && version > 0 {
@@ -76,7 +100,7 @@ func (a *anatomy) metaBox(m box) error {
 		if m.data.n < skip {
 			return cutOff()
 		}
-		return a.boxes(m.data.rest(skip), a.item)
+		return h.boxes(m.data.rest(skip), h.item)
 	}
 	return nil
 }
@@ -98,25 +122,129 @@ func (a *anatomy) property(p box) error {
 			a.Depth = max(a.Depth, int(b[5]))
 		}
 	case "colr":
-		a.ICC = a.ICC || p.data.begins("prof") || p.data.begins("rICC")
+		if a.ICC || !p.data.begins("prof") && !p.data.begins("rICC") {
+			return nil
+		}
+		a.ICC = true
+		return a.icc.add(p.data.rest(4))
 	}
 	return nil
 }
 
-// item names metadata items: EXIF is not read, so it is private as a whole.
-func (a *anatomy) item(i box) error {
+// item names metadata items. EXIF cannot be cut out, so it is private whatever is in it.
+func (h *heif) item(i box) error {
 	if string(i.kind[:]) != "infe" || i.data.n < 12 {
 		return nil
 	}
-	kind := i.data.rest(8) // behind version, flags, item id of 16 bits, protection index
+	id, kind := int64(0), i.data.rest(8) // behind version, flags, item id of 16 bits, protection index
 	if version, ok := i.data.byteAt(0); ok && version > 2 {
-		kind = i.data.rest(10)
+		kind, id = i.data.rest(10), int64(binary.BigEndian.Uint32(i.data.bytes(4, 4)))
+	} else {
+		id = int64(binary.BigEndian.Uint16(i.data.bytes(4, 2)))
 	}
 	switch {
 	case kind.begins("Exif"):
-		a.private("exif")
+		h.private("exif")
+		h.exif = id
 	case kind.begins("mime"), kind.begins("uri"):
-		a.private("xmp")
+		h.private("xmp")
 	}
 	return nil
+}
+
+// readExif reads the EXIF item (§A.2.1): four bytes say how many stand before the TIFF structure. Which way up the photo is,
+// its boxes say, not EXIF.
+func (h *heif) readExif() {
+	item := h.located(h.exif)
+	head := item.bytes(0, 4)
+	if head == nil {
+		return
+	}
+	skip := 4 + int64(binary.BigEndian.Uint32(head))
+	if skip >= item.n {
+		return
+	}
+	h.anatomy.exif(readBlock(item.rest(skip)))
+	h.Orientation = 1
+}
+
+// located gives where an item stands, if it is in one piece (ISO/IEC 14496-12 §8.11.3).
+func (h *heif) located(id int64) section {
+	r := fields{s: h.place}
+	version := r.number(1)
+	r.number(3)
+	sizes := r.number(2)
+	offset, length, base, index := sizes>>12, sizes>>8&15, sizes>>4&15, sizes&15
+	wide := int64(2)
+	if version > 1 {
+		wide = 4
+	}
+	if version == 0 {
+		index = 0
+	}
+	for items := r.number(wide); items > 0 && !r.done; items-- {
+		this, method := r.number(wide), int64(0)
+		if version > 0 {
+			method = r.number(2) & 15
+		}
+		r.number(2)
+		from := r.number(base)
+		extents := r.number(2)
+		for n := extents; n > 0 && !r.done; n-- {
+			r.number(index)
+			at := from + r.number(offset)
+			size := r.number(length)
+			if this == id && method == 0 && extents == 1 && !r.done && at > 0 && size > 0 && at <= h.file.n-size {
+				return h.file.part(at, size)
+			}
+		}
+	}
+	return section{w: h.file.w}
+}
+
+// fields reads numbers one after the other. Behind the end it gives 0 and is done.
+type fields struct {
+	s    section
+	at   int64
+	done bool
+}
+
+// number reads one of up to eight bytes.
+func (f *fields) number(size int64) (v int64) {
+	if size == 0 {
+		return 0
+	}
+	if size > 8 || f.done || f.s.w == nil {
+		f.done = true
+		return 0
+	}
+	b := f.s.bytes(f.at, size)
+	if f.done = b == nil; f.done {
+		return 0
+	}
+	f.at += size
+	for _, c := range b {
+		v = v<<8 | int64(c)
+	}
+	return v
+}
+
+// Property is an item property of a HEIC (ISO/IEC 23008-12 §9.3): its four letters, and what is in it.
+type Property struct {
+	Kind string
+	Data []byte
+}
+
+// Properties gives the item properties of a HEIC that are of some kinds, in their order, as far as they can be read.
+func Properties(f File, kinds ...string) (out []Property) {
+	w := newWindow(f)
+	h := heif{anatomy: new(anatomy), exif: -1}
+	h.see = func(p box) error {
+		if kind := string(p.kind[:]); slices.Contains(kinds, kind) && p.data.n <= mostProfile {
+			out = append(out, Property{kind, bytes.Clone(p.data.bytes(0, p.data.n))})
+		}
+		return nil
+	}
+	_ = h.read(w.whole())
+	return out
 }

@@ -15,6 +15,9 @@ func (a *anatomy) bmp(f section) error {
 	if a.Height < 0 { // rows from the top
 		a.Height = -a.Height
 	}
+	if d := f.bytes(38, 8); d != nil && le.Uint32(d) > 0 && le.Uint32(d[4:]) > 0 && le.Uint32(f.bytes(14, 4)) >= 40 {
+		a.density = perMetre(le.Uint32(d), le.Uint32(d[4:]))
+	}
 	bits := int64(le.Uint16(b[28:])) // a pixel
 	a.Depth = 8
 	end := int64(le.Uint32(b[2:])) // the file's size, which some writers get wrong

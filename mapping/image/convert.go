@@ -7,13 +7,14 @@ import (
 
 	"github.com/dermgate/dermgate/mapping/image/dicom"
 	"github.com/dermgate/dermgate/mapping/image/jpeg"
+	"github.com/dermgate/dermgate/mapping/issue"
 )
 
 // Rows is a photo being decoded, for a JPEG to be made of it.
 type Rows struct {
 	Width, Height  int
 	Samples        int          // a pixel: 1 grey, 3 red, green and blue
-	ICC            []byte       // the colour profile; nil: sRGB
+	ICC            []byte       // the colour profile, where only the decoder could read it
 	Upright        bool         // turned already as the file says
 	Blended        bool         // was transparent in places, and lies on white now
 	Reduced        bool         // had more than 8 bits a sample
@@ -41,7 +42,12 @@ func (out *Fitted) convert(f File, lim Limits, to Target, floor Floor) error {
 	}
 	defer rows.Close()
 	if rows.JPEG != nil {
-		return out.unwrap(rows.JPEG, lim, to, floor)
+		return out.unwrap(rows, lim, to, floor)
+	}
+	if out.Original.Type != DICOM {
+		if rows.ICC, err = Profile(f); err != nil {
+			return err
+		}
 	}
 	if rows.Blended {
 		out.Lost = append(out.Lost, lostTransparency)
@@ -72,7 +78,11 @@ func (out *Fitted) convert(f File, lim Limits, to Target, floor Floor) error {
 }
 
 // unwrap takes the JPEG out of a file, and makes it fit.
-func (out *Fitted) unwrap(b []byte, lim Limits, to Target, floor Floor) error {
+func (out *Fitted) unwrap(rows *Rows, lim Limits, to Target, floor Floor) error {
+	b, err := rows.told(lim)
+	if err != nil {
+		return err
+	}
 	inner, err := Fit(bytes.NewReader(b), lim, to, floor)
 	if err != nil {
 		return err
@@ -86,6 +96,26 @@ func (out *Fitted) unwrap(b []byte, lim Limits, to Target, floor Floor) error {
 		out.Step = Converted
 	}
 	return nil
+}
+
+// told gives the JPEG that a file held, with what only the file said: when it was taken, how many pixels there are on a
+// length, and the profile.
+func (r *Rows) told(lim Limits) ([]byte, error) {
+	facts, err := Inspect(bytes.NewReader(r.JPEG), lim)
+	if err != nil {
+		return nil, err
+	}
+	if facts.Type != JPEG {
+		return nil, issue.New(issue.Structure, "", "a file that holds no JPEG where it says so")
+	}
+	var add [][]byte
+	if block := r.exif(facts).minimal(); facts.Captured == "" && !facts.density.stated() && facts.Orientation == 1 && block != nil {
+		add = append(add, appSegment(mAPP1, exifName, block))
+	}
+	if !facts.ICC {
+		add = append(add, profileSegments(r.ICC)...)
+	}
+	return slices.Concat(r.JPEG[:2], slices.Concat(add...), r.JPEG[2:]), nil
 }
 
 // convert writes an exact picture as a photo.
@@ -143,21 +173,35 @@ func (r *Rows) draw(facts Facts) ([]byte, error) {
 // segments are what a JPEG of the rows carries: JFIF, which way up and when, and the profile (ICC.1 annex B.4).
 func (r *Rows) segments(facts Facts) [][]byte {
 	out := [][]byte{appSegment(mAPP0, jfifName, []byte{1, 1, 0, 0, 1, 0, 1, 0, 0})}
-	x := exif{orientation: facts.Orientation, captured: facts.Captured, zone: facts.Zone}
+	if block := r.exif(facts).minimal(); block != nil {
+		out = append(out, appSegment(mAPP1, exifName, block))
+	}
+	return append(out, profileSegments(r.ICC)...)
+}
+
+// exif is what is kept of what the file, or its decoder, says.
+func (r *Rows) exif(facts Facts) exif {
+	x := exif{orientation: facts.Orientation, captured: facts.Captured, zone: facts.Zone, density: facts.density}
 	if r.Upright {
 		x.orientation = 0
 	}
 	if x.captured == "" {
 		x.captured, x.zone = r.Captured, r.Zone
 	}
-	if block := x.minimal(); block != nil {
-		out = append(out, appSegment(mAPP1, exifName, block))
+	if r.DICOM != nil && r.DICOM.Spacing[0] > 0 && r.DICOM.Spacing[1] > 0 {
+		perCentimetre := func(mm float64) rational { return rational{1, 1}.times(10 / mm) }
+		x.density = density{perCentimetre(r.DICOM.Spacing[1]), perCentimetre(r.DICOM.Spacing[0]), 3}
 	}
-	const most = 65_519
-	n := (len(r.ICC) + most - 1) / most
+	return x
+}
+
+// profileSegments holds a profile in parts (ICC.1 annex B.4).
+func profileSegments(icc []byte) (out [][]byte) {
+	const most = 65_533 - iccHeader
+	n := (len(icc) + most - 1) / most
 	for i := range n {
-		part := r.ICC[i*most : min((i+1)*most, len(r.ICC))]
-		out = append(out, appSegment(mAPP2, "ICC_PROFILE\x00"+string([]byte{byte(i + 1), byte(n)}), part))
+		part := icc[i*most : min((i+1)*most, len(icc))]
+		out = append(out, appSegment(mAPP2, iccName+string([]byte{byte(i + 1), byte(n)}), part))
 	}
 	return out
 }

@@ -12,12 +12,11 @@ import (
 type exif struct {
 	orientation    int    // 1 to 8; 0 when not stated
 	captured, zone string // as written
-	density        [2]rational
-	unit           uint16 // of density: 2 inch, 3 centimetre; 0 when not stated
-	colourSpace    uint16 // 1 sRGB, 0xffff uncalibrated; 0 when not stated
-	adobeRGB       bool   // interoperability index R03: uncalibrated means Adobe RGB (DCF 2.0 §3.2)
-	icc            bool
-	width, height  int // of the first directory
+	density        density
+	colourSpace    uint16  // 1 sRGB, 0xffff uncalibrated; 0 when not stated
+	adobeRGB       bool    // interoperability index R03: uncalibrated means Adobe RGB (DCF 2.0 §3.2)
+	icc            section // the colour profile
+	width, height  int     // of the first directory
 	depth          int
 	pages          int // directories chained behind the first
 	private        []string
@@ -25,6 +24,19 @@ type exif struct {
 }
 
 type rational struct{ num, den uint32 }
+
+// density is how many pixels there are on a length.
+type density struct {
+	across, down rational
+	unit         uint16 // 2 inch, 3 centimetre; 0 when not stated
+}
+
+// perMetre is a density in pixels per metre.
+func perMetre(across, down uint32) density {
+	return density{rational{across, 100}, rational{down, 100}, 3}
+}
+
+func (d density) stated() bool { return d.unit != 0 && d.across.den != 0 && d.down.den != 0 }
 
 // role of a directory decides what its tags mean.
 type role uint8
@@ -52,7 +64,7 @@ type exifReader struct {
 	exif
 	todo   []pointer // each directory once; in the order of reading, what is read included
 	tables int       // of pointers, read
-	late   struct{ captured, zone, depth, xResolution, yResolution entry }
+	late   struct{ captured, zone, depth, xResolution, yResolution, icc entry }
 }
 
 // entry is a field of a directory. Those whose value stands elsewhere are read when the directories are done
@@ -96,7 +108,8 @@ func readExif(b section) (exif, error) {
 	r.captured = r.text(r.late.captured[:], "0000:00:00 00:00:00")
 	r.zone = r.text(r.late.zone[:], "+00:00")
 	r.depth = int(r.first16(r.late.depth[:]))
-	r.density = [2]rational{r.rational(r.late.xResolution[:]), r.rational(r.late.yResolution[:])}
+	r.density.across, r.density.down = r.rational(r.late.xResolution[:]), r.rational(r.late.yResolution[:])
+	r.icc = r.stretch(r.late.icc[:])
 	return r.exif, nil
 }
 
@@ -162,7 +175,7 @@ func (r *exifReader) entry(e []byte, in role) {
 	case tagColourSpace:
 		r.colourSpace = uint16(r.number(e))
 	case tagICC:
-		r.icc = true
+		r.late.icc = entry(e)
 	}
 	if in == mainRole {
 		r.mainEntry(tag, e)
@@ -190,7 +203,7 @@ func (r *exifReader) mainEntry(tag uint16, e []byte) {
 	case tagYResolution:
 		r.late.yResolution = entry(e)
 	case tagUnit:
-		r.unit = uint16(r.number(e))
+		r.density.unit = uint16(r.number(e))
 	}
 }
 
@@ -219,6 +232,15 @@ func (r *exifReader) value(e []byte, unit, want int64) []byte {
 		return nil
 	}
 	return r.b.bytes(at, want)
+}
+
+// stretch gives where an entry's value of more than four bytes stands; nothing when it lies outside.
+func (r *exifReader) stretch(e []byte) section {
+	n, at := int64(r.order.Uint32(e[4:])), int64(r.order.Uint32(e[8:]))
+	if n <= 4 || at+n > r.b.n {
+		return section{}
+	}
+	return r.b.part(at, n)
 }
 
 // number reads a SHORT (type 3) or LONG.

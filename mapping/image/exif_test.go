@@ -22,8 +22,8 @@ func TestTheMinimalBlockSaysTheSame(t *testing.T) {
 		{orientation: 6},
 		{captured: "2026:11:24 10:05:00"},
 		{orientation: 8, captured: "2026:11:24 10:05:00", zone: "+01:00"},
-		{density: [2]rational{{300, 1}, {3000, 10}}, unit: 2},
-		{orientation: 2, density: [2]rational{{72, 1}, {72, 1}}, unit: 3, captured: "2026:11:24 10:05:00", zone: "+01:00", colourSpace: 0xffff, adobeRGB: true},
+		{density: density{rational{300, 1}, rational{3000, 10}, 2}},
+		{orientation: 2, density: density{rational{72, 1}, rational{72, 1}, 3}, captured: "2026:11:24 10:05:00", zone: "+01:00", colourSpace: 0xffff, adobeRGB: true},
 	} {
 		b := want.minimal()
 		got, err := readExif(inMemory(b))
@@ -32,7 +32,7 @@ func TestTheMinimalBlockSaysTheSame(t *testing.T) {
 		}
 		got.private, got.settings = nil, false
 		if got.orientation != want.orientation || got.captured != want.captured || got.zone != want.zone || got.density != want.density ||
-			got.unit != want.unit || got.colourSpace != want.colourSpace || got.adobeRGB != want.adobeRGB {
+			got.colourSpace != want.colourSpace || got.adobeRGB != want.adobeRGB {
 			t.Errorf("%+v came back as %+v", want, got)
 		}
 	}

@@ -55,8 +55,8 @@ func (x exif) mainFields() (fields []field) {
 	if x.orientation > 1 {
 		fields = append(fields, short16(tagOrientation, uint16(x.orientation)))
 	}
-	if x.density[0].den != 0 && x.density[1].den != 0 && x.unit != 0 {
-		fields = append(fields, fraction(tagXResolution, x.density[0]), fraction(tagYResolution, x.density[1]), short16(tagUnit, x.unit))
+	if d := x.density; d.stated() {
+		fields = append(fields, fraction(tagXResolution, d.across), fraction(tagYResolution, d.down), short16(tagUnit, d.unit))
 	}
 	return fields
 }

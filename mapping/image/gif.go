@@ -104,6 +104,19 @@ func colourTable(packed byte) int64 {
 	return 3 << (packed&7 + 1)
 }
 
+// gifProfile notes a profile in sub-blocks (ICC.1 annex B.5), unless it is larger than any device has.
+func (a *anatomy) gifProfile(data section) bool {
+	a.icc = profile{}
+	for n, ok := data.byteAt(0); ok && n > 0; n, ok = data.byteAt(0) {
+		if a.icc.add(data.part(1, int64(n))) != nil {
+			a.icc = profile{}
+			return false
+		}
+		data = data.rest(1 + int64(n))
+	}
+	return len(a.icc.parts) > 0
+}
+
 // gifPrivate names a block that is no part of the picture. The loop count and the colour profile are.
 func (a *anatomy) gifPrivate(kind byte, block section) string {
 	if kind != gifExtension {
@@ -116,8 +129,9 @@ func (a *anatomy) gifPrivate(kind byte, block section) string {
 	case label == gifComment, label == gifText:
 		return "comment"
 	case label == gifApplied && data.begins("\x0bICCRGBG1012"):
-		a.ICC = true
-		return ""
+		if a.ICC = a.gifProfile(data.rest(12)); a.ICC {
+			return ""
+		}
 	case label == gifApplied && data.begins("\x0bXMP Data"):
 		return "xmp"
 	case label == gifApplied && block.n == 19 && (data.begins("\x0bNETSCAPE2.0\x03\x01") || data.begins("\x0bANIMEXTS1.0\x03\x01")):

@@ -44,6 +44,7 @@ type Facts struct {
 	ICC           bool   // carries a colour profile
 	Captured      string // EXIF DateTimeOriginal as written, local time: "2026:11:24 10:05:00"; "" when not stated
 	Zone          string // EXIF OffsetTimeOriginal of Captured: "+01:00"; "" when not stated
+	density       density
 	// Private names what does not belong outside, sorted: application-data, comment, exif (there, but not
 	// read or broken), gps, iptc, maker-note, mpf (a second picture), other (EXIF tags not known), owner,
 	// patient (DICOM), serial, stray-bytes, thumbnail, trailing, xmp. Names only, never values.
@@ -55,6 +56,7 @@ type anatomy struct {
 	Facts
 	pieces      // what belongs to the picture, in order, rewritten where it had to be
 	meta   exif // of the first EXIF block
+	icc    profile
 	parts  int
 	blocks int // of EXIF
 }
@@ -79,6 +81,9 @@ func (a *anatomy) exif(x exif) {
 	a.meta = x
 	a.Orientation = max(x.orientation, 1)
 	a.Captured, a.Zone = x.captured, x.zone
+	if x.density.stated() {
+		a.density = x.density
+	}
 	for _, name := range x.private {
 		a.private(name)
 	}

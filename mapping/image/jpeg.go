@@ -103,7 +103,6 @@ func isTable(m byte) bool { return m >= mSOF0 && m <= mEXP && m != mJPG }
 type jpegReader struct {
 	*anatomy
 	frames, scans int
-	profile       int64 // bytes of ICC
 }
 
 func (a *anatomy) jpeg(b section) error {
@@ -181,10 +180,10 @@ func (r *jpegReader) application(s segment) error {
 		r.write(appSegment(mAPP0, "", append(bytes.Clone(s.data.bytes(0, jfifLength-2)), 0, 0)))
 		return nil
 	case m == mAPP0 && s.data.n == jfifLength && s.data.begins(jfifName):
-	case m == mAPP2 && s.data.begins("ICC_PROFILE\x00"):
+	case m == mAPP2 && s.data.begins(iccName):
 		r.ICC = true
-		if r.profile += s.data.n; r.profile > mostProfile {
-			return issue.New(issue.TooLong, "", "a colour profile larger than any device has")
+		if err := r.icc.add(s.data.rest(min(s.data.n, iccHeader))); err != nil {
+			return err
 		}
 	case m == mAPP14 && s.data.n > adobeLength && s.data.begins("Adobe"):
 		r.private("application-data")
@@ -205,6 +204,8 @@ const (
 	jfifName    = "JFIF\x00"
 	jfifLength  = 14
 	adobeLength = 12
+	iccName     = "ICC_PROFILE\x00" // then the number of the part and that of all (ICC.1 annex B.4)
+	iccHeader   = 14
 )
 
 // applicationName says what a removed segment was.

@@ -80,11 +80,14 @@ func (a *anatomy) chunk(c chunk) error {
 		a.Width, a.Height = int(binary.BigEndian.Uint32(b)), int(binary.BigEndian.Uint32(b[4:]))
 		a.Depth = int(b[8])
 	case "iCCP":
-		a.ICC = true
-		if c.data.n > mostProfile {
-			return issue.New(issue.TooLong, "", "a colour profile larger than any device has")
+		if err := a.packedProfile(c.data); err != nil {
+			return err
 		}
-	case "PLTE", "IDAT", "IEND", "tRNS", "gAMA", "cHRM", "sRGB", "cICP", "mDCV", "cLLI", "sBIT", "bKGD", "pHYs", "sPLT", "hIST":
+	case "PLTE", "IDAT", "IEND", "tRNS", "gAMA", "cHRM", "sRGB", "cICP", "mDCV", "cLLI", "sBIT", "bKGD", "sPLT", "hIST":
+	case "pHYs": // §11.3.4.3
+		if b := c.data.bytes(0, 9); b != nil && b[8] == 1 {
+			a.density = perMetre(binary.BigEndian.Uint32(b), binary.BigEndian.Uint32(b[4:]))
+		}
 	case "eXIf":
 		stays, instead := a.block(c.data)
 		if instead != nil {
@@ -98,6 +101,22 @@ func (a *anatomy) chunk(c chunk) error {
 	}
 	a.keep(c.whole)
 	return nil
+}
+
+// packedProfile notes the profile of an iCCP chunk: a name, a zero, the method of compression, 0, and the profile
+// (§11.3.2.3). It is unpacked once, since a few bytes of it can be many.
+func (a *anatomy) packedProfile(data section) error {
+	a.ICC = true
+	name := data.index(0, 0)
+	if method, ok := data.byteAt(name + 1); name < 0 || !ok || method != 0 {
+		return nil
+	}
+	a.icc = profile{packed: true}
+	if err := a.icc.add(data.rest(name + 2)); err != nil {
+		return err
+	}
+	_, err := a.icc.bytes()
+	return err
 }
 
 // otherChunk names what is no part of the picture. A chunk that decoders must know (a capital first letter,

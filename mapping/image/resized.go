@@ -16,9 +16,7 @@ func resizedSegments(segments [][]byte, factor float64) (out [][]byte) {
 			s = jfifDensity(s, factor)
 		case s[1] == mAPP1 && bytes.HasPrefix(data, []byte(exifName)):
 			x := readBlock(newWindow(bytes.NewReader(data[len(exifName):])).whole())
-			for i := range x.density {
-				x.density[i] = x.density[i].times(factor)
-			}
+			x.density.across, x.density.down = x.density.across.times(factor), x.density.down.times(factor)
 			block := x.minimal()
 			if block == nil {
 				continue

@@ -6,7 +6,10 @@ func (a *anatomy) tiff(b section) error {
 	if err != nil {
 		return err
 	}
-	a.Width, a.Height, a.Depth, a.ICC = x.width, x.height, max(x.depth, 1), x.icc
+	a.Width, a.Height, a.Depth, a.ICC = x.width, x.height, max(x.depth, 1), x.icc.n > 0
 	a.exif(x)
+	if a.ICC {
+		return a.icc.add(x.icc)
+	}
 	return nil
 }

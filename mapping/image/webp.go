@@ -77,8 +77,8 @@ func (r *webpReader) chunk(kind [4]byte, whole, data section) error {
 		}
 	case "ICCP":
 		r.ICC = true
-		if data.n > mostProfile {
-			return issue.New(issue.TooLong, "", "a colour profile larger than any device has")
+		if err := r.icc.add(data); err != nil {
+			return err
 		}
 	case "ALPH", "ANIM":
 	case "EXIF":

@@ -65,6 +65,7 @@ const (
 	frames              tag = 0x00280008
 	rows                tag = 0x00280010
 	columns             tag = 0x00280011
+	pixelSpacing        tag = 0x00280030
 	bitsAllocated       tag = 0x00280100
 	bitsStored          tag = 0x00280101
 	highBit             tag = 0x00280102

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"strconv"
+	"strings"
 
 	"github.com/dermgate/dermgate/mapping/issue"
 )
@@ -19,19 +20,20 @@ type Code struct {
 // Photo is what a DICOM file says of its picture, and the picture: either a JPEG as it stands or rows of samples of 8
 // bits. Of the patient it holds what tells whose photo it is; that goes no further than the comparison.
 type Photo struct {
-	Class         string `json:"class"`  // SOP Class UID
-	Syntax        string `json:"syntax"` // Transfer Syntax UID
-	Width, Height int    // pixels
-	Samples       int    // a pixel: 1 grey, 3 red, green and blue
-	JPEG          []byte // nil: Pixels
-	Pixels        []byte // Width*Height*Samples, row by row
-	ICC           []byte // the colour profile; nil for none
-	Captured      string // "20261124100500.000000+0000" as written, "" when it is not said
-	Zone          string // "+0000" where Captured has none
-	Modality      string // XC, DMS
-	Region        Code   // where on the body
-	Laterality    string // L, R, U, B
-	BurnedIn      bool   // says that it shows who the patient is
+	Class         string     `json:"class"`  // SOP Class UID
+	Syntax        string     `json:"syntax"` // Transfer Syntax UID
+	Width, Height int        // pixels
+	Samples       int        // a pixel: 1 grey, 3 red, green and blue
+	JPEG          []byte     // nil: Pixels
+	Pixels        []byte     // Width*Height*Samples, row by row
+	ICC           []byte     // the colour profile; nil for none
+	Spacing       [2]float64 // millimetres from row to row and from column to column, on what was photographed; 0: not said
+	Captured      string     // "20261124100500.000000+0000" as written, "" when it is not said
+	Zone          string     // "+0000" where Captured has none
+	Modality      string     // XC, DMS
+	Region        Code       // where on the body
+	Laterality    string     // L, R, U, B
+	BurnedIn      bool       // says that it shows who the patient is
 	PatientID     string
 	Issuer        string
 }
@@ -140,10 +142,24 @@ func (d dataset) describe(s syntax) *Photo {
 	if region := d.first(s, anatomicRegion); region != nil {
 		p.Region = Code{region.text(codeValue), region.text(codeScheme), region.text(codeMeaning)}
 	}
+	p.Spacing = spacing(d.text(pixelSpacing))
 	if icc := d[iccProfile]; len(icc.value) > 0 {
 		p.ICC = icc.value
 	}
 	return p
+}
+
+// spacing reads Pixel Spacing (PS3.3 §10.7.1.3).
+func spacing(text string) (mm [2]float64) {
+	down, across, _ := strings.Cut(text, `\`)
+	for i, s := range []string{down, across} {
+		v, err := strconv.ParseFloat(strings.TrimSpace(s), 64)
+		if err != nil || !(v > 1e-6 && v < 1e3) {
+			return [2]float64{}
+		}
+		mm[i] = v
+	}
+	return mm
 }
 
 // picture takes the pixels.
