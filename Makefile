@@ -13,7 +13,7 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 PURE := ./mapping/...
 REST := ./gateway/... ./adapters/... ./fixtures/...
 
-.PHONY: help demo test lint bench bench-peers fuzz interop java redis node haproxy promtool build
+.PHONY: help demo test lint bench bench-peers fuzz interop java redis node haproxy promtool judges build
 
 help: ## this text
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,7 +21,7 @@ help: ## this text
 demo: ## the whole system on this machine; ends with Ctrl-C
 	go run ./gateway demo
 
-test: redis node haproxy promtool lint ## everything CI checks: lint, then all tests with a real redis-server, HAProxy and npm peers
+test: redis node haproxy promtool judges lint ## everything CI checks: lint, then all tests with a real redis-server, HAProxy, npm peers, exiftool and djpeg
 	go test -count=1 $(PURE)
 	go test -count=1 -race -timeout 30m $(REST)
 
@@ -69,6 +69,10 @@ haproxy: # the tests put it before three replicas
 
 promtool: # the tests try the alert rules; Debian has it in the package of the server
 	@command -v promtool >/dev/null || { $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq --no-install-recommends prometheus; }
+
+judges: # the tests ask exiftool what is left in a photo, and djpeg what it looks like
+	@for tool in exiftool:libimage-exiftool-perl djpeg:libjpeg-turbo-progs; do \
+	  command -v $${tool%%:*} >/dev/null || { $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq --no-install-recommends $${tool##*:}; }; done
 
 node: # the tests talk to HL7 libraries of npm
 	@command -v npm >/dev/null || { $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq --no-install-recommends nodejs npm; }

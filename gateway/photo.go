@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"runtime/debug"
@@ -28,7 +29,7 @@ func photoVerb(std stdio) *cobra.Command {
 			"that would fall under the floor is refused. One of another type than --types has, or too large and no JPEG, is\n" +
 			"converted: its pixels encoded once as a JPEG, or the JPEG that a DICOM file holds taken out; lost says what a JPEG\n" +
 			"cannot hold (transparency, depth). removed names the metadata taken out, never its values; ssim and psnr (dB) say\n" +
-			"how like the original it still is, after resizing how like the original of that size. IN may be - for standard input;\n" +
+			"how like the original it still is, after resizing how like the original of that size; without psnr it is the same. IN may be - for standard input;\n" +
 			"without -o nothing is written.",
 		Example: "  gateway photo --max-bytes 5242880 IMG_0042.jpg -o L1-closeup.jpg",
 		Args:    cobra.ExactArgs(1),
@@ -156,7 +157,10 @@ func photoRecord(p *image.Fitted) any {
 		out.Removed = []string{}
 	}
 	if p.Quality > 0 {
-		out.SSIM, out.PSNR = p.Likeness.SSIM, p.Likeness.PSNR
+		out.SSIM = p.Likeness.SSIM
+		if !math.IsInf(p.Likeness.PSNR, 1) { // JSON has no infinity
+			out.PSNR = p.Likeness.PSNR
+		}
 	}
 	return out
 }

@@ -15,7 +15,7 @@ type squeeze struct {
 	from    jpeg.Bands                    // when it is not held
 	finest  jpeg.Quantisers               // the best that may come of it
 	sample  *jpeg.Picture
-	rows    float64 // of the picture, for one of the sample
+	times   float64 // as much there is of the picture
 	scans   bool    // written progressive
 	factor  float64 // bytes of the form it is written in, for one that a single scan takes
 }
@@ -44,7 +44,7 @@ func (s *squeeze) begin() (err error) {
 	if s.picture != nil {
 		bands = s.picture.Bands()
 	}
-	if s.sample, s.rows, err = jpeg.Sample(bands, sampled); err != nil {
+	if s.sample, s.times, err = jpeg.Sample(bands, sampled); err != nil {
 		return err
 	}
 	if s.finest == nil {
@@ -53,28 +53,41 @@ func (s *squeeze) begin() (err error) {
 	return s.choose()
 }
 
+// oneScan is the factor of a file with one scan: zeros behind 0xFF.
+const oneScan = 1 + 1./256
+
 // choose decides on the form to write in by the sample.
 func (s *squeeze) choose() error {
-	s.factor = 1 + 1./256 // zeros behind 0xFF
-	p, err := jpeg.Collect(jpeg.Requantise(s.sample.Bands(), s.finest, nil))
+	s.scans = true
+	if err := s.calibrate(s.finest); err != nil {
+		return err
+	}
+	if s.factor >= oneScan {
+		s.scans, s.factor = false, oneScan
+	}
+	return nil
+}
+
+// calibrate sees how many bytes the sample takes with some quantisers in scans.
+func (s *squeeze) calibrate(q jpeg.Quantisers) error {
+	if !s.scans {
+		return nil
+	}
+	p, err := jpeg.Collect(jpeg.Requantise(s.sample.Bands(), q, nil))
 	if err != nil {
 		return err
 	}
 	head, blocks, err := jpeg.Measure(p.Bands())
-	if err != nil {
-		return err
+	if err == nil && blocks > 0 {
+		s.factor = float64(len(p.EncodeProgressive())-head) / blocks
 	}
-	progressive := float64(len(p.EncodeProgressive()) - head)
-	if s.scans = progressive < blocks*s.factor; s.scans {
-		s.factor = progressive / blocks
-	}
-	return nil
+	return err
 }
 
 // estimate tells how many bytes the picture takes with some quantisers.
 func (s *squeeze) estimate(q jpeg.Quantisers) (float64, error) {
 	head, blocks, err := jpeg.Measure(jpeg.Requantise(s.sample.Bands(), q, nil))
-	return float64(head) + blocks*s.rows*s.factor, err
+	return float64(head) + blocks*s.times*s.factor, err
 }
 
 // search gives the finest quantisers with which the picture is estimated to take no more bytes than aimed at,
@@ -138,6 +151,11 @@ func (s *squeeze) write(bands jpeg.Bands) ([]byte, error) {
 func (s *squeeze) requantise() (*rung, error) {
 	for _, aim := range []float64{0.99, 0.997} { // of the bytes; the second after the first was found wrong
 		q, err := s.search(float64(s.to.Bytes) * aim)
+		if q != nil && err == nil && aim < 0.995 { // what scans save depends on the quantisers
+			if err = s.calibrate(q); err == nil {
+				q, err = s.search(float64(s.to.Bytes) * aim)
+			}
+		}
 		if q == nil || err != nil {
 			return nil, err
 		}

@@ -153,19 +153,25 @@ func Collect(bands Bands) (*Picture, error) {
 	return p, err
 }
 
-// Sample makes a picture of every n-th band, or of more where there would be less than two, that much less
-// high, and says how many rows of the whole there are for one of it. The last band, which may be partly outside
-// the picture, is never in a sample of less than all.
+// fewest is how many bands a sample has, if the picture has them.
+const fewest = 12
+
+// Sample makes a picture of every n-th band, or of more where there would be too few, that much less high, and says how much
+// there is to be written of the whole for one of it: bands differ, and those with more coefficients take more bytes. The
+// last band, which may be partly outside the picture, is never in a sample of less than all.
 func Sample(bands Bands, n int) (p *Picture, ratio float64, err error) {
 	p = new(Picture)
 	taken := 0
+	var all, sampled int
 	err = bands(func(b *Band) error {
 		if p.Planes == nil {
 			p.Header = *b.Header
-			n = max(1, min(n, b.mcusDown()/2))
+			n = max(1, min(n, b.mcusDown()/fewest))
 			p.Planes = p.Header.planes(divUp(b.mcusDown(), n))
 		}
 		p.Segments = b.Segments
+		weight := b.weight()
+		all += weight
 		if b.Row%n != n/2 || n > 1 && b.Row == b.mcusDown()-1 {
 			return nil
 		}
@@ -175,16 +181,28 @@ func Sample(bands Bands, n int) (p *Picture, ratio float64, err error) {
 			copy(p.Planes[i].masks[at:], b.Planes[i].masks)
 		}
 		taken++
+		sampled += weight
 		return nil
 	})
 	if err != nil || n == 1 {
 		return p, 1, err
 	}
-	ratio = float64(p.Height) / float64(taken*8*p.vMax)
+	ratio = float64(all) / float64(sampled)
 	p.Components = append([]Component(nil), p.Components...)
 	p.Height = taken * 8 * p.vMax
 	p.measure()
 	return p, ratio, nil
+}
+
+// weight is what a band takes to be written, roughly: coefficients that are not 0, and ends of blocks.
+func (b *Band) weight() (n int) {
+	for _, p := range b.Planes {
+		n += len(p.masks)
+		for _, m := range p.masks {
+			n += 2 * bits.OnesCount64(m)
+		}
+	}
+	return n
 }
 
 // Measure gives how many bytes bands take in one scan with the best Huffman tables: what stands before the
