@@ -14,6 +14,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -45,6 +46,7 @@ type app struct {
 	store    flow.Store
 	gate     flow.Gate // what replicas share of a destination beside its queue
 	photos   *blob.Folder
+	leaving  atomic.Bool // it was told to end: /readyz says so
 	maps     *siteMaps
 	pipeline *flow.Pipeline
 	metrics  *observe.Metrics
@@ -246,13 +248,19 @@ func (a *app) lift(charset string) flow.Lift {
 func (a *app) openMLLP(s config.Source) error {
 	server := &mllp.Server{Name: s.Name, Addr: s.Listen, Allow: s.Allow, AllowNames: s.AllowNames, MaxMessage: a.cfg.Limits.MessageBytes,
 		MaxConns: s.Connections, MaxConnsPerPeer: s.PerAddress, Lift: a.lift(s.Charset),
-		WhenDown: mllp.WhenDown(s.Acknowledge.WhenDown), Enhanced: s.Acknowledge.Mode == config.Enhanced, Log: a.log, Now: a.now}
+		DrainTimeout: a.cfg.Shutdown.Grace, WhenDown: mllp.WhenDown(s.Acknowledge.WhenDown), Enhanced: s.Acknowledge.Mode == config.Enhanced, Log: a.log, Now: a.now}
 	if s.TLS != nil {
 		conf, err := a.keys(s.TLS).Server(s.TLS.ClientCAFile != "")
 		if err != nil {
 			return err
 		}
 		server.TLS = conf
+	}
+	if len(s.Proxies) > 0 {
+		var err error
+		if server.Listener, err = behindProxies(s.Listen, s.Proxies); err != nil {
+			return err
+		}
 	}
 	a.servers = append(a.servers, server)
 	return server.Listen()
@@ -286,7 +294,8 @@ func (a *app) listen(context.Context) error {
 	return nil
 }
 
-// run works until ctx ends, then finishes what has begun and closes the store.
+// run works until ctx ends, then gives notice, finishes what has begun and closes the store. Deliveries are claimed no
+// more from the beginning of the notice: other replicas do.
 func (a *app) run(ctx context.Context) error {
 	defer a.close()
 	public, admin, err := a.handlers()
@@ -294,14 +303,16 @@ func (a *app) run(ctx context.Context) error {
 		return err
 	}
 	g, ctx := errgroup.WithContext(ctx)
+	serving, stop := context.WithCancel(context.WithoutCancel(ctx)) // ends a notice later
+	g.Go(func() error { defer stop(); a.giveNotice(ctx); return nil })
 	for _, s := range a.servers {
-		g.Go(func() error { return s.Serve(ctx, a.accept) })
+		g.Go(func() error { return s.Serve(serving, a.accept) })
 	}
 	for _, s := range a.folders {
 		g.Go(func() error { return s.Serve(ctx, a.accept) })
 	}
-	g.Go(func() error { return api.Serve(ctx, a.public, public, a.log) })
-	g.Go(func() error { return api.Serve(ctx, a.admin, admin, a.log) })
+	g.Go(func() error { return api.Serve(serving, a.public, a.lastAnswers(public), a.log) })
+	g.Go(func() error { return api.Serve(serving, a.admin, admin, a.log) })
 	names := make([]string, 0, len(a.workers))
 	for name, w := range a.workers {
 		names = append(names, name)

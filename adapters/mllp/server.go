@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/dermgate/dermgate/gateway/flow"
@@ -56,6 +57,7 @@ type Server struct {
 	peers   map[netip.Addr]*peer
 	open    map[*session]struct{}
 	closing bool
+	leaving atomic.Bool
 	wg      sync.WaitGroup
 }
 
@@ -92,6 +94,10 @@ func (s *Server) Address() string {
 	}
 	return s.bound.Addr().String()
 }
+
+// Leave says that Serve will end soon: connections end after their next answer, when a sender waits for nothing, and
+// what is behind a load balancer connects elsewhere. New ones are still taken.
+func (s *Server) Leave() { s.leaving.Store(true) }
 
 // Serve takes messages until ctx ends. Then it accepts no more connections, closes the idle ones, finishes
 // and acknowledges the messages under way within DrainTimeout, and gives nil.

@@ -66,7 +66,7 @@ func (c *session) serve(ctx context.Context) {
 		}
 		answers, ok := c.answer(ctx, in, err)
 		in.Discard()
-		if last := !ok || n == c.server.CloseAfter || c.draining(); !c.write(answers, last) || last {
+		if last := !ok || n == c.server.CloseAfter || c.server.leaving.Load() || c.draining(); !c.write(answers, last) || last {
 			return
 		}
 	}

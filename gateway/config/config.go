@@ -20,6 +20,7 @@ type Config struct {
 	Admin        Listener // operations, health, metrics
 	Limits       Limits
 	Alarms       Alarms
+	Shutdown     Shutdown
 	Owners       Owners
 	Timers       pathway.Timers // the pathway's, with the file's over them
 	Sources      []Source
@@ -121,6 +122,12 @@ type Limits struct {
 	Attachments  int
 }
 
+// Shutdown is how the gateway goes when it is told to (SIGTERM).
+type Shutdown struct {
+	Notice time.Duration // /readyz says so and connections end after their next answer, before none is taken any more
+	Grace  time.Duration // for what has begun
+}
+
 // Alarms go to a webhook.
 type Alarms struct {
 	Webhook       Secret
@@ -164,9 +171,10 @@ type Source struct {
 	Listen       string
 	TLS          *TLS
 	Allow        []netip.Prefix
-	AllowNames   []string // of client certificates: common name or DNS name; empty: any
-	Connections  int      // at once
-	PerAddress   int      // of Connections, from one address
+	Proxies      []netip.Prefix // load balancers that say by the PROXY protocol who connects
+	AllowNames   []string       // of client certificates: common name or DNS name; empty: any
+	Connections  int            // at once
+	PerAddress   int            // of Connections, from one address
 	Organisation string
 	Sender       Party  // what MSH-3/4 must be
 	Overlay      string // of the maps: senders/NAME.yaml

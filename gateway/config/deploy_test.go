@@ -1,10 +1,13 @@
 package config
 
 import (
+	"fmt"
 	"os"
+	"os/exec"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/goccy/go-yaml"
 )
@@ -18,6 +21,7 @@ type service struct {
 	Volumes     []string
 	ReadOnly    bool   `yaml:"read_only"`
 	NetworkMode string `yaml:"network_mode"`
+	Environment map[string]string
 	HealthCheck struct{ Test []string }
 }
 
@@ -49,23 +53,55 @@ func TestCompose(t *testing.T) {
 			}
 		}
 	}
-	gateway, redis := compose.Services["gateway"], compose.Services["redis"]
-	if len(gateway.HealthCheck.Test) == 0 || len(redis.HealthCheck.Test) == 0 {
-		t.Error("a service without a health check")
+	redis := compose.Services["redis"]
+	for _, name := range []string{"gateway1", "gateway2", "gateway3", "haproxy", "redis"} {
+		if len(compose.Services[name].HealthCheck.Test) == 0 {
+			t.Errorf("%s has no health check", name)
+		}
 	}
 	for option, value := range map[string]string{"--appendonly": "yes", "--appendfsync": "always", "--maxmemory-policy": "noeviction", "--no-appendfsync-on-rewrite": "no"} {
 		if i := slices.Index(redis.Command, option); i < 0 || i+1 >= len(redis.Command) || redis.Command[i+1] != value {
 			t.Errorf("redis is not told %s %s", option, value)
 		}
 	}
-	if !slices.Contains(redis.Volumes, "redis:/data") || !slices.Contains(gateway.Volumes, "gateway:/var/lib/gateway") {
-		t.Error("what must survive is not in a volume")
+	if !slices.Contains(redis.Volumes, "redis:/data") {
+		t.Error("what Redis must keep is not in a volume")
+	}
+	proxy, err := os.ReadFile("../deploy/haproxy.cfg")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := 1; i <= 3; i++ {
+		gateway := compose.Services[fmt.Sprint("gateway", i)]
+		if !slices.Contains(gateway.Volumes, "gateway:/var/lib/gateway") {
+			t.Errorf("gateway%d: its photos are not in the volume that all share", i)
+		}
+		_, admin, _ := strings.Cut(gateway.Environment["GATEWAY_ADMIN"], ":")
+		for name, want := range map[string]string{"MLLP": gateway.Environment["GATEWAY_MLLP"], "HTTP": gateway.Environment["GATEWAY_HTTP"], "ADMIN_PORT": admin} {
+			if text := fmt.Sprintf(`"${GATEWAY%d_%s-%s}"`, i, name, want); want == "" || !strings.Contains(string(proxy), text) {
+				t.Errorf("HAProxy does not look for gateway%d at %s", i, text)
+			}
+		}
+	}
+}
+
+// TestHAProxyTakesItsConfiguration asks HAProxy itself.
+func TestHAProxyTakesItsConfiguration(t *testing.T) {
+	haproxy, err := exec.LookPath("haproxy")
+	if err != nil {
+		haproxy = "/usr/sbin/haproxy"
+	}
+	if out, err := exec.Command(haproxy, "-c", "-f", "../deploy/haproxy.cfg").CombinedOutput(); err != nil || strings.Contains(string(out), "WARNING") {
+		t.Fatalf("these tests need haproxy (apt-get install haproxy): %v\n%s", err, out)
 	}
 }
 
 // TestDeployedConfiguration: the file that compose mounts loads, keeps strictly, and is reachable the way
 // compose wires it: all on loopback, in the host's network.
 func TestDeployedConfiguration(t *testing.T) {
+	for name, address := range map[string]string{"GATEWAY_MLLP": "127.0.0.1:2601", "GATEWAY_HTTP": "127.0.0.1:8101", "GATEWAY_ADMIN": "127.0.0.1:8181"} {
+		t.Setenv(name, address)
+	}
 	c, err := Load("../deploy/gateway.yaml")
 	if err != nil {
 		t.Fatal(err)
@@ -77,8 +113,8 @@ func TestDeployedConfiguration(t *testing.T) {
 	if err != nil || c.Store.Redis.Durability != Strict || !strings.Contains(url, "127.0.0.1:6379") {
 		t.Errorf("store: %s %s %v", url, c.Store.Redis.Durability, err)
 	}
-	if c.Admin.Listen != "127.0.0.1:8081" {
-		t.Errorf("the health check asks 127.0.0.1:8081, the gateway listens at %s", c.Admin.Listen)
+	if c.Admin.Listen != "127.0.0.1:8181" || c.Sources[0].Listen != "127.0.0.1:2601" || c.Shutdown.Notice < 2*time.Second {
+		t.Errorf("operations at %s, MLLP at %s, a notice of %s", c.Admin.Listen, c.Sources[0].Listen, c.Shutdown.Notice)
 	}
 	for _, path := range []string{c.Photos.Folder, c.Photos.Key.File()} {
 		if !strings.HasPrefix(path, "/var/lib/gateway/") {

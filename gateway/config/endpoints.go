@@ -15,7 +15,7 @@ import (
 var (
 	commonSource = []string{"name", "kind", "organisation"}
 	sourceKeys   = map[string][]string{
-		MLLP: {"listen", "tls", "allow", "allow_names", "connections", "connections_per_address", "sender", "overlay", "charset", "processing", "carries", "kind_of_case", "urgency",
+		MLLP: {"listen", "tls", "allow", "proxies", "allow_names", "connections", "connections_per_address", "sender", "overlay", "charset", "processing", "carries", "kind_of_case", "urgency",
 			"acknowledge", "repeat", "checks", "validate"},
 		HL7HTTP: {"sender", "overlay", "charset", "processing", "carries", "kind_of_case", "urgency", "acknowledge", "repeat", "checks", "validate"},
 		FHIR:    {"carries", "repeat", "checks"},
@@ -93,6 +93,7 @@ func (d *decoder) source(s *Source) func(node) {
 			"listen":                  value(d, &s.Listen, readAddress),
 			"tls":                     d.serverTLS(&s.TLS),
 			"allow":                   list(d, &s.Allow, valueOf(d, readPrefix)),
+			"proxies":                 list(d, &s.Proxies, valueOf(d, readPrefix)),
 			"allow_names":             list(d, &s.AllowNames, d.text),
 			"connections":             value(d, &s.Connections, within(1, 10_000, readInt, "")),
 			"connections_per_address": value(d, &s.PerAddress, within(1, 10_000, readInt, "")),

@@ -17,13 +17,19 @@ const day = 24 * time.Hour
 // config reads the whole file, in the order of docs/operations.md.
 func (d *decoder) config(n node, c *Config) {
 	d.object(n, keys{
-		"site":         func(n node) { d.site(n, &c.Site) },
-		"store":        func(n node) { d.store(n, &c.Store) },
-		"photos":       func(n node) { d.photos(n, &c.Photos) },
-		"http":         func(n node) { d.listener(n, &c.HTTP) },
-		"admin":        func(n node) { d.listener(n, &c.Admin) },
-		"limits":       func(n node) { d.limits(n, &c.Limits) },
-		"alarms":       func(n node) { d.alarms(n, &c.Alarms) },
+		"site":   func(n node) { d.site(n, &c.Site) },
+		"store":  func(n node) { d.store(n, &c.Store) },
+		"photos": func(n node) { d.photos(n, &c.Photos) },
+		"http":   func(n node) { d.listener(n, &c.HTTP) },
+		"admin":  func(n node) { d.listener(n, &c.Admin) },
+		"limits": func(n node) { d.limits(n, &c.Limits) },
+		"alarms": func(n node) { d.alarms(n, &c.Alarms) },
+		"shutdown": func(n node) {
+			d.object(n, keys{
+				"notice": value(d, &c.Shutdown.Notice, within(0, 10*time.Minute, readDuration, "")),
+				"grace":  value(d, &c.Shutdown.Grace, within(time.Second, 10*time.Minute, readDuration, "")),
+			})
+		},
 		"owners":       func(n node) { d.owners(n, &c.Owners) },
 		"timers":       func(n node) { d.timers(n, c.Timers) },
 		"sources":      list(d, &c.Sources, d.source),

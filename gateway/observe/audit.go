@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"strings"
 	"sync"
@@ -47,11 +48,14 @@ func (l line) sum() string {
 // Audit is an append-only file of JSON lines, each holding the hash of the one before: changing, removing
 // or reordering a line breaks the chain at that place. Lines cut off the end are found by comparing Head
 // with one kept elsewhere; serve logs it at start and end.
+//
+// Several processes may write one file, each line under its lock (flock), on a file system that carries it.
 type Audit struct {
 	mu   sync.Mutex
 	file *os.File
 	now  func() time.Time
 	head Head
+	size int64 // of the file up to the head, in bytes
 }
 
 // Head is the end of the chain.
@@ -70,22 +74,49 @@ func OpenAudit(name string, now func() time.Time) (*Audit, error) {
 	if err != nil {
 		return nil, fmt.Errorf("audit: %w", err)
 	}
-	head, whole, err := verify(f)
-	if err == nil {
-		err = f.Truncate(whole)
+	a := &Audit{file: f, now: now}
+	if err = lock(f); err == nil {
+		err = errors.Join(a.catchUp(), unlock(f))
 	}
 	if err != nil {
 		_ = f.Close() // the fault found is the one to tell
 		return nil, fmt.Errorf("audit: %s: %w", name, err)
 	}
-	return &Audit{file: f, now: now, head: head}, nil
+	return a, nil
+}
+
+// catchUp follows the lines that were written since, by this process or another, and cuts off a half one: whoever was
+// writing it is gone, since the lock is ours.
+func (a *Audit) catchUp() error {
+	head, whole, err := verify(a.head, io.NewSectionReader(a.file, a.size, math.MaxInt64-a.size))
+	if err != nil {
+		return err
+	}
+	a.head, a.size = head, a.size+whole
+	info, err := a.file.Stat()
+	switch {
+	case err != nil:
+		return err
+	case info.Size() < a.size:
+		return fmt.Errorf("line %d is gone: %w", a.head.Seq, ErrTampered)
+	case info.Size() > a.size:
+		return a.file.Truncate(a.size)
+	}
+	return nil
 }
 
 // Record appends an entry; when it returns nil the entry is on disk. A caller that gets an error must not
 // show what it was about to show, nor do what it was about to do.
-func (a *Audit) Record(_ context.Context, e Entry) error {
+func (a *Audit) Record(_ context.Context, e Entry) (err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if err = lock(a.file); err != nil {
+		return fmt.Errorf("audit: %w", err)
+	}
+	defer func() { err = errors.Join(err, unlock(a.file)) }()
+	if err := a.catchUp(); err != nil {
+		return fmt.Errorf("audit: %w", err)
+	}
 	for _, text := range []*string{&e.Who, &e.Verb, &e.What, &e.Why} {
 		*text = strings.ToValidUTF8(*text, "\uFFFD") // JSON would, and the hash must be over what can be read again
 	}
@@ -95,15 +126,12 @@ func (a *Audit) Record(_ context.Context, e Entry) error {
 	if err != nil {
 		return fmt.Errorf("audit: %w", err)
 	}
-	end, err := a.file.Seek(0, io.SeekEnd)
-	if err != nil {
-		return fmt.Errorf("audit: %w", err)
-	}
-	if err := a.write(append(b, '\n')); err != nil {
+	b = append(b, '\n')
+	if err := a.write(b); err != nil {
 		// a half-written line must not stand before the next one
-		return errors.Join(fmt.Errorf("audit: %w", err), a.file.Truncate(end))
+		return errors.Join(fmt.Errorf("audit: %w", err), a.file.Truncate(a.size))
 	}
-	a.head = Head{l.Seq, l.Hash}
+	a.head, a.size = Head{l.Seq, l.Hash}, a.size+int64(len(b))
 	return nil
 }
 
@@ -132,7 +160,7 @@ func Verify(name string) (Head, error) {
 		return Head{}, fmt.Errorf("audit: %w", err)
 	}
 	defer f.Close()
-	head, whole, err := verify(f)
+	head, whole, err := verify(Head{}, f)
 	if err != nil {
 		return head, fmt.Errorf("audit: %s: %w", name, err)
 	}
@@ -142,8 +170,8 @@ func Verify(name string) (Head, error) {
 	return head, nil
 }
 
-// verify gives the end of the chain and the length of the whole lines, in bytes.
-func verify(f io.Reader) (head Head, whole int64, err error) {
+// verify gives the end of the chain, which goes on from a head, and the length of the whole lines, in bytes.
+func verify(head Head, f io.Reader) (_ Head, whole int64, err error) {
 	r := bufio.NewReader(f)
 	for {
 		b, err := r.ReadBytes('\n')

@@ -158,3 +158,43 @@ func TestManyAtOnce(t *testing.T) {
 		t.Errorf("got %v, %v", got, err)
 	}
 }
+
+// Replicas that share the folder of the photos share its log: every line follows from the one before, whoever wrote it.
+func TestSeveralWritersOneChain(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "audit.log")
+	logs := []*Audit{open(t, file), open(t, file), open(t, file)}
+	var all sync.WaitGroup
+	for i, a := range logs {
+		all.Go(func() {
+			for n := range 50 {
+				if err := a.Record(context.Background(), Entry{Who: fmt.Sprint("Dr ", i), Verb: "read", What: fmt.Sprint("case/", n)}); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	all.Wait()
+	if head, err := Verify(file); err != nil || head.Seq != 150 {
+		t.Fatalf("%v, %v", head, err)
+	}
+	// One of them died in the middle of a line: the next one cuts it off.
+	f, err := os.OpenFile(file, os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.WriteString(`{"seq":151,"at"`); err != nil {
+		t.Fatal(err)
+	}
+	f.Close()
+	record(t, logs[1], Entry{Who: "Dr B", Verb: "read", What: "case/7"})
+	if head, err := Verify(file); err != nil || head.Seq != 151 {
+		t.Errorf("%v, %v", head, err)
+	}
+	// What one changed, another sees.
+	if err := os.Truncate(file, 100); err != nil {
+		t.Fatal(err)
+	}
+	if err := logs[2].Record(context.Background(), Entry{Who: "Dr C", Verb: "read", What: "case/8"}); !errors.Is(err, ErrTampered) {
+		t.Errorf("a log that was cut is written on: %v", err)
+	}
+}
