@@ -33,7 +33,7 @@ func (s *Set) Messages() []MessageMap {
 	for _, name := range keys(s.sources) {
 		src := s.sources[name]
 		m := MessageMap{Name: name}
-		for _, g := range append(slices.Clone(src.groups), src.segments...) {
+		for _, g := range append(slices.Clone(src.groups), withInner(src.segments)...) {
 			group := Group{Name: g.name.s, Type: g.typ.s}
 			for _, t := range g.maps {
 				group.Maps = append(group.Maps, t.s)

@@ -49,6 +49,15 @@ func (c *compiler) fhirType(t text) (*fhir.Type, bool) {
 	if typ, ok := c.schema.Datatype(t.s); ok {
 		return typ, true
 	}
+	if whole, part, ok := strings.Cut(t.s, "."); ok { // what a resource has several of: Patient.contact
+		if typ, ok := c.schema.Resource(whole); ok {
+			d, ok := c.anyElement([]*fhir.Type{typ}, pathStep{name: part, at: t.at.plus(len(whole) + 1)})
+			if !ok {
+				return nil, false
+			}
+			return d.Type, true
+		}
+	}
 	c.faults.add(t.at, "no FHIR R4 type %s%s", t.s, meant(t.s, c.schema.ResourceNames()))
 	return nil, false
 }
@@ -186,17 +195,11 @@ func (c *compiler) place(t text, s *source) (*place, bool) {
 
 func (c *compiler) rule(src srcRule, s *source, sh *shape, lex lexicon) *rule {
 	r := &rule{pos: src.from.at}
-	ok := true
-	if inner, computed := strings.CutPrefix(src.from.s, "("); computed && strings.HasSuffix(inner, ")") {
-		r.value = c.exprs.value(text{strings.TrimSuffix(inner, ")"), src.from.at.plus(1)}, lex)
-		ok = r.value != nil
-	} else {
-		r.from, ok = c.place(src.from, s)
+	if len(src.orElse) > 0 {
+		c.faults.add(src.orElse[0].at, "else is for a place that a version of HL7 lacks; in an element the first rule that has a value wins")
 	}
-	if src.when.s != "" {
-		r.when = c.exprs.condition(src.when, lex)
-		ok = ok && r.when != nil
-	}
+	var ok bool
+	r.value, r.when, ok = c.opening(src, lex, func() (ok bool) { r.from, ok = c.place(src.from, s); return ok })
 	to, found := c.target(src.to, sh)
 	if !found || !ok {
 		return nil
@@ -216,6 +219,22 @@ func (c *compiler) rule(src srcRule, s *source, sh *shape, lex lexicon) *rule {
 		return nil
 	}
 	return r
+}
+
+// opening compiles what a rule begins with either way: an expression in parentheses, or a place that from compiles; and
+// its condition. ok is false after a fault.
+func (c *compiler) opening(src srcRule, lex lexicon, from func() bool) (value, when *expr, ok bool) {
+	if inner, computed := strings.CutPrefix(src.from.s, "("); computed && strings.HasSuffix(inner, ")") {
+		value = c.exprs.value(text{strings.TrimSuffix(inner, ")"), src.from.at.plus(1)}, lex)
+		ok = value != nil
+	} else {
+		ok = from()
+	}
+	if src.when.s != "" {
+		when = c.exprs.condition(src.when, lex)
+		ok = ok && when != nil
+	}
+	return value, when, ok
 }
 
 func firstOf(p *place) string {

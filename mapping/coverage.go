@@ -44,7 +44,7 @@ func (s *Set) Rules() []Rule {
 		for _, g := range src.groups {
 			add(src, g.name.at, "resource ", g.name.s)
 		}
-		for _, g := range src.segments {
+		for _, g := range withInner(src.segments) {
 			add(src, g.name.at, "segment ", g.name.s)
 		}
 	}

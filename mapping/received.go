@@ -9,15 +9,12 @@ func (c *compiler) received(g *outGroup, src srcGroup) {
 			g.whole = true
 			continue
 		}
-		p, why := segmentAt(t.s)
-		switch {
-		case why == "" && (p.segment != g.segment || p.rep > 0 || p.comp > 0):
-			why = "received names " + g.segment + " or whole fields of it"
-		case why == "":
+		switch p, ok := c.outPlace(t, g.maps[0].src); {
+		case !ok:
+		case p.rep > 0 || p.comp > 0:
+			c.faults.add(t.at, "received names %s or whole fields of it", g.segment)
+		default:
 			g.fields = append(g.fields, p.field)
-		}
-		if why != "" {
-			c.faults.add(t.at, "%s", why)
 		}
 	}
 }

@@ -54,6 +54,7 @@ type outGroup struct {
 	whole   bool  // its segments go home as the request had them
 	fields  []int // those that do
 	set     []backConstant
+	inner   []*outGroup // that follow each of these
 	at      pos
 }
 
@@ -155,17 +156,14 @@ func (c *compiler) backShadows(s *source) {
 func (c *compiler) backRule(src srcRule, s *source, typ *fhir.Type) *backRule {
 	r := &backRule{at: src.from.at}
 	lex := c.backLexicon(typ)
-	ok := true
-	if inner, computed := strings.CutPrefix(src.from.s, "("); computed && strings.HasSuffix(inner, ")") {
-		r.value = c.exprs.value(text{strings.TrimSuffix(inner, ")"), src.from.at.plus(1)}, lex)
-		ok = r.value != nil
-	} else {
-		r.from, ok = c.walk(src.from, typ)
+	if src.missing.s != "" {
+		c.faults.add(src.missing.at, "missing is for rules into FHIR: what a Bundle must have, its validation says")
 	}
-	if src.when.s != "" {
-		r.when = c.exprs.condition(src.when, lex)
-		ok = ok && r.when != nil
+	if src.once {
+		c.faults.add(src.from.at, "once is for rules into FHIR: here a place is filled once")
 	}
+	var ok bool
+	r.value, r.when, ok = c.opening(src, lex, func() (ok bool) { r.from, ok = c.walk(src.from, typ); return ok })
 	to, found := c.outPlace(src.to, s)
 	if !found || !ok {
 		return nil
@@ -176,7 +174,7 @@ func (c *compiler) backRule(src srcRule, s *source, typ *fhir.Type) *backRule {
 		switch {
 		case !found:
 			return nil
-		case other.repeats != to.repeats || !reads(to.datatype, other.datatype):
+		case other.repeats != to.repeats || composite(other.datatype) != composite(to.datatype) || !reads(to.datatype, other.datatype):
 			c.faults.add(t.at, "%s is %s and %s %s: one cannot stand for the other", t.s, other.datatype, src.to.s, to.datatype)
 			return nil
 		}
@@ -291,43 +289,58 @@ func (c *compiler) outMessage(s *source) *outMessage {
 	m := &outMessage{name: s.to, early: c.early(s)}
 	bundle, _ := c.schema.Resource("Bundle")
 	for _, src := range s.segments {
-		if !hl7.LookupSegment(src.name.s) {
-			c.faults.add(src.name.at, "no segment %s%s", src.name.s, meant(src.name.s, hl7.Segments()))
-			continue
-		}
-		g := &outGroup{segment: src.name.s, at: src.name.at}
-		for _, name := range src.maps {
-			p := c.reverseOf(name)
-			if p == nil || p.typ == nil {
-				continue
-			}
-			if p.src.to != src.name.s {
-				c.faults.add(name.at, "%s writes %s, not %s", name.s, p.src.to, src.name.s)
-				continue
-			}
-			g.maps = append(g.maps, p)
-		}
-		if len(g.maps) == 0 {
-			continue
-		}
-		ok := true
-		if src.each.s != "" {
-			g.each, ok = c.walk(src.each, bundle)
-		}
-		g.where = c.exprs.condition(src.where, c.backLexicon(g.maps[0].typ))
-		g.split = src.split.s == "lines"
-		if src.split.s != "" && !g.split {
-			c.faults.add(src.split.at, "split is lines")
-		}
-		for _, k := range src.set {
-			if p, ok := c.outPlace(k[0], g.maps[0].src); ok {
-				g.set = append(g.set, backConstant{p, k[1].s})
-			}
-		}
-		c.received(g, src)
-		if ok {
+		if g := c.outGroup(src, bundle); g != nil {
 			m.groups = append(m.groups, g)
 		}
 	}
 	return m
+}
+
+// outGroup compiles segments of a name whose each is seen from a type; nil with a fault.
+func (c *compiler) outGroup(src srcGroup, from *fhir.Type) *outGroup {
+	if !hl7.LookupSegment(src.name.s) {
+		c.faults.add(src.name.at, "no segment %s%s", src.name.s, meant(src.name.s, hl7.Segments()))
+		return nil
+	}
+	g := &outGroup{segment: src.name.s, at: src.name.at}
+	for _, name := range src.maps {
+		p := c.reverseOf(name)
+		if p == nil || p.typ == nil {
+			continue
+		}
+		if p.src.to != src.name.s {
+			c.faults.add(name.at, "%s writes %s, not %s", name.s, p.src.to, src.name.s)
+			continue
+		}
+		g.maps = append(g.maps, p)
+	}
+	if len(g.maps) == 0 {
+		return nil
+	}
+	typ, ok := g.maps[0].typ, true
+	if src.each.s != "" {
+		g.each, ok = c.walk(src.each, from)
+	}
+	g.where = c.exprs.condition(src.where, c.backLexicon(typ))
+	g.split = src.split.s == "lines"
+	if src.split.s != "" && !g.split {
+		c.faults.add(src.split.at, "split is lines")
+	}
+	for _, k := range src.set {
+		if p, ok := c.outPlace(k[0], g.maps[0].src); ok {
+			g.set = append(g.set, backConstant{p, k[1].s})
+		}
+	}
+	c.received(g, src)
+	for _, inner := range src.segments {
+		if inner.each.s == "" {
+			c.faults.add(inner.name.at, "%s follows each %s: say each, the elements that it is made from", inner.name.s, g.segment)
+		} else if n := c.outGroup(inner, typ); n != nil {
+			g.inner = append(g.inner, n)
+		}
+	}
+	if !ok {
+		return nil
+	}
+	return g
 }

@@ -53,7 +53,8 @@ type srcGroup struct {
 	maps             []text
 	each, where, key text
 	split            text
-	received         []text // fields that come home as the request had them; the segment's name: all of it
+	segments         []srcGroup // of a segment: those that follow it
+	received         []text     // fields that come home as the request had them; the segment's name: all of it
 	link             []srcLink
 	set              [][2]text
 }
@@ -74,7 +75,10 @@ type srcTable struct {
 	extend    bool
 }
 
-var mapName = regexp.MustCompile(`^([A-Za-z][A-Za-z0-9_]*)(?:\[([A-Za-z][A-Za-z0-9_]*)(?:-[A-Za-z]+)?\])?$`)
+// segmentForm is how a segment is listed.
+const segmentForm = "SEG: Resource[SEG], …"
+
+var mapName = regexp.MustCompile(`^([A-Za-z][A-Za-z0-9_]*(?:\.[a-z][A-Za-z]*)?)(?:\[([A-Za-z][A-Za-z0-9_]*)(?:-[A-Za-z]+)?\])?$`)
 
 // read takes one file apart.
 func (r *reader) read(b []byte) *source {
@@ -132,7 +136,7 @@ func (r *reader) mapKey(s *source, p pair) {
 	case "early":
 		s.early = r.texts(p.value)
 	case "segments":
-		s.segments = each(r, p.value, "SEG: Resource[SEG], …", (*reader).segment)
+		s.segments = each(r, p.value, segmentForm, (*reader).segment)
 	case "sender":
 		r.faults.add(p.key.at, "what one sender does differently lies in the folder senders")
 	default:
@@ -304,6 +308,15 @@ func (r *reader) resource(pairs []pair) (srcGroup, bool) {
 	return out, true
 }
 
+// withInner gives segments and those that follow each.
+func withInner(groups []srcGroup) []srcGroup {
+	var out []srcGroup
+	for _, g := range groups {
+		out = append(append(out, g), withInner(g.segments)...)
+	}
+	return out
+}
+
 // segment reads "PRD: PractitionerRole[PRD]" and the keys under it.
 func (r *reader) segment(pairs []pair) (srcGroup, bool) {
 	out := srcGroup{name: pairs[0].key, typ: pairs[0].key}
@@ -318,6 +331,8 @@ func (r *reader) segment(pairs []pair) (srcGroup, bool) {
 			out.received = r.texts(p.value)
 		case "set":
 			out.set = r.constants(p.value)
+		case "segments":
+			out.segments = each(r, p.value, segmentForm, (*reader).segment)
 		default:
 			return false
 		}

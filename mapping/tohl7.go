@@ -119,6 +119,7 @@ func (g *outGroup) write(s *scope) {
 		inner := &scope{out: s.out, node: el}
 		if g.where == nil || g.where.yes(inner) {
 			g.segments(inner)
+			g.following(inner)
 		}
 		return true
 	}
@@ -131,6 +132,28 @@ func (g *outGroup) write(s *scope) {
 		for r := range s.out.bundle.All(typ.Name) {
 			one(r)
 		}
+	}
+}
+
+// following writes the segments that belong to the one just written, their set ids from 1.
+func (g *outGroup) following(s *scope) {
+	for _, inner := range g.inner {
+		if !s.out.begun {
+			s.out.alone(inner, g.segment, s)
+			continue
+		}
+		before := s.out.counts[inner.segment]
+		s.out.counts[inner.segment] = 0
+		inner.write(s)
+		s.out.counts[inner.segment] = before
+	}
+}
+
+// alone tells that a segment is not sent which would follow one that is not there, once.
+func (w *writing) alone(g *outGroup, after string, s *scope) {
+	if g.each.first(s).OK() && !w.told[g.segment] {
+		w.told[g.segment] = true
+		w.issues = append(w.issues, issue.Warn(issue.Unmapped, g.segment, "not sent: there is no "+after+" for it to follow"))
 	}
 }
 
@@ -246,6 +269,16 @@ func (w *writing) put(at spot, text string) bool {
 	return true
 }
 
+// text is put for a text of the Bundle: where that is two quotation marks it says so, and deletes nothing.
+func (w *writing) text(at spot, text string) bool {
+	if text != `""` || w.lacks(at) != "" {
+		return w.put(at, text)
+	}
+	w.begin()
+	w.b.SetRaw(at.field, at.rep, at.comp, at.sub, []byte(`\X2222\`))
+	return true
+}
+
 func (w *writing) begin() {
 	if !w.begun {
 		w.begun = true
@@ -283,7 +316,7 @@ func backText(convert func(*writing, string) string) backWriter {
 		if out == "" {
 			return false
 		}
-		return s.out.put(at, out)
+		return s.out.text(at, out)
 	}
 }
 

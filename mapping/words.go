@@ -70,6 +70,7 @@ var segmentKeys = []named{
 	{"split", "`lines`: one segment for each line of a text"},
 	{"received", "fields that go home as the request had them, `[RF1-2, RF1-6]`, or the segment's name: all its segments"},
 	{"set", "constants, `{OBX-2: ED}`"},
+	{"segments", "those that follow each of these segments, made from elements of the same"},
 }
 
 var extensionKeys = []named{

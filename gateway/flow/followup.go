@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/dermgate/dermgate/gateway/pathway"
 	"github.com/dermgate/dermgate/mapping/fhir"
@@ -199,6 +200,20 @@ func (p *Pipeline) apply(ctx context.Context, work Delivery, t *Translated) erro
 	return nil
 }
 
+// photographed gives the photos that an answer brings to somebody: only those of the request are made fit to travel.
+func (d *decision) photographed(t *Translated) {
+	n := 0
+	for _, f := range t.Files {
+		known := slices.ContainsFunc(d.c.Photos, func(ph pathway.Photo) bool { return ph.Original == f.SHA256 || ph.SHA256 == f.SHA256 })
+		if f.Facts.Type.Photo() && !known {
+			n++
+		}
+	}
+	if n > 0 && !t.Facts.ofRequester() {
+		d.task("answer-photos", fmt.Sprintf("%s came with %d photos, which are not sent on: bring them over from message %s", t.Facts.Event, n, d.why))
+	}
+}
+
 // observe moves the case by what a message says happened, and sends the news where the routes say.
 func (d *decision) observe(ctx context.Context, t *Translated) error {
 	f := t.Facts
@@ -220,6 +235,7 @@ func (d *decision) observe(ctx context.Context, t *Translated) error {
 		}
 	}
 	d.guardPriority(f)
+	d.photographed(t)
 	switch f.Event {
 	case Answered:
 		return d.answered(ctx, t)
