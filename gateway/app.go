@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"os"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -21,13 +20,11 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/dermgate/dermgate/adapters/blob"
-	"github.com/dermgate/dermgate/adapters/bolt"
 	"github.com/dermgate/dermgate/adapters/fhirhttp"
 	"github.com/dermgate/dermgate/adapters/file"
 	"github.com/dermgate/dermgate/adapters/hl7http"
 	"github.com/dermgate/dermgate/adapters/mllp"
 	"github.com/dermgate/dermgate/adapters/notify"
-	"github.com/dermgate/dermgate/adapters/redis"
 	"github.com/dermgate/dermgate/gateway/api"
 	"github.com/dermgate/dermgate/gateway/config"
 	"github.com/dermgate/dermgate/gateway/flow"
@@ -91,29 +88,6 @@ func (a *app) close() {
 	if a.audit != nil {
 		a.audit.Close()
 	}
-}
-
-func (a *app) openStore(ctx context.Context) error {
-	var store flow.Store
-	var err error
-	a.gate = &flow.LocalGate{}
-	if r := a.cfg.Store.Redis; r != nil {
-		var url string
-		if url, err = r.URL.Read(); err == nil {
-			var shared *redis.Store
-			shared, err = redis.Open(ctx, redis.Options{URL: url, Durability: string(r.Durability), Reason: r.Reason, WaitReplicas: r.Replicas, WaitTimeout: r.Timeout})
-			store, a.gate = shared, shared
-		}
-	} else {
-		if err = os.MkdirAll(filepath.Dir(a.cfg.Store.Embedded), 0o700); err == nil {
-			store, err = bolt.Open(a.cfg.Store.Embedded)
-		}
-	}
-	if err != nil {
-		return err
-	}
-	a.store = a.metrics.Store(store)
-	return nil
 }
 
 // photoKey gives the key that seals photos: the configured one, or with the embedded store one made beside

@@ -3,17 +3,9 @@ package main
 import (
 	"bytes"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"fmt"
 	"log/slog"
-	"math/big"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -22,83 +14,20 @@ import (
 	"testing"
 	"time"
 
+	"github.com/dermgate/dermgate/adapters/adaptertest"
 	"github.com/dermgate/dermgate/adapters/mllp"
 	"github.com/dermgate/dermgate/gateway/config"
 	"github.com/dermgate/dermgate/gateway/observe"
 	"github.com/dermgate/dermgate/mapping/hl7"
 )
 
-// trust is a certificate authority of a test.
-type trust struct {
-	t    *testing.T
-	cert *x509.Certificate
-	key  *ecdsa.PrivateKey
-}
-
-func newTrust(t *testing.T) *trust {
-	a := &trust{t: t}
-	pair := a.issue("authority")
-	a.cert, a.key = pair.Leaf, pair.PrivateKey.(*ecdsa.PrivateKey)
-	return a
-}
-
-// issue makes a certificate for 127.0.0.1; self-signed while there is no authority yet.
-func (a *trust) issue(name string) tls.Certificate {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	c := &x509.Certificate{SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: name}, NotAfter: time.Now().Add(time.Hour),
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, BasicConstraintsValid: true, IsCA: a.cert == nil, KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}}
-	parent, signer := c, key
-	if a.cert != nil {
-		parent, signer = a.cert, a.key
-	}
-	der, err := x509.CreateCertificate(rand.Reader, c, parent, &key.PublicKey, signer)
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	leaf, err := x509.ParseCertificate(der)
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}
-}
-
-// files writes a certificate of this authority, its key and the authority into a folder, each at once.
-func (a *trust) files(dir string) {
-	pair := a.issue("gateway")
-	key, err := x509.MarshalPKCS8PrivateKey(pair.PrivateKey)
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	for name, block := range map[string]*pem.Block{"tls.crt": {Type: "CERTIFICATE", Bytes: pair.Certificate[0]},
-		"tls.key": {Type: "PRIVATE KEY", Bytes: key}, "ca.crt": {Type: "CERTIFICATE", Bytes: a.cert.Raw}} {
-		file := filepath.Join(dir, name)
-		if err := os.WriteFile(file+".new", pem.EncodeToMemory(block), 0o600); err != nil {
-			a.t.Fatal(err)
-		}
-		if err := os.Rename(file+".new", file); err != nil {
-			a.t.Fatal(err)
-		}
-	}
-}
-
-// config is the other side's: what it trusts and how it proves itself, to servers and clients.
-func (a *trust) config(name string) *tls.Config {
-	pool := x509.NewCertPool()
-	pool.AddCert(a.cert)
-	return &tls.Config{RootCAs: pool, ClientCAs: pool, ClientAuth: tls.RequireAndVerifyClientCert, Certificates: []tls.Certificate{a.issue(name)}}
-}
-
 // TestCertificatesAreSwappedUnderARunningGateway on its MLLP source, its HTTP listener and its destination:
 // the old authority's peers are refused from then on, the new one's served, without a restart. Only the
 // certificate names that are listed may send.
 func TestCertificatesAreSwappedUnderARunningGateway(t *testing.T) {
-	before, after := newTrust(t), newTrust(t)
+	before, after := adaptertest.NewTrust(t), adaptertest.NewTrust(t)
 	var epr atomic.Pointer[tls.Config]
-	epr.Store(before.config("epr"))
+	epr.Store(before.Config("epr"))
 	s := &sink{came: map[string]map[string]int{}, server: &mllp.Server{Name: "sink", Addr: "127.0.0.1:0", CloseAfter: 1, TLS: &tls.Config{
 		GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) { return epr.Load(), nil }}}}
 	if err := s.server.Listen(); err != nil {
@@ -113,7 +42,7 @@ func TestCertificatesAreSwappedUnderARunningGateway(t *testing.T) {
 	go func() { done[0] <- s.server.Serve(ctx, receiver.Accept) }()
 
 	dir := t.TempDir()
-	before.files(dir)
+	before.Files(dir, before.Issue("gateway", time.Hour))
 	if err := os.WriteFile(filepath.Join(dir, "photo.key"), bytes.Repeat([]byte("ab"), 32), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -166,17 +95,17 @@ func TestCertificatesAreSwappedUnderARunningGateway(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	sends("at the start", before.config("emis"), "AA")
-	sends("another name", before.config("tpp"), "")
-	sends("a stranger", after.config("emis"), "")
+	sends("at the start", before.Config("emis"), "AA")
+	sends("another name", before.Config("tpp"), "")
+	sends("a stranger", after.Config("emis"), "")
 	arrived(1)
 
-	after.files(dir)
-	epr.Store(after.config("epr"))
+	after.Files(dir, after.Issue("gateway", time.Hour))
+	epr.Store(after.Config("epr"))
 	time.Sleep(2500 * time.Millisecond) // until the files are looked at again
-	sends("the new authority's", after.config("emis"), "AA")
-	sends("the new authority's, another name", after.config("tpp"), "")
-	sends("the old authority's", before.config("emis"), "")
+	sends("the new authority's", after.Config("emis"), "AA")
+	sends("the new authority's, another name", after.Config("tpp"), "")
+	sends("the old authority's", before.Config("emis"), "")
 	arrived(2)
 	if !strings.Contains(string(log.Bytes()), "TLS certificates renewed") {
 		t.Error("not logged")

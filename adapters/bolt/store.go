@@ -24,9 +24,6 @@ import (
 // schema is the version of the file's layout. A file of another version is refused, never guessed at.
 const schema = "1"
 
-// lockWait is how long Open waits for another process to let go of the file.
-const lockWait = time.Second
-
 // Store is a flow.Store in one file.
 type Store struct {
 	db      *bbolt.DB
@@ -35,31 +32,44 @@ type Store struct {
 	quit    chan struct{}
 	stopped chan struct{} // closed when the committer has ended
 	closing sync.Once
+	closed  error // of closing
+	lock    *os.File
+	compact Compaction
 }
 
 var _ flow.Store = (*Store)(nil)
 
-// Open opens the file, made when it is not there. It fails when another process holds it, or when it was
-// written by another version. Leases in it are void: their holder was the process that had the file before.
-func Open(path string) (*Store, error) {
+// Open opens the file, made when it is not there, and compacts it where half of it is free. It fails when another
+// process holds it, or when it was written by another version. Leases in it are void: their holder was the process
+// that had the file before.
+func Open(path string) (*Store, error) { return open(path, compactFree) }
+
+func open(path string, compactFree int64) (*Store, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return nil, fmt.Errorf("bolt: %w", err)
 	}
-	db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: lockWait, FreelistType: bbolt.FreelistMapType})
-	if errors.Is(err, berrors.ErrTimeout) {
-		return nil, fmt.Errorf("bolt: %s is in use by another gateway: a file serves one process, several share a Redis", path)
+	held, err := lock(path)
+	if err != nil {
+		return nil, err
+	}
+	db, compact, err := compacted(path, compactFree)
+	if errors.Is(err, berrors.ErrTimeout) { // one of a version before there was a lock
+		return nil, errors.Join(fmt.Errorf("bolt: %s is in use by another gateway: a file serves one process, several share a Redis", path), held.Close())
 	}
 	if err != nil {
-		return nil, fmt.Errorf("bolt: %s: %w", path, err)
+		return nil, errors.Join(fmt.Errorf("bolt: %s: %w", path, err), held.Close())
 	}
-	s := &Store{db: db, started: time.Now(), ops: make(chan *op, maxBatch), quit: make(chan struct{}),
+	s := &Store{db: db, lock: held, compact: compact, started: time.Now(), ops: make(chan *op, maxBatch), quit: make(chan struct{}),
 		stopped: make(chan struct{})}
 	if err := errors.Join(s.prepare(), syncDir(filepath.Dir(path))); err != nil {
-		return nil, errors.Join(fmt.Errorf("bolt: %s: %w", path, err), db.Close())
+		return nil, errors.Join(fmt.Errorf("bolt: %s: %w", path, err), db.Close(), held.Close())
 	}
 	go s.committer()
 	return s, nil
 }
+
+// Compacted tells what Open did about room that nothing used.
+func (s *Store) Compacted() Compaction { return s.compact }
 
 // syncDir makes the file's name durable: bbolt syncs only its content.
 func syncDir(path string) error {
@@ -91,9 +101,12 @@ func (s *Store) prepare() error {
 
 // Close ends the store: what was handed in before is committed.
 func (s *Store) Close() error {
-	s.closing.Do(func() { close(s.quit) })
-	<-s.stopped
-	return s.db.Close()
+	s.closing.Do(func() {
+		close(s.quit)
+		<-s.stopped
+		s.closed = errors.Join(s.db.Close(), s.lock.Close())
+	})
+	return s.closed
 }
 
 // Health writes and syncs a few bytes: a full or failing disk shows here as it does to a sender.

@@ -6,8 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 
-	"github.com/redis/go-redis/v9"
-
 	"github.com/dermgate/dermgate/gateway/flow"
 )
 
@@ -62,13 +60,11 @@ func (s *Store) refer(ctx context.Context, c flow.Change) error {
 	if len(c.Refs) == 0 {
 		return nil
 	}
-	_, err := s.db.Pipelined(ctx, func(p redis.Pipeliner) error {
-		for _, r := range c.Refs {
-			p.SAdd(ctx, refKey(r), c.Case.Record.ID.String())
-		}
-		return nil
-	})
-	return fault(err)
+	sets := make([]member, len(c.Refs))
+	for i, r := range c.Refs {
+		sets[i] = member{refKey(r), c.Case.Record.ID.String(), r.Partition()}
+	}
+	return s.add(ctx, sets)
 }
 
 // lead makes references lead to a case by themselves: what the other side of a delivery named is true
@@ -77,14 +73,11 @@ func (s *Store) lead(ctx context.Context, refs []flow.Ref, to flow.ID) error {
 	if len(refs) == 0 {
 		return nil
 	}
-	_, err := s.db.Pipelined(ctx, func(p redis.Pipeliner) error {
-		for _, r := range refs {
-			p.SAdd(ctx, refKey(r), to.String())
-			p.SAdd(ctx, namedKey(to), hashed(r.System, r.Value))
-		}
-		return nil
-	})
-	return fault(err)
+	var sets []member
+	for _, r := range refs {
+		sets = append(sets, member{refKey(r), to.String(), r.Partition()}, member{namedKey(to), hashed(r.System, r.Value), to.Partition()})
+	}
+	return s.add(ctx, sets)
 }
 
 // arguments adds a change to a call, as change() in lua/lib.lua reads it.

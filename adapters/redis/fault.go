@@ -11,9 +11,9 @@ import (
 )
 
 // passing tells answers of Redis that mean "not now": it is short of disk or memory, loads its file, was
-// made a replica, lacks replicas, or is busy.
+// made a replica, lacks replicas, is busy, or moves a partition to another node.
 func passing(err error) bool {
-	for _, prefix := range []string{"MISCONF", "OOM", "READONLY", "LOADING", "MASTERDOWN", "NOREPLICAS", "CLUSTERDOWN", "TRYAGAIN", "BUSY"} {
+	for _, prefix := range []string{"MISCONF", "OOM", "READONLY", "LOADING", "MASTERDOWN", "NOREPLICAS", "CLUSTERDOWN", "TRYAGAIN", "BUSY", "MOVED", "ASK"} {
 		if redis.HasErrorPrefix(err, prefix) {
 			return true
 		}
@@ -30,6 +30,8 @@ func fault(err error) error {
 		return nil
 	case errors.Is(err, redis.Nil):
 		return flow.ErrNotFound
+	case redis.HasErrorPrefix(err, "LAYOUT"): // of lua/lib.lua
+		return errEmptied
 	case errors.Is(err, context.Canceled):
 		return fmt.Errorf("redis: %w", err)
 	case errors.As(err, &answer) && !passing(err):

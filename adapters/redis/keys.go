@@ -25,6 +25,7 @@ import (
 //	changed   zset    cases by time of last change
 //	open, parked, ended           zsets of deliveries by time they came in, by group of states
 //	~open, ~parked, ~ended        the same for internal destinations
+//	schema    string  number of the layout (schema.go)
 //
 // A call is given others beside them, by what it is about:
 //
@@ -40,9 +41,10 @@ import (
 //	gate:TO             hash  what all replicas know of a destination (lua/enter.lua), in partition 0
 //	busy:TO             zset  permits of deliveries under way, by when they run out, in partition 0
 //	failing:TO          set   lanes that failed since the destination last answered, in partition 0
+//	health, wait        string  written to see that writing works, and that replicas follow
 func fixed(p int) []string {
 	names := []string{"idem", "applied", "message", "body", "case", "seq", "delivery", "state", "queue", "lane", "act", "changed",
-		"open", "parked", "ended", "~open", "~parked", "~ended"}
+		"open", "parked", "ended", "~open", "~parked", "~ended", "schema"}
 	for i, n := range names {
 		names[i] = key(p, n)
 	}

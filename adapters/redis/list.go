@@ -165,7 +165,7 @@ func (s *Store) fetch(ctx context.Context, hash string, ids []flow.ID) ([]string
 
 // merge reads several sorted sets as one.
 type merge struct {
-	db     *redis.Client
+	db     redis.UniversalClient
 	newest bool // highest score first
 	lists  []*list
 }

@@ -73,6 +73,7 @@ func (p *answerLoser) serve(client net.Conn) {
 
 // The client sends again what it got no answer to, and so do its callers: nothing has a second effect.
 func TestLostAnswers(t *testing.T) {
+	t.Parallel()
 	server := adaptertest.Redis(t)
 	proxy := loseAnswers(t, server.Addr(), 4)
 	s := openThrough(t, "redis://"+proxy.Addr().String()+"/0")

@@ -2,6 +2,8 @@ package redis_test
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"strings"
@@ -56,16 +58,16 @@ func TestHealthSeesSettings(t *testing.T) {
 func TestSettingsUnreadable(t *testing.T) {
 	server := adaptertest.Redis(t, "user gateway on >secret ~* +@all -config", "user default on nopass ~* +@all")
 	url := "redis://gateway@" + server.Addr() + "/0"
-	_, err := redis.Open(t.Context(), redis.Options{URL: url, Password: "secret"})
+	_, err := redis.Open(t.Context(), redis.Options{URL: url, Password: word("secret")})
 	if err == nil || !strings.Contains(err.Error(), "+config|get") {
 		t.Fatalf("strict: %v", err)
 	}
-	_, err = redis.Open(t.Context(), redis.Options{URL: url, Password: "secret", Durability: redis.Attested})
+	_, err = redis.Open(t.Context(), redis.Options{URL: url, Password: word("secret"), Durability: redis.Attested})
 	if err == nil || !strings.Contains(err.Error(), "needs a reason") {
 		t.Fatalf("attested without a reason: %v", err)
 	}
-	open(t, redis.Options{URL: url, Password: "secret", Durability: redis.Attested, Reason: "AOF always, confirmed by hosting, CHG-1"})
-	_, err = redis.Open(t.Context(), redis.Options{URL: url, Password: "wrong-secret"})
+	open(t, redis.Options{URL: url, Password: word("secret"), Durability: redis.Attested, Reason: "AOF always, confirmed by hosting, CHG-1"})
+	_, err = redis.Open(t.Context(), redis.Options{URL: url, Password: word("wrong-secret")})
 	if err == nil || strings.Contains(err.Error(), "wrong-secret") {
 		t.Fatalf("wrong password: %v", err)
 	}
@@ -90,6 +92,7 @@ func TestBadOptions(t *testing.T) {
 // Redis dies while senders send: each gets ErrUnavailable, tries again, and in the end everything that was
 // confirmed is there once, before and after the crash.
 func TestKilledWhileSending(t *testing.T) {
+	t.Parallel()
 	server := adaptertest.Redis(t)
 	s := open(t, redis.Options{URL: server.URL()})
 	const senders, each = 8, 60
@@ -175,6 +178,7 @@ func claimAll(t *testing.T, s flow.Store, to string) map[string]bool {
 // While Redis is away every operation says so, and soon when its time is short; when it is back they work
 // again by themselves, scripts forgotten by the new server included.
 func TestOutage(t *testing.T) {
+	t.Parallel()
 	server := adaptertest.Redis(t)
 	s := open(t, redis.Options{URL: server.URL()})
 	if _, err := s.Put(t.Context(), adaptertest.Request("one", "epr")); err != nil {
@@ -253,27 +257,63 @@ func TestRedisCannotKeep(t *testing.T) {
 
 // A commit counts only when as many replicas have it as were asked for; a repeat waits for them as well.
 func TestReplicas(t *testing.T) {
-	server := adaptertest.Redis(t)
-	s := open(t, redis.Options{URL: server.URL(), WaitReplicas: 1, WaitTimeout: 50 * time.Millisecond})
+	t.Parallel()
+	server := adaptertest.Redis(t, "repl-diskless-sync-delay 0")
+	s := open(t, redis.Options{URL: server.URL(), Wait: redis.Wait{Replicas: 1, Timeout: 50 * time.Millisecond}})
 	c := adaptertest.Request("one", "epr")
-	for range 2 {
-		_, err := s.Put(t.Context(), c)
-		if !errors.Is(err, flow.ErrUnavailable) || !strings.Contains(err.Error(), "0 of 1 replicas") {
-			t.Fatalf("without a replica: %v", err)
+	refused := func(when string) {
+		t.Helper()
+		for range 2 {
+			_, err := s.Put(t.Context(), c)
+			if !errors.Is(err, flow.ErrUnavailable) || !strings.Contains(err.Error(), "0 of 1 replicas") {
+				t.Fatalf("%s: %v", when, err)
+			}
 		}
 	}
-	replica := adaptertest.Redis(t, "replicaof "+strings.Replace(server.Addr(), ":", " ", 1))
-	var r flow.Receipt
-	var err error
-	for limit := time.Now().Add(20 * time.Second); time.Now().Before(limit); time.Sleep(50 * time.Millisecond) {
-		if r, err = s.Put(t.Context(), c); err == nil {
-			break
+	refused("without a replica")
+	replica := adaptertest.Redis(t, "repl-diskless-sync-delay 0", "replicaof "+strings.Replace(server.Addr(), ":", " ", 1))
+	for _, repeat := range []bool{false, true} {
+		var r flow.Receipt
+		again(t, "with a replica", func(ctx context.Context) (err error) { r, err = s.Put(ctx, c); return err })
+		if r.Repeat != repeat {
+			t.Fatalf("repeat %v, want %v", r.Repeat, repeat)
 		}
-	}
-	if err != nil || !r.Repeat {
-		t.Fatalf("with a replica: %+v, %v", r, err)
 	}
 	if got := replica.Send("HLEN dermgate:{p" + fmt.Sprintf("%02d", c.Partition()) + "}:idem"); got != ":1" {
 		t.Fatalf("the replica has %q slots", got)
 	}
+	if got := replica.Send("SCARD dermgate:{p" + fmt.Sprintf("%02d", c.Refs[0].Partition()) + "}:ref:" + refHash(c.Refs[0])); got != ":1" {
+		t.Fatalf("the replica has %q of the references", got)
+	}
+	replica.Kill()
+	refused("a repeat without the replica")
+}
+
+// refHash is how a reference is named in a key.
+func refHash(r flow.Ref) string {
+	sum := sha256.Sum256([]byte(r.System + "\x1f" + r.Value))
+	return hex.EncodeToString(sum[:16])
+}
+
+// WAITAOF is Redis 7.2's: an older one is refused by name, at the start.
+func TestWaitForFilesOfReplicas(t *testing.T) {
+	server := adaptertest.Redis(t)
+	_, err := redis.Open(t.Context(), redis.Options{URL: server.URL(), Wait: redis.Wait{Replicas: 1, AOF: true}})
+	if strings.HasPrefix(server.Send("WAITAOF 0 0 1"), "-ERR unknown command") {
+		if err == nil || !strings.Contains(err.Error(), "Redis 7.2") || errors.Is(err, flow.ErrUnavailable) {
+			t.Fatalf("on a server without it: %v", err)
+		}
+		return
+	}
+	s := open(t, redis.Options{URL: server.URL(), Wait: redis.Wait{Replicas: 1, AOF: true, Timeout: 50 * time.Millisecond}})
+	c := adaptertest.Request("one", "epr")
+	if _, err := s.Put(t.Context(), c); !errors.Is(err, flow.ErrUnavailable) {
+		t.Fatalf("without a replica: %v", err)
+	}
+	adaptertest.Redis(t, "repl-diskless-sync-delay 0", "replicaof "+strings.Replace(server.Addr(), ":", " ", 1))
+	again(t, "with a replica", func(ctx context.Context) error { _, err := s.Put(ctx, c); return err })
+}
+
+func word(password string) func() (string, error) {
+	return func() (string, error) { return password, nil }
 }

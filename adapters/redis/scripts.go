@@ -4,6 +4,7 @@ import (
 	"context"
 	"embed"
 	"fmt"
+	"strings"
 
 	"github.com/redis/go-redis/v9"
 
@@ -16,22 +17,30 @@ var lua embed.FS
 type scripts struct{ put, claim, settle, renew, step, act, tell, pause, enter, leave, mark, prune *redis.Script }
 
 // loadScripts reads the scripts, each behind what all share.
-func loadScripts() (scripts, error) {
-	shared, err := lua.ReadFile("lua/lib.lua")
-	if err != nil {
-		return scripts{}, err
-	}
-	var s scripts
-	for name, to := range map[string]**redis.Script{"put": &s.put, "claim": &s.claim, "settle": &s.settle, "renew": &s.renew,
-		"step": &s.step, "act": &s.act, "tell": &s.tell, "pause": &s.pause, "enter": &s.enter, "leave": &s.leave, "mark": &s.mark,
-		"prune": &s.prune} {
-		own, err := lua.ReadFile("lua/" + name + ".lua")
+func (s *Store) loadScripts(context.Context) error {
+	for name, to := range map[string]**redis.Script{"put": &s.scripts.put, "claim": &s.scripts.claim, "settle": &s.scripts.settle,
+		"renew": &s.scripts.renew, "step": &s.scripts.step, "act": &s.scripts.act, "tell": &s.scripts.tell, "pause": &s.scripts.pause,
+		"enter": &s.scripts.enter, "leave": &s.scripts.leave, "mark": &s.scripts.mark, "prune": &s.scripts.prune} {
+		text, err := source("lib", name)
 		if err != nil {
-			return scripts{}, err
+			return err
 		}
-		*to = redis.NewScript(string(shared) + string(own))
+		*to = redis.NewScript("local layout = '" + layoutText + "'\n" + text)
 	}
-	return s, nil
+	return nil
+}
+
+// source gives the text of files in lua/, one after another.
+func source(names ...string) (string, error) {
+	var out strings.Builder
+	for _, name := range names {
+		text, err := lua.ReadFile("lua/" + name + ".lua")
+		if err != nil {
+			return "", err
+		}
+		out.Write(text)
+	}
+	return out.String(), nil
 }
 
 // call gathers KEYS and ARGV of a script in one partition; scripts read both in order.
@@ -50,33 +59,11 @@ func (c *call) arg(args ...any) *call    { c.args = append(c.args, args...); ret
 
 // run runs a script that writes, and gives the parts of its answer, the word first.
 func (s *Store) run(ctx context.Context, script *redis.Script, c *call) ([]any, error) {
-	if s.o.WaitReplicas == 0 {
-		reply, err := script.Run(ctx, s.db, c.keys, c.args...).Slice()
-		return reply, fault(err)
+	if s.o.Wait.Replicas > 0 {
+		return s.runAndWait(ctx, script, c)
 	}
-	conn := s.db.Conn()
-	defer conn.Close()
-	reply, err := script.Run(ctx, conn, c.keys, c.args...).Slice()
-	if err != nil {
-		return nil, fault(err)
-	}
-	return reply, s.replicated(ctx, conn, c.partition)
-}
-
-// replicated waits until enough replicas have what was written. WAIT is about the connection's own writes,
-// and a script that found everything done before has made none: the probe makes one that comes after it.
-func (s *Store) replicated(ctx context.Context, conn *redis.Conn, partition int) error {
-	if err := conn.Incr(ctx, key(partition, "wait")).Err(); err != nil {
-		return fault(err)
-	}
-	n, err := conn.Wait(ctx, s.o.WaitReplicas, s.o.WaitTimeout).Result()
-	if err != nil {
-		return fault(err)
-	}
-	if int(n) < s.o.WaitReplicas {
-		return fmt.Errorf("%w: redis: %d of %d replicas have it after %v", flow.ErrUnavailable, n, s.o.WaitReplicas, s.o.WaitTimeout)
-	}
-	return nil
+	reply, err := script.Run(ctx, s.db, c.keys, c.args...).Slice()
+	return reply, fault(err)
 }
 
 // settled runs a script whose answer is one word.

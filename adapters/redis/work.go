@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -46,37 +47,66 @@ type dueLane struct {
 	name             string
 }
 
-// due looks for lanes that are due, of the least class or a more urgent one: up to n, best first.
+// due looks for lanes that are due, of the least class or a more urgent one: up to n, best first. A
+// cluster of which one node is away gives those of the others.
 func (s *Store) due(ctx context.Context, to string, n, least int) ([]dueLane, error) {
+	ctx, cancel := context.WithTimeout(ctx, lookTime)
+	defer cancel()
+	var mu sync.Mutex
+	var out []dueLane
+	var paused, asked bool
+	err := s.eachNode(ctx, allPartitions(), func(ctx context.Context, at node) error {
+		lanes, stop, err := look(ctx, at, to, n, least)
+		mu.Lock()
+		defer mu.Unlock()
+		out, paused = append(out, lanes...), paused || stop
+		asked = asked || err == nil && slices.Contains(at.partitions, 0) // where pauses are kept
+		return err
+	})
+	if !asked || paused || err != nil && len(out) == 0 {
+		return nil, err
+	}
+	slices.SortFunc(out, func(a, b dueLane) int {
+		return cmp.Or(a.class-b.class, cmp.Compare(a.due, b.due), cmp.Compare(a.partition, b.partition), cmp.Compare(a.name, b.name))
+	})
+	out = slices.Compact(out) // a node that was asked again, since another had moved
+	return out[:min(n, len(out))], nil
+}
+
+// lookTime is how long a look at all nodes may take.
+const lookTime = 3 * time.Second
+
+// look looks on one node, by its clock.
+func look(ctx context.Context, at node, to string, n, least int) (lanes []dueLane, paused bool, err error) {
+	heads := make([][]*redis.ZSliceCmd, len(at.partitions))
 	var clock *redis.TimeCmd
-	var paused *redis.BoolCmd
-	var heads [flow.Partitions][]*redis.ZSliceCmd
-	_, err := s.db.Pipelined(ctx, func(p redis.Pipeliner) error {
-		paused = p.HExists(ctx, key(0, "paused"), to)
-		for part := range heads {
+	var stop *redis.BoolCmd
+	_, err = at.Pipelined(ctx, func(p redis.Pipeliner) error {
+		for i, part := range at.partitions {
+			if part == 0 {
+				stop = p.HExists(ctx, key(0, "paused"), to)
+			}
 			for _, k := range ready(part, to)[:least+1] {
-				heads[part] = append(heads[part], p.ZRangeWithScores(ctx, k, 0, int64(n-1)))
+				heads[i] = append(heads[i], p.ZRangeWithScores(ctx, k, 0, int64(n-1)))
 			}
 		}
 		clock = p.Time(ctx)
 		return nil
 	})
-	if err != nil || paused.Val() {
-		return nil, fault(err)
+	if err != nil {
+		return nil, false, fault(err)
 	}
 	now := float64(clock.Val().UnixMicro())
-	var out []dueLane
-	for part, classes := range heads {
+	for i, classes := range heads {
 		for class, cmd := range classes {
 			for _, z := range cmd.Val() {
 				if z.Score <= now {
-					out = append(out, dueLane{class, part, z.Score, z.Member.(string)})
+					lanes = append(lanes, dueLane{class, at.partitions[i], z.Score, z.Member.(string)})
 				}
 			}
 		}
 	}
-	slices.SortFunc(out, func(a, b dueLane) int { return cmp.Or(a.class-b.class, cmp.Compare(a.due, b.due)) })
-	return out[:min(n, len(out))], nil
+	return lanes, stop != nil && stop.Val(), nil
 }
 
 // claim claims lanes, in one round trip, and gives what it got in their order.

@@ -79,6 +79,9 @@ func (c *Config) Warnings() Faults {
 	if c.Store.Redis != nil && c.Store.Redis.Durability == Relaxed {
 		k.fault("store.redis.durability", "relaxed: an acknowledged message can be lost when Redis stops")
 	}
+	if r := c.Store.Redis; r != nil && r.plain() {
+		k.fault("store.redis", "off loopback without tls: what is kept of patients goes over the network in the clear")
+	}
 	if len(c.Destinations) > 0 && len(c.Routes) == 0 {
 		k.fault("routes", "no routes: every request is refused, none leads anywhere")
 	}
@@ -105,18 +108,8 @@ func (c *Config) Warnings() Faults {
 }
 
 func (c *checker) store() {
-	r := c.Store.Redis
-	if r == nil {
-		return
-	}
-	if (r.Durability == Attested) != (r.Reason != "") {
-		c.fault("store.redis.durability", "durability attested and its reason go together: who vouches, and how they know")
-	}
-	if r.Replicas > 0 && r.Durability == Relaxed {
-		c.fault("store.redis.wait", "waiting for replicas promises what relaxed durability does not keep")
-	}
-	if !c.Photos.Key.Given() {
-		c.fault("photos", "with Redis the photos need key or key_file: every replica seals with the same one")
+	if c.Store.Redis != nil {
+		c.redis(c.Store.Redis)
 	}
 }
 

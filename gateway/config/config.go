@@ -47,25 +47,6 @@ type Store struct {
 	Retain   time.Duration // how long a finished case is kept
 }
 
-// Redis is the shared store.
-type Redis struct {
-	URL        Secret // redis://, rediss:// or unix://; may carry a password
-	Durability Durability
-	Reason     string // why the durability settings cannot be read, when attested
-	Replicas   int    // WAIT for so many before a message is acknowledged
-	Timeout    time.Duration
-}
-
-// Durability says how Redis's own settings are trusted.
-type Durability string
-
-// The three: checked at start-up, vouched for by a person, or not asked for.
-const (
-	Strict   Durability = "strict"
-	Attested Durability = "attested"
-	Relaxed  Durability = "relaxed"
-)
-
 // Photos is the store of originals and derivatives.
 type Photos struct {
 	Folder string // of file:// URLs

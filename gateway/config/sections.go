@@ -70,24 +70,6 @@ func (d *decoder) store(n node, s *Store) {
 	}
 }
 
-func (d *decoder) redis(n node, s *Store) {
-	r := &Redis{Durability: Strict, Timeout: 200 * time.Millisecond}
-	k := keys{
-		"durability": oneOf(d, &r.Durability, Strict, Attested, Relaxed),
-		"reason":     d.text(&r.Reason),
-		"wait": func(n node) {
-			d.object(n, keys{
-				"replicas": value(d, &r.Replicas, within(0, 10, readInt, "")),
-				"timeout":  value(d, &r.Timeout, within(time.Millisecond, time.Minute, readDuration, "")),
-			})
-		},
-	}
-	d.secret(k, "url", &r.URL)
-	d.object(n, k)
-	d.requireSecret(n, "url", r.URL)
-	s.Redis, s.Embedded = r, ""
-}
-
 // requireSecret asks for a key or its _file twin.
 func (d *decoder) requireSecret(n node, name string, s Secret) {
 	if !s.Given() && !d.has(n, name) && !d.has(n, name+"_file") {

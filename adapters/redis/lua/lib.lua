@@ -1,12 +1,15 @@
 -- What the scripts share; it is put before each of them. All keys of a call are in one partition, so a call
--- is one commit. KEYS 1 to 18 are the partition's own, as `fixed` in keys.go names them; a script's comment
+-- is one commit. KEYS 1 to 19 are the partition's own, as `fixed` in keys.go names them; a script's comment
 -- says what follows them. ARGV and the further KEYS are read in order by arg() and key().
 local idems, applied, messages, bodies, cases, seq = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
 local kept, live, queue, lanes, acts, changed = KEYS[7], KEYS[8], KEYS[9], KEYS[10], KEYS[11], KEYS[12]
 local lists = { o = KEYS[13], p = KEYS[14], z = KEYS[15] }
 local inner = { o = KEYS[16], p = KEYS[17], z = KEYS[18] }
 
-local args, keys = 0, 18
+-- A partition without the number of its layout is one that was emptied, or not the one that was there before.
+if redis.call('GET', KEYS[19]) ~= layout then return redis.error_reply('LAYOUT it is not that of this gateway') end
+
+local args, keys = 0, 19
 local function arg() args = args + 1; return ARGV[args] end
 local function key() keys = keys + 1; return KEYS[keys] end
 
