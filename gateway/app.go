@@ -41,7 +41,8 @@ type app struct {
 	now      func() time.Time
 	every    time.Duration // how often workers look for due work unasked, and for changed maps
 	store    flow.Store
-	gate     flow.Gate // what replicas share of a destination beside its queue
+	backup   api.Backup // nil: the store is not a file
+	gate     flow.Gate  // what replicas share of a destination beside its queue
 	photos   *blob.Folder
 	leaving  atomic.Bool // it was told to end: /readyz says so
 	maps     *siteMaps

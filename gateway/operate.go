@@ -49,7 +49,7 @@ func (o *operator) flags(c *cobra.Command, acts bool) *cobra.Command {
 
 // operatorVerbs are the operations against a running gateway.
 func operatorVerbs(std stdio) []*cobra.Command {
-	return []*cobra.Command{casesVerb(std), traceVerb(std), parkedVerb(std), contentVerb(std), replayVerb(std), redirectVerb(std), discardVerb(std),
+	return []*cobra.Command{casesVerb(std), traceVerb(std), parkedVerb(std), backupVerb(std), contentVerb(std), replayVerb(std), redirectVerb(std), discardVerb(std),
 		resolveVerb(std), releaseVerb(std), pauseVerb(std, "pause"), pauseVerb(std, "resume")}
 }
 
@@ -211,10 +211,25 @@ func (o *operator) raw(b []byte, err error) error {
 
 // call makes one request and reads its JSON answer; a refusal becomes an error with the server's words.
 func (o *operator) call(ctx context.Context, method, path string, body any, out any) ([]byte, error) {
+	resp, err := o.send(ctx, method, path, body, time.Minute)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	answer, err := io.ReadAll(resp.Body)
+	if err != nil || out == nil {
+		return answer, err
+	}
+	return answer, json.Unmarshal(answer, out)
+}
+
+// send makes one request, which with its answer takes at most a time (0: any), and gives an answer that is no refusal.
+func (o *operator) send(ctx context.Context, method, path string, body any, most time.Duration) (*http.Response, error) {
 	client, err := o.client()
 	if err != nil {
 		return nil, err
 	}
+	client.Timeout = most
 	var payload io.Reader
 	if body != nil {
 		b, err := json.Marshal(body)
@@ -236,18 +251,12 @@ func (o *operator) call(ctx context.Context, method, path string, body any, out 
 	if err != nil {
 		return nil, fmt.Errorf("no gateway answers at %s: is it running? (%w)", o.server, err)
 	}
+	if resp.StatusCode < 300 {
+		return resp, nil
+	}
 	defer resp.Body.Close()
-	answer, err := io.ReadAll(resp.Body)
-	if err != nil {
-		return nil, err
-	}
-	if resp.StatusCode >= 300 {
-		return nil, fmt.Errorf("refused (%d): %s", resp.StatusCode, diagnostics(answer))
-	}
-	if out == nil {
-		return answer, nil
-	}
-	return answer, json.Unmarshal(answer, out)
+	answer, _ := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
+	return nil, fmt.Errorf("refused (%d): %s", resp.StatusCode, diagnostics(answer))
 }
 
 // diagnostics takes the words out of a refusal: our own issues, or an OperationOutcome.
@@ -272,7 +281,7 @@ func diagnostics(b []byte) string {
 
 func (o *operator) client() (*http.Client, error) {
 	if o.caFile == "" && o.cert == "" {
-		return &http.Client{Timeout: time.Minute}, nil
+		return &http.Client{}, nil
 	}
 	if (o.cert == "") != (o.key == "") {
 		return nil, errUsage{errors.New("--cert-file and --key-file go together")}
@@ -281,5 +290,5 @@ func (o *operator) client() (*http.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &http.Client{Timeout: time.Minute, Transport: &http.Transport{TLSClientConfig: conf()}}, nil
+	return &http.Client{Transport: &http.Transport{TLSClientConfig: conf()}}, nil
 }

@@ -22,13 +22,26 @@ func (a *app) openStore(ctx context.Context) error {
 			store, a.gate = shared, shared
 		}
 	} else {
-		store, err = bolt.Open(a.cfg.Store.Embedded)
+		var file *bolt.Store
+		if file, err = bolt.Open(a.cfg.Store.Embedded); err == nil {
+			store, a.backup = file, file
+			a.tellCompaction(file.Compacted())
+		}
 	}
 	if err != nil {
 		return err
 	}
 	a.store = a.metrics.Store(store)
 	return nil
+}
+
+func (a *app) tellCompaction(c bolt.Compaction) {
+	switch {
+	case c.Err != nil:
+		a.log.Warn("store not compacted", "error", c.Err)
+	case c.After < c.Before:
+		a.log.Info("store compacted", "bytes", c.After)
+	}
 }
 
 // redis says where the shared store is and how it is spoken to.

@@ -84,6 +84,7 @@ type Admin struct {
 	Patient  func(nhsNumber string) string // the keyed hash that cases are found by
 	Ready    []Probe
 	Metrics  http.Handler
+	Backup   Backup // nil: the store is not backed up through the gateway
 	Audit    Audit
 	Now      func() time.Time
 	Log      *slog.Logger
@@ -116,6 +117,7 @@ func (a *Admin) engine() *gin.Engine {
 	v1.GET("/deliveries/:id/content", allow(Operator), a.contentOf)
 	v1.POST("/deliveries/:id/preview", allow(Operator, Viewer), a.previewAct)
 	v1.GET("/parked", a.listParked)
+	v1.GET("/backup", allow(Operator), a.backupStore)
 	v1.POST("/cases/:id/release", allow(Referrer, Operator), a.releaseCase)
 	v1.POST("/deliveries/:id/resolve", allow(Referrer, Operator), a.actOnDelivery("resolve"))
 	for _, verb := range []string{"replay", "redirect", "discard"} {
