@@ -2,14 +2,10 @@ package main
 
 import (
 	"context"
-	"crypto/hkdf"
-	"crypto/sha256"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
-	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -43,7 +39,7 @@ type app struct {
 	store    flow.Store
 	backup   api.Backup // nil: the store is not a file
 	gate     flow.Gate  // what replicas share of a destination beside its queue
-	photos   *blob.Folder
+	photos   *blob.Store
 	leaving  atomic.Bool // it was told to end: /readyz says so
 	maps     *siteMaps
 	pipeline *flow.Pipeline
@@ -89,29 +85,14 @@ func (a *app) close() {
 	if a.audit != nil {
 		a.audit.Close()
 	}
+	if a.photos != nil {
+		a.photos.Close()
+	}
 }
 
-// photoKey gives the key that seals photos: the configured one, or with the embedded store one made beside
-// its file.
-func (a *app) photoKey() ([32]byte, error) {
-	if a.cfg.Photos.Key.Given() {
-		return a.cfg.Photos.Key.Key()
-	}
-	return blob.CreateKey(filepath.Join(filepath.Dir(a.cfg.Store.Embedded), "photo.key"))
-}
-
-func (a *app) openPipeline(context.Context) error {
-	key, err := a.photoKey()
-	if err != nil {
-		return err
-	}
-	folder, err := blob.OpenFolder(a.cfg.Photos.Folder, key)
-	if err != nil {
-		return err
-	}
-	a.photos = folder
-	secret, err := hkdf.Key(sha256.New, key[:], nil, "dermgate patient hash", 32)
-	if err != nil {
+func (a *app) openPipeline(ctx context.Context) error {
+	var err error
+	if a.photos, err = openPhotos(ctx, a.cfg); err != nil {
 		return err
 	}
 	if a.maps, err = openMaps(a.cfg, a.log, a.metrics); err != nil {
@@ -121,16 +102,16 @@ func (a *app) openPipeline(context.Context) error {
 	if err != nil {
 		return err
 	}
-	if a.audit, err = observe.OpenAudit(filepath.Join(a.cfg.Photos.Folder, "audit.jsonl"), a.now); err != nil {
+	if a.audit, err = observe.OpenAudit(auditLog(a.cfg), a.now); err != nil {
 		return err
 	}
 	a.pipeline = &flow.Pipeline{
-		Store: a.store, Bodies: bodies{folder}, Maps: a.maps.set.Load, Machines: machines, Timers: a.cfg.Timers,
+		Store: a.store, Bodies: bodies{a.photos}, Maps: a.maps.set.Load, Machines: machines, Timers: a.cfg.Timers,
 		Site:    flow.Site{Name: a.cfg.Site.Name, ODS: a.cfg.Site.ODS, Zone: a.cfg.Site.Timezone},
 		Sources: map[string]flow.SourceRules{}, Routes: routes(a.cfg),
 		Owners: flow.Owners{Provider: a.cfg.Owners.Provider.Name, Deputy: a.cfg.Owners.Provider.Deputy, Operations: a.cfg.Owners.Operations.Name},
 		Budget: flow.NewBudget(a.cfg.Limits.PixelsAtOnce), Decode: new(photoworker.Decoder).Decode, Decodes: photoworker.Taken,
-		Secret: secret, Now: a.now, Poke: a.poke,
+		Secret: a.photos.SearchKey(), Now: a.now, Poke: a.poke,
 		Alarm: a.alarms.event,
 	}
 	a.accept = a.alarms.listen(a.metrics.Accept(a.pipeline.Accept))
@@ -165,6 +146,7 @@ func (a *app) openDestinations(context.Context) error {
 	a.workers[flow.ToPhotos] = a.dispatcher(flow.ToPhotos, flow.Fitter{P: a.pipeline}, config.Destination{Concurrency: runtime.GOMAXPROCS(0) + 1}) // one place is for suspected cancer alone
 	a.workers[flow.ToAlarm] = a.dispatcher(flow.ToAlarm, webhook{a.cfg.Alarms.Webhook, &http.Client{Timeout: 10 * time.Second}}, config.Destination{Concurrency: 2})
 	a.workers[flow.ToAlarm].Backoff.Within = 24 * time.Hour
+	a.workers[flow.ToPrune] = a.dispatcher(flow.ToPrune, a.retention(), config.Destination{Concurrency: 1})
 	a.workers[flow.ToClock] = a.dispatcher(flow.ToClock, flow.Clock{P: a.pipeline}, config.Destination{Concurrency: 2})
 	return nil
 }
@@ -290,11 +272,13 @@ func (a *app) run(ctx context.Context) error {
 	g.Go(func() error { return api.Serve(serving, a.admin, admin, a.log) })
 	names := make([]string, 0, len(a.workers))
 	for name, w := range a.workers {
-		names = append(names, name)
+		if name != flow.ToPrune { // it waits for its hour for ever
+			names = append(names, name)
+		}
 		g.Go(func() error { return w.Run(ctx) })
 	}
 	slices.Sort(names)
-	g.Go(func() error { a.sweep(ctx, 24*time.Hour); return nil })
+	g.Go(func() error { return a.retain(ctx) })
 	g.Go(func() error { a.alarms.watch(ctx, 10*time.Second); return nil })
 	g.Go(func() error { a.maps.watch(ctx, a.every); return nil })
 	g.Go(func() error { a.metrics.Watch(ctx, a.store, names, 15*time.Second); return nil })
@@ -302,35 +286,4 @@ func (a *app) run(ctx context.Context) error {
 	err = g.Wait()
 	a.log.Info("stopped", "digest", a.audit.Head().Hash)
 	return err
-}
-
-// sweep removes, once a day, what a crash left in the blob store: objects older than a day whose case or
-// message was never kept.
-func (a *app) sweep(ctx context.Context, every time.Duration) {
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-time.After(every):
-		}
-		n, err := a.photos.Sweep(ctx, func(name string) bool { return a.owned(ctx, name) }, every)
-		if err != nil {
-			a.log.Error("sweep", "error", err)
-		}
-		a.log.Info("swept", "count", n)
-	}
-}
-
-// owned tells whether the case or message that an object belongs to is in the store. When in doubt it is.
-func (a *app) owned(ctx context.Context, name string) bool {
-	owner, _, _ := strings.Cut(name, "/")
-	id, err := flow.ParseID(owner)
-	if err != nil {
-		return true
-	}
-	if _, err := a.store.Case(ctx, id); !errors.Is(err, flow.ErrNotFound) {
-		return true
-	}
-	_, err = a.store.Message(ctx, id)
-	return !errors.Is(err, flow.ErrNotFound)
 }

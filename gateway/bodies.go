@@ -13,10 +13,10 @@ import (
 )
 
 // bodies is the flow's view of the blob store.
-type bodies struct{ folder *blob.Folder }
+type bodies struct{ store *blob.Store }
 
 func (b bodies) Put(ctx context.Context, owner string, content io.Reader, mediaType string) (flow.BodyRef, error) {
-	o, err := b.folder.Put(ctx, owner, content)
+	o, err := b.store.Put(ctx, owner, content)
 	return flow.BodyRef{Blob: o.Name, SHA256: o.SHA256, Size: o.Size, Type: mediaType}, err
 }
 
@@ -24,7 +24,7 @@ func (b bodies) Open(ctx context.Context, r flow.BodyRef) (io.ReadCloser, error)
 	if r.Blob == "" {
 		return io.NopCloser(bytes.NewReader(r.Inline)), nil
 	}
-	return b.folder.Open(ctx, r.Blob)
+	return b.store.Open(ctx, r.Blob)
 }
 
 // At opens the object for each read: what is looked at here and there needs no handle kept open.
@@ -32,19 +32,19 @@ func (b bodies) At(ctx context.Context, r flow.BodyRef) image.File {
 	if r.Blob == "" {
 		return bytes.NewReader(r.Inline)
 	}
-	return placed{b.folder, ctx, r}
+	return placed{b.store, ctx, r}
 }
 
 type placed struct {
-	folder *blob.Folder
-	ctx    context.Context
-	ref    flow.BodyRef
+	store *blob.Store
+	ctx   context.Context
+	ref   flow.BodyRef
 }
 
 func (p placed) Size() int64 { return p.ref.Size }
 
 func (p placed) ReadAt(b []byte, at int64) (int, error) {
-	f, err := p.folder.OpenAt(p.ctx, p.ref.Blob)
+	f, err := p.store.OpenAt(p.ctx, p.ref.Blob)
 	if err != nil {
 		return 0, err
 	}
@@ -83,7 +83,7 @@ var heads = sync.Pool{New: func() any { return new([lift.Threshold]byte) }}
 
 // Create stages an object.
 func (b bodies) Create() (lift.Object, error) {
-	s, err := b.folder.Stage()
+	s, err := b.store.Stage()
 	if err != nil {
 		return nil, err
 	}

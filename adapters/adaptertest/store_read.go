@@ -106,6 +106,7 @@ func (s *suite) deliveries() {
 		{"destination", flow.DeliveryQuery{To: "platform"}, `["1" "3" "5"]`},
 		{"internal", flow.DeliveryQuery{To: flow.ToClock, Limit: 1}, `["clock 0"]`},
 		{"case", flow.DeliveryQuery{Case: all[4].Case}, `["4"]`},
+		{"all of a case", flow.DeliveryQuery{Case: all[4].Case, All: true}, `["4" "clock 4"]`},
 		{"case and internal", flow.DeliveryQuery{Case: all[4].Case, To: flow.ToClock}, `["clock 4"]`},
 		{"parked", flow.DeliveryQuery{State: flow.Parked}, `["0"]`},
 		{"waiting", flow.DeliveryQuery{State: flow.Waiting}, `["3" "4" "5"]`},

@@ -26,7 +26,7 @@ func BenchmarkFolder(b *testing.B) {
 		name string
 		size int64
 	}{{"3MB", 3 << 20}, {"64MB", 64 << 20}} {
-		f := folder(b)
+		f := newFolder(b)
 		o, err := f.Put(ctx, "case-1", &endless{c.size})
 		if err != nil {
 			b.Fatal(err)
@@ -59,7 +59,7 @@ func BenchmarkFolder(b *testing.B) {
 
 // Many small objects: what one fsync after the other costs.
 func BenchmarkPutSmall(b *testing.B) {
-	f := folder(b)
+	f := newFolder(b)
 	for i := 0; b.Loop(); i++ {
 		if _, err := f.Put(context.Background(), "case-1", bytes.NewReader([]byte{byte(i), byte(i >> 8), byte(i >> 16)})); err != nil {
 			b.Fatal(err)

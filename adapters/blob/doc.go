@@ -1,4 +1,4 @@
-// Package blob keeps photos and large bodies at rest, sealed, in a folder that several processes may share.
+// Package blob keeps photos and large bodies at rest, sealed, in a folder or bucket that several processes may share.
 //
 // An object is named <owner>/<HMAC-SHA-256 of the owner and the SHA-256 of its content>: the same photo is
 // kept once within its case, never shared between cases, and a stolen folder does not even tell which photo
@@ -20,11 +20,15 @@
 //
 // # Keys
 //
-// One master key of 32 bytes; the wrapping key, the naming key and the key id are derived from it (HKDF-
-// SHA-256). Rotation rewrites bytes 8 to 75 under the new master key and no content; names stay as they are,
-// a name being a label to whoever opens it. After it, the same content put again gets a second name once.
-// Wrapping takes one random nonce an object, which AES-GCM bears for 2^32 objects a key (NIST SP 800-38D
-// §8.3).
+// One master key of 32 bytes seals; the wrapping key and the key id are derived from it (HKDF-SHA-256). Others may be
+// given that only open. Wrapping takes one random nonce an object, which AES-GCM bears for 2^32 objects a key (NIST
+// SP 800-38D §8.3).
+//
+// The file .keyring beside the objects has a slot for each key that objects may be sealed with (JSON; ids, and two secrets of
+// the store sealed by that key: the one that names objects and the one for searching). A key that fits no slot, or a slot
+// without its key, is an error at the start. Rekey retires all keys but the sealing one: it marks their slots, so that a
+// process that knows no better seals nothing more with them, puts a new header before every object and drops the slots. Content,
+// names and searches stay as they are.
 //
 // # Durability
 //

@@ -60,7 +60,7 @@ func (w watched) SyncDir(dir string) error {
 // Rule 1: nothing is acknowledged before it is durably kept. The bytes are synced before they get their
 // name, and the name, and the folder it is in, before Put returns.
 func TestRule1TheBytesAreOnTheDiskBeforeTheyHaveAName(t *testing.T) {
-	f := folder(t)
+	f := newFolder(t)
 	var steps []string
 	var synced []byte
 	f.disk = watched{steps: &steps, synced: &synced}
@@ -88,7 +88,7 @@ func TestRule1FoldersMadeOnTheWayAreSyncedIntoTheirParents(t *testing.T) {
 // Wherever the disk fails, the sender is told to try again, and what has the object's name is whole.
 func TestADiskThatFailsAtAnyStep(t *testing.T) {
 	for _, step := range []string{"sync photos", "sync file", "rename", "sync case-1"} {
-		f := folder(t)
+		f := newFolder(t)
 		var steps []string
 		var synced []byte
 		f.disk = watched{steps: &steps, synced: &synced, failing: step}
@@ -114,11 +114,11 @@ func TestAFolderThatCannotBeUsedIsUnavailable(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, dir := range []string{file, filepath.Join(file, "photos")} {
-		if _, err := OpenFolder(dir, master); !errors.Is(err, flow.ErrUnavailable) {
+		if _, err := OpenFolder(dir, Keys{Seal: master}); !errors.Is(err, flow.ErrUnavailable) {
 			t.Errorf("%v", err)
 		}
 	}
-	f := folder(t)
+	f := newFolder(t)
 	if err := os.RemoveAll(f.dir); err != nil {
 		t.Fatal(err)
 	}
@@ -139,7 +139,7 @@ func TestAFullDiskIsUnavailable(t *testing.T) {
 	if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &syscall.Rlimit{Cur: 100 << 10, Max: 100 << 10}); err != nil {
 		t.Fatal(err)
 	}
-	f := folder(t)
+	f := newFolder(t)
 	_, err := f.Put(t.Context(), "case-1", bytes.NewReader(content(1<<20)))
 	if !errors.Is(err, flow.ErrUnavailable) || len(left(t, f)) > 0 {
 		t.Errorf("%v, left %v", err, left(t, f))
@@ -157,7 +157,7 @@ func child(t *testing.T, name, env string) *exec.Cmd {
 // The same order, by the kernel's word, where strace is installed; elsewhere the seam's word stands.
 func TestRule1AsTheKernelSeesIt(t *testing.T) {
 	if os.Getenv("BLOB_TRACED") != "" {
-		put(t, folder(t), "case-1", content(1000))
+		put(t, newFolder(t), "case-1", content(1000))
 		return
 	}
 	strace, err := exec.LookPath("strace")
@@ -176,7 +176,7 @@ func TestRule1AsTheKernelSeesIt(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	order := regexp.MustCompile(`(?s)fsync\([0-9]+<[^>]*/photos>\).*fsync\([0-9]+<[^>]*/case-1/\.new-[0-9]+>\).*rename.*/case-1/\.new-.*fsync\([0-9]+<[^>]*/case-1>\)`)
+	order := regexp.MustCompile(`(?s)fsync\([0-9]+<[^>]*/photos>\).*fsync\([0-9]+<[^>]*/\.staging/[^>]*>\).*rename.*/case-1/.*fsync\([0-9]+<[^>]*/case-1>\)`)
 	if !order.Match(traced) {
 		t.Errorf("the kernel saw\n%s", traced)
 	}

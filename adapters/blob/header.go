@@ -4,10 +4,8 @@ import (
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/hkdf"
-	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 )
 
@@ -32,15 +30,15 @@ var (
 // keys are what is derived from a master key.
 type keys struct {
 	id   []byte
-	wrap cipher.AEAD
-	name []byte
+	wrap cipher.AEAD // of data keys
+	ring cipher.AEAD // of the ring's secrets
 }
 
 func derive(master [keySize]byte) keys {
 	return keys{
 		id:   expand(master, "dermgate blob key id", idSize),
 		wrap: newGCM(expand(master, "dermgate blob wrapping key", keySize)),
-		name: expand(master, "dermgate blob naming key", keySize),
+		ring: newGCM(expand(master, "dermgate blob ring key", keySize)),
 	}
 }
 
@@ -64,14 +62,6 @@ func newGCM(key []byte) cipher.AEAD {
 	return g
 }
 
-// object gives the name of a content for an owner.
-func (k keys) object(owner string, sum []byte) string {
-	m := hmac.New(sha256.New, k.name)
-	m.Write([]byte(owner + "/"))
-	m.Write(sum)
-	return owner + "/" + hex.EncodeToString(m.Sum(nil))
-}
-
 // seal makes an object's header around its data key.
 func (k keys) seal(dataKey []byte, name string) []byte {
 	h := append(append(make([]byte, 0, header), magic...), k.id...)
@@ -81,18 +71,20 @@ func (k keys) seal(dataKey []byte, name string) []byte {
 	return k.wrap.Seal(h, h[idEnd:nonceEnd], dataKey, bound)
 }
 
-// open gives the cipher of an object's segments.
-func (k keys) open(h []byte, name string) (cipher.AEAD, error) {
-	switch {
-	case len(h) != header || string(h[:len(magic)]) != magic:
-		return nil, ErrCorrupt
-	case string(h[len(magic):idEnd]) != string(k.id):
-		return nil, ErrKey
-	}
+// unwrap gives an object's data key.
+func (k keys) unwrap(h []byte, name string) ([]byte, error) {
 	bound := append(h[:idEnd:idEnd], name...)
 	dataKey, err := k.wrap.Open(nil, h[idEnd:nonceEnd], h[nonceEnd:], bound)
 	if err != nil {
 		return nil, ErrCorrupt
 	}
-	return newGCM(dataKey), nil
+	return dataKey, nil
+}
+
+// keyID gives the id of the key that a header was made with.
+func keyID(h []byte) (string, error) {
+	if len(h) != header || string(h[:len(magic)]) != magic {
+		return "", ErrCorrupt
+	}
+	return string(h[len(magic):idEnd]), nil
 }

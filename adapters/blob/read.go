@@ -6,19 +6,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
-	"path/filepath"
 	"sync"
-
-	"github.com/dermgate/dermgate/gateway/flow"
 )
 
 // Open reads an object. flow.ErrNotFound when there is none; ErrCorrupt, from Open or from a Read, when it
 // was changed, cut or extended; ErrKey when it was sealed with another master key. Every byte that a Read
 // gives is verified, but the object as a whole is good only once io.EOF came.
-func (f *Folder) Open(ctx context.Context, name string) (io.ReadCloser, error) {
-	file, err := f.OpenAt(ctx, name)
+func (s *Store) Open(ctx context.Context, name string) (io.ReadCloser, error) {
+	file, err := s.OpenAt(ctx, name)
 	if err != nil {
 		return nil, err
 	}
@@ -30,12 +26,12 @@ func (f *Folder) Open(ctx context.Context, name string) (io.ReadCloser, error) {
 
 // OpenAt opens an object to be read at any place, with the errors of Open: one that was cut or extended is
 // found out here, a change within it by the ReadAt that touches it. It must be closed.
-func (f *Folder) OpenAt(ctx context.Context, name string) (*File, error) {
-	file, err := f.open(ctx, name)
+func (s *Store) OpenAt(ctx context.Context, name string) (*File, error) {
+	file, err := s.open(ctx, name)
 	if err != nil {
 		return nil, err
 	}
-	o, err := f.unseal(file, name)
+	o, err := s.unseal(file, name)
 	if err != nil {
 		file.Close()
 		return nil, err
@@ -43,30 +39,12 @@ func (f *Folder) OpenAt(ctx context.Context, name string) (*File, error) {
 	return o, nil
 }
 
-func (f *Folder) open(ctx context.Context, name string) (*os.File, error) {
-	if err := ctx.Err(); err != nil {
+func (s *Store) unseal(file *os.File, name string) (*File, error) {
+	h, err := readHeader(file)
+	if err != nil {
 		return nil, err
 	}
-	if !nameForm.MatchString(name) {
-		return nil, fmt.Errorf("blob: %w", flow.ErrNotFound)
-	}
-	file, err := os.Open(filepath.Join(f.dir, name))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("blob: %w", flow.ErrNotFound)
-	}
-	if err != nil {
-		return nil, unavailable(err)
-	}
-	return file, nil
-}
-
-func (f *Folder) unseal(file *os.File, name string) (*File, error) {
-	h := make([]byte, header)
-	n, err := file.ReadAt(h, 0)
-	if err != nil && err != io.EOF {
-		return nil, unavailable(err)
-	}
-	g, err := f.keys.open(h[:n], name)
+	g, err := s.ring.unwrap(h, name)
 	if err != nil {
 		return nil, err
 	}
@@ -84,6 +62,16 @@ func (f *Folder) unseal(file *os.File, name string) (*File, error) {
 		return nil, err
 	}
 	return o, nil
+}
+
+// readHeader reads the header of a sealed file, or what there is of it.
+func readHeader(file io.ReaderAt) ([]byte, error) {
+	h := make([]byte, header)
+	n, err := file.ReadAt(h, 0)
+	if err != nil && err != io.EOF {
+		return nil, unavailable(err)
+	}
+	return h[:n], nil
 }
 
 // File reads an object at any place. Only the segments that are touched are opened, each is verified before

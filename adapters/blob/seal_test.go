@@ -11,7 +11,7 @@ import (
 )
 
 func TestAChangedObjectDoesNotOpen(t *testing.T) {
-	f := folder(t)
+	f := newFolder(t)
 	want := content(3 * segment)
 	o := put(t, f, "case-1", want)
 	path := filepath.Join(f.dir, o.Name)
@@ -59,36 +59,8 @@ func flip(b []byte, at int) []byte {
 	return b
 }
 
-// Rotation has no verb yet; the format must bear it: only the header is written anew.
-func TestAnObjectCanBeRewrappedForANewKey(t *testing.T) {
-	f := folder(t)
-	o := put(t, f, "case-1", content(100_000))
-	path := filepath.Join(f.dir, o.Name)
-	b, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	dataKey, err := f.keys.wrap.Open(nil, b[idEnd:nonceEnd], b[nonceEnd:header], append(slices.Clone(b[:idEnd]), o.Name...))
-	if err != nil {
-		t.Fatal(err)
-	}
-	next, err := OpenFolder(f.dir, [32]byte{4, 5, 6})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(path, append(next.keys.seal(dataKey, o.Name), b[header:]...), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if got, err := read(next, o.Name); err != nil || !bytes.Equal(got, content(100_000)) {
-		t.Errorf("%d bytes, %v", len(got), err)
-	}
-	if _, err := read(f, o.Name); !errors.Is(err, ErrKey) {
-		t.Errorf("the old key still opens it: %v", err)
-	}
-}
-
 func TestTwoObjectsOfTheSameContentLookDifferent(t *testing.T) {
-	f := folder(t)
+	f := newFolder(t)
 	o := put(t, f, "case-1", content(1000))
 	a, err := os.ReadFile(filepath.Join(f.dir, o.Name))
 	if err != nil {
@@ -103,7 +75,7 @@ func TestTwoObjectsOfTheSameContentLookDifferent(t *testing.T) {
 
 // A reader that gives little at a time, and one that gives its end together with its last bytes.
 func TestContentInSmallPieces(t *testing.T) {
-	f := folder(t)
+	f := newFolder(t)
 	want := content(2*segment + 3)
 	for name, r := range map[string]io.Reader{
 		"bytewise":      &pieces{b: want, n: 1},
@@ -136,7 +108,7 @@ func (p *pieces) Read(buf []byte) (int, error) {
 }
 
 func FuzzOpen(f *testing.F) {
-	dir := folder(f)
+	dir := newFolder(f)
 	want := content(100)
 	o := put(f, dir, "case-1", want)
 	path := filepath.Join(dir.dir, o.Name)

@@ -4,9 +4,7 @@ import (
 	"context"
 	"encoding/hex"
 	"errors"
-	"io/fs"
 	"os"
-	"path/filepath"
 	"sync"
 )
 
@@ -20,25 +18,25 @@ var errOpen = errors.New("blob: the object was not closed")
 // memory holds, it is noise. One goroutine writes it and closes it; then it may be read, kept and discarded
 // from several. It holds a file open until Discard.
 type Staged struct {
-	f    *Folder
-	seal *sealer
-	sum  []byte // SHA-256 of the content, after Close
+	store *Store
+	seal  *sealer
+	sum   []byte // SHA-256 of the content, after Close
 
 	mu    sync.Mutex
 	file  *File  // to read it; nil before Close
 	owner string // who kept it first
-	named bool   // it lies in the owner's folder
+	named bool   // its file has another name now, and is not ours to remove
 	kept  Object
 	gone  bool
 }
 
 // Stage begins an object whose owner is not known yet. The error wraps flow.ErrUnavailable. Discard is due
 // in any case, after Keep too.
-func (f *Folder) Stage() (*Staged, error) {
-	s, err := f.begin(f.desk.open)
-	if errors.Is(err, fs.ErrNotExist) { // somebody removed the folder
-		f.desk.leave()
-		s, err = f.begin(f.desk.open)
+func (st *Store) Stage() (*Staged, error) {
+	s, err := st.begin()
+	if isGone(err) { // somebody removed the folder
+		st.desk.leave()
+		s, err = st.begin()
 	}
 	if err != nil {
 		return nil, unavailable(err)
@@ -46,9 +44,9 @@ func (f *Folder) Stage() (*Staged, error) {
 	return s, nil
 }
 
-// begin makes a temporary file in a folder.
-func (f *Folder) begin(folder func() (string, error)) (*Staged, error) {
-	dir, err := folder()
+// begin makes a temporary file on the desk.
+func (st *Store) begin() (*Staged, error) {
+	dir, err := st.desk.open()
 	if err != nil {
 		return nil, err
 	}
@@ -62,7 +60,7 @@ func (f *Folder) begin(folder func() (string, error)) (*Staged, error) {
 		os.Remove(tmp.Name())
 		return nil, err
 	}
-	return &Staged{f: f, seal: s}, nil
+	return &Staged{store: st, seal: s}, nil
 }
 
 // Write adds content. The error wraps flow.ErrUnavailable.
@@ -130,62 +128,20 @@ func (s *Staged) Keep(ctx context.Context, owner string) (Object, error) {
 	case s.owner == "":
 		s.owner = owner
 	}
-	o := Object{Name: s.f.keys.object(s.owner, s.sum), SHA256: hex.EncodeToString(s.sum), Size: s.seal.size}
-	if err := s.place(o.Name); err != nil {
-		return Object{}, unavailable(err)
+	if err := s.store.ring.mayseal(ctx, s.store.shelf); err != nil {
+		return Object{}, err
+	}
+	o := Object{Name: s.store.ring.object(s.owner, s.sum), SHA256: hex.EncodeToString(s.sum), Size: s.seal.size}
+	if !s.named {
+		if _, err := s.seal.file.WriteAt(s.store.ring.seal.seal(s.seal.key, o.Name), 0); err != nil {
+			return Object{}, unavailable(err)
+		}
+	}
+	if err := s.store.shelf.place(ctx, s, o.Name); err != nil {
+		return Object{}, err
 	}
 	s.kept = o
 	return o, nil
-}
-
-// place gives the file its name, durably: its bytes, with the header that is bound to the name, are on the
-// disk before the name is. The folder's own entry is synced even when it was there: whoever made it may not
-// have come to that yet. It is tried twice, since Sweep may remove an empty folder in between.
-func (s *Staged) place(name string) (err error) {
-	dir := filepath.Join(s.f.dir, s.owner)
-	if s.named { // all but the last step was done before
-		return s.f.disk.SyncDir(dir)
-	}
-	for range 2 {
-		if err = s.f.makeOwner(s.owner); err != nil {
-			return err
-		}
-		if err = s.rename(dir, name); !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-	}
-	return err
-}
-
-func (s *Staged) rename(dir, name string) error {
-	disk := s.f.disk
-	if err := disk.SyncDir(s.f.dir); err != nil {
-		return err
-	}
-	if _, err := s.seal.file.WriteAt(s.f.keys.seal(s.seal.key, name), 0); err != nil {
-		return err
-	}
-	if err := disk.Sync(s.seal.file); err != nil {
-		return err
-	}
-	unlock, err := lock(dir, shared)
-	if err != nil {
-		return err
-	}
-	defer unlock()
-	if err := disk.Rename(s.seal.file.Name(), filepath.Join(s.f.dir, name)); err != nil {
-		return err
-	}
-	s.named = true
-	return disk.SyncDir(dir)
-}
-
-// makeOwner makes the folder of an owner, when needed.
-func (f *Folder) makeOwner(owner string) error {
-	if err := os.Mkdir(filepath.Join(f.dir, owner), 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
-		return err
-	}
-	return nil
 }
 
 // Discard gives file and memory back, and removes an object that was not kept. It may be called twice.

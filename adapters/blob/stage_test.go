@@ -19,7 +19,7 @@ import (
 )
 
 // stage writes content in uneven pieces and closes it.
-func stage(t *testing.T, f *Folder, b []byte) *Staged {
+func stage(t *testing.T, f rig, b []byte) *Staged {
 	t.Helper()
 	s, err := f.Stage()
 	if err != nil {
@@ -43,7 +43,7 @@ func stage(t *testing.T, f *Folder, b []byte) *Staged {
 var sizes = []int{0, 1, segment - 1, segment, segment + 1, 2 * segment, 3*segment + 5}
 
 func TestStagedIsWhatPutMakes(t *testing.T) {
-	f := folder(t)
+	f := newFolder(t)
 	for _, n := range sizes {
 		s := stage(t, f, content(n))
 		o, err := s.Keep(t.Context(), "case-1")
@@ -64,7 +64,7 @@ func TestStagedIsWhatPutMakes(t *testing.T) {
 
 // A staged object may be read before anybody owns it, and after; a kept one too.
 func TestReadAtAnyPlace(t *testing.T) {
-	f := folder(t)
+	f := newFolder(t)
 	rnd := rand.New(rand.NewSource(1))
 	for _, n := range sizes {
 		s := stage(t, f, content(n))
@@ -111,7 +111,7 @@ func readAt(t *testing.T, rnd *rand.Rand, r interface {
 
 // Rule 1 for an object whose owner came later: in the same order as Put.
 func TestRule1KeepSyncsBeforeItNames(t *testing.T) {
-	f := folder(t)
+	f := newFolder(t)
 	var steps []string
 	var synced []byte
 	f.disk = watched{steps: &steps, synced: &synced}
@@ -130,7 +130,7 @@ func TestRule1KeepSyncsBeforeItNames(t *testing.T) {
 // The first owner stays, and a step that fails may be tried again.
 func TestKeepAgain(t *testing.T) {
 	for _, step := range []string{"sync photos", "sync file", "rename", "sync case-1"} {
-		f := folder(t)
+		f := newFolder(t)
 		s := stage(t, f, content(100))
 		var steps []string
 		var synced []byte
@@ -154,7 +154,7 @@ func TestKeepAgain(t *testing.T) {
 }
 
 func TestDiscarded(t *testing.T) {
-	f := folder(t)
+	f := newFolder(t)
 	stage(t, f, content(100)).Discard()
 	open, err := f.Stage()
 	if err != nil {
@@ -177,7 +177,7 @@ func TestDiscarded(t *testing.T) {
 
 // What was changed, cut or extended gives no byte of the segment that shows it; what is not whole does not open.
 func TestACorruptObjectReadAt(t *testing.T) {
-	f := folder(t)
+	f := newFolder(t)
 	want := content(2*segment + 10)
 	o := put(t, f, "case-1", want)
 	path := filepath.Join(f.dir, o.Name)
@@ -227,7 +227,7 @@ func TestACorruptObjectReadAt(t *testing.T) {
 }
 
 func TestAStagedObjectThatWasChangedOnTheDisk(t *testing.T) {
-	f := folder(t)
+	f := newFolder(t)
 	for name, change := range map[string]func(path string) error{
 		"changed": func(path string) error {
 			b, err := os.ReadFile(path)
@@ -250,7 +250,7 @@ func TestAStagedObjectThatWasChangedOnTheDisk(t *testing.T) {
 
 // Staged bytes are sealed, and nothing on the disk opens them.
 func TestStagedBytesAreNoise(t *testing.T) {
-	f := folder(t)
+	f := newFolder(t)
 	s := stage(t, f, bytes.Repeat([]byte("Rosalind Testcase "), 10_000))
 	b, err := os.ReadFile(s.seal.file.Name())
 	if err != nil || bytes.Contains(b, []byte("Rosalind")) || bytes.Contains(b, s.seal.key) || !bytes.Equal(b[:header], make([]byte, header)) {
@@ -259,7 +259,7 @@ func TestStagedBytesAreNoise(t *testing.T) {
 }
 
 func TestWhatIsDoneOutOfTurnFails(t *testing.T) {
-	f := folder(t)
+	f := newFolder(t)
 	s, err := f.Stage()
 	if err != nil {
 		t.Fatal(err)
@@ -302,7 +302,7 @@ func TestWhatIsDoneOutOfTurnFails(t *testing.T) {
 // one that lives, however old its files are.
 func TestWhatACrashLeavesIsRemovedAndNothingElse(t *testing.T) {
 	if dir := os.Getenv("BLOB_CRASH"); dir != "" {
-		f, err := OpenFolder(dir, master)
+		f, err := OpenFolder(dir, Keys{Seal: master})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -316,7 +316,7 @@ func TestWhatACrashLeavesIsRemovedAndNothingElse(t *testing.T) {
 		os.Stdout.WriteString("staged\n")
 		time.Sleep(time.Minute) // until it is killed
 	}
-	f := folder(t)
+	f := newFolder(t)
 	c := child(t, "TestWhatACrashLeavesIsRemovedAndNothingElse", "BLOB_CRASH="+f.dir)
 	out, err := c.StdoutPipe()
 	if err != nil {
@@ -333,7 +333,7 @@ func TestWhatACrashLeavesIsRemovedAndNothingElse(t *testing.T) {
 	for _, path := range left(t, f) {
 		age(t, path, 48*time.Hour)
 	}
-	if _, err := OpenFolder(f.dir, master); err != nil || len(left(t, f)) != 2 {
+	if _, err := OpenFolder(f.dir, Keys{Seal: master}); err != nil || len(left(t, f)) != 2 {
 		t.Fatalf("while both live: left %v, %v", left(t, f), err)
 	}
 	if n, err := f.Sweep(t.Context(), none, time.Hour); n != 0 || err != nil || len(left(t, f)) != 2 {
@@ -341,7 +341,7 @@ func TestWhatACrashLeavesIsRemovedAndNothingElse(t *testing.T) {
 	}
 	c.Process.Kill()
 	c.Wait()
-	if _, err := OpenFolder(f.dir, master); err != nil {
+	if _, err := OpenFolder(f.dir, Keys{Seal: master}); err != nil {
 		t.Fatal(err)
 	}
 	if l := left(t, f); len(l) != 1 || l[0] != mine.seal.file.Name() {
@@ -353,7 +353,7 @@ func TestWhatACrashLeavesIsRemovedAndNothingElse(t *testing.T) {
 }
 
 func TestAStagingFolderThatWentAwayIsMadeAgain(t *testing.T) {
-	f := folder(t)
+	f := newFolder(t)
 	stage(t, f, content(10)).Discard()
 	if err := os.RemoveAll(filepath.Join(f.dir, staging)); err != nil {
 		t.Fatal(err)
@@ -365,7 +365,7 @@ func TestAStagingFolderThatWentAwayIsMadeAgain(t *testing.T) {
 
 // Keep for owners whose folders were empty for long, while Sweep removes such folders.
 func TestKeepBesideSweep(t *testing.T) {
-	f := folder(t)
+	f := newFolder(t)
 	ctx, stop := context.WithCancel(t.Context())
 	done := make(chan error)
 	go func() {
@@ -399,7 +399,7 @@ func TestKeepBesideSweep(t *testing.T) {
 }
 
 func BenchmarkStageAndKeep(b *testing.B) {
-	f, photo := folder(b), content(15<<20)
+	f, photo := newFolder(b), content(15<<20)
 	b.SetBytes(int64(len(photo)))
 	b.ReportAllocs()
 	for b.Loop() {
@@ -422,7 +422,7 @@ func BenchmarkStageAndKeep(b *testing.B) {
 
 // BenchmarkPutPhoto is the same photo by Put.
 func BenchmarkPutPhoto(b *testing.B) {
-	f, photo := folder(b), content(15<<20)
+	f, photo := newFolder(b), content(15<<20)
 	b.SetBytes(int64(len(photo)))
 	b.ReportAllocs()
 	for b.Loop() {

@@ -24,7 +24,7 @@ func age(t *testing.T, path string, by time.Duration) {
 func none(string) bool { return false }
 
 func TestSweepTakesOldOrphansOnly(t *testing.T) {
-	f := folder(t)
+	f := newFolder(t)
 	wanted, orphan, young := put(t, f, "case-1", []byte("wanted")), put(t, f, "case-1", []byte("orphan")), put(t, f, "case-2", []byte("young"))
 	leftover := filepath.Join(f.dir, "case-1", temporary+"1")
 	foreign := filepath.Join(f.dir, "case-1", "README")
@@ -52,7 +52,7 @@ func TestSweepTakesOldOrphansOnly(t *testing.T) {
 
 // An old orphan is put again after Sweep has asked whether it is wanted and before it removes it.
 func TestSweepDoesNotTakeWhatWasJustAcknowledged(t *testing.T) {
-	f := folder(t)
+	f := newFolder(t)
 	o := put(t, f, "case-1", []byte("photo"))
 	age(t, filepath.Join(f.dir, o.Name), 48*time.Hour)
 	n, err := f.Sweep(t.Context(), func(string) bool {
@@ -68,7 +68,7 @@ func TestSweepDoesNotTakeWhatWasJustAcknowledged(t *testing.T) {
 }
 
 func TestSweepRemovesEmptyFoldersAndPutMakesThemAgain(t *testing.T) {
-	f := folder(t)
+	f := newFolder(t)
 	o := put(t, f, "case-1", []byte("photo"))
 	age(t, filepath.Join(f.dir, o.Name), 48*time.Hour)
 	if n, err := f.Sweep(t.Context(), none, time.Hour); n != 1 || err != nil {
@@ -90,7 +90,7 @@ func TestSweepRemovesEmptyFoldersAndPutMakesThemAgain(t *testing.T) {
 // Sweeping without pause, at an age that takes everything at once, while photos are put: what is gone is
 // gone as a whole, no Put fails, nothing is half there.
 func TestSweepBesidePut(t *testing.T) {
-	f := folder(t)
+	f := newFolder(t)
 	ctx, stop := context.WithCancel(t.Context())
 	done := make(chan error)
 	go func() {

@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"net"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -25,6 +26,7 @@ func (c *checker) fault(path, format string, args ...any) {
 func (c *Config) Check() Faults {
 	k := &checker{Config: c}
 	k.store()
+	k.photos()
 	k.listener("http", c.HTTP)
 	k.listener("admin", c.Admin)
 	k.limits()
@@ -85,8 +87,8 @@ func (c *Config) Warnings() Faults {
 	if len(c.Destinations) > 0 && len(c.Routes) == 0 {
 		k.fault("routes", "no routes: every request is refused, none leads anywhere")
 	}
-	if _, set := c.at["store.retain"]; set {
-		k.fault("store.retain", "this version prunes nothing: ended cases stay")
+	if !c.Photos.Key.Given() && c.offLoopback() {
+		k.fault("photos", "no key: one is made beside the store's file, so that whoever copies the folder of both can see every photo; give key_file on another volume")
 	}
 	for i, s := range c.Sources {
 		if s.KindOfCase == nil && slices.Contains(sourceKeys[s.Kind], "kind_of_case") && slices.Contains(s.Carries, Requests) {
@@ -107,9 +109,40 @@ func (c *Config) Warnings() Faults {
 	return k.faults
 }
 
+// offLoopback tells a gateway that speaks with other machines, and so holds what is real.
+func (c *Config) offLoopback() bool {
+	addresses := []string{c.HTTP.Listen, c.Admin.Listen}
+	for _, s := range c.Sources {
+		if s.Kind == MLLP {
+			addresses = append(addresses, s.Listen)
+		}
+	}
+	for _, d := range c.Destinations {
+		if d.Kind == MLLP {
+			addresses = append(addresses, d.Address)
+		} else if u, err := url.Parse(d.BaseURL); err == nil {
+			addresses = append(addresses, net.JoinHostPort(u.Hostname(), "0"))
+		}
+	}
+	return slices.ContainsFunc(addresses, func(a string) bool { return !Loopback(a) })
+}
+
 func (c *checker) store() {
 	if c.Store.Redis != nil {
 		c.redis(c.Store.Redis)
+	}
+}
+
+// photos wants a key wherever what it seals leaves this machine, or another key takes its place.
+func (c *checker) photos() {
+	if c.Photos.Bucket != "" && !c.Photos.Key.Given() {
+		c.fault("photos", "a bucket needs key or key_file: the photos are sealed before they leave this machine")
+	}
+	if len(c.Photos.OldKeys) > 0 && !c.Photos.Key.Given() {
+		c.fault("photos", "old keys need the key that takes their place: key or key_file")
+	}
+	if c.at["photos.cache"] != (position{}) && c.Photos.Bucket == "" {
+		c.fault("photos.cache", "a cache is of a bucket: a folder needs none")
 	}
 }
 

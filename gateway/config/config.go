@@ -27,6 +27,7 @@ type Config struct {
 	Destinations []Destination
 	Routes       []Route
 	Maps         string // folder of a site's own maps, over the shipped ones; empty: none
+	Audit        string // the audit log's file; empty: audit.jsonl in the photos' folder
 
 	file  string
 	at    map[string]position
@@ -49,9 +50,19 @@ type Store struct {
 
 // Photos is the store of originals and derivatives.
 type Photos struct {
-	Folder string // of file:// URLs
-	Key    Secret // 32 bytes; unset only with the embedded store, which then makes photo.key beside its file
-	Floor  Floor
+	Folder string // of file:// URLs; empty: they are in a bucket
+	Bucket string // s3:// URL
+	Cache  Cache  // of a bucket
+
+	Key     Secret   // 32 bytes; unset only with the embedded store, which then makes photo.key beside its file
+	OldKeys []Secret // of before a rotation: open what is there, and seal nothing
+	Floor   Floor
+}
+
+// Cache is where a gateway keeps photos of a bucket that are being received or were read lately, sealed as in the bucket.
+type Cache struct {
+	Path  string
+	Bytes int64
 }
 
 // Floor is what a photo keeps that is made to fit a destination (image.Floor); under it, it is refused there.

@@ -68,6 +68,8 @@ func TestFullFileIsRead(t *testing.T) {
 		"default": {c.Sources[1].Checks.Consent, Hold},
 		"ers key": {e.Auth.Key.File(), "ers.pem"},
 		"rate":    {e.Rate, 10.0},
+		"keys":    {fmt.Sprint(c.Photos.Key.File(), len(c.Photos.OldKeys), c.Photos.OldKeys[0].File()), "/run/secrets/photo.key2/run/secrets/photo.old.key"},
+		"audit":   {c.Audit, "/var/log/gateway/audit.jsonl"},
 		"floor":   {c.Photos.Floor, Floor{0.97, 1200, 80}},
 		"photo":   {c.Destinations[2].PhotoBytes, int64(4 << 20)},
 		"takes":   {fmt.Sprint(c.Destinations[2].PhotoTypes, c.Destinations[2].PhotoPixels, c.Destinations[2].PhotoFloor, c.Destinations[2].Photos), "[dicom] 12000000 {0.98 800 90} 4"},
@@ -191,7 +193,7 @@ func TestEveryRemovedKeyIsMissedOrOptional(t *testing.T) {
 		"destinations[3].kind", "destinations[3].address", "destinations[3].plaintext",
 		"destinations[4].kind", "destinations[4].base_url", "destinations[4].auth.token_file", "destinations[4].name",
 		"destinations[4].callback.api_key_file", "destinations[4].callback.secret_file", "routes[0].when", "routes[0].to",
-		"routes[1].when", "routes[1].to", "routes[2].when", "routes[2].to", "routes[3].when", "routes[3].to", "maps.path",
+		"routes[1].when", "routes[1].to", "routes[2].when", "routes[2].to", "routes[3].when", "routes[3].to", "maps.path", "audit.path",
 	} {
 		needed[path] = true
 	}
@@ -328,7 +330,7 @@ func TestDefault(t *testing.T) {
 func TestADestinationOfAcknowledgementsNeedsNoRoute(t *testing.T) {
 	for mode, want := range map[string]string{"enhanced": "", "original": "no route leads to gp"} {
 		c, faults := parse(minimal("  - {name: http, kind: hl7http, carries: [answers], acknowledge: {mode: " + mode + ", application_to: gp}}\n" +
-			"destinations: [{name: gp, kind: mllp, address: 127.0.0.1:1}, {name: ag, kind: fhir, base_url: 'https://ag'}]\n" +
+			"destinations: [{name: gp, kind: mllp, address: 127.0.0.1:1}, {name: ag, kind: fhir, base_url: 'http://127.0.0.1:2'}]\n" +
 			"routes: [{when: {}, to: [ag]}]\n"))
 		if len(faults) > 0 {
 			t.Fatal(faults)

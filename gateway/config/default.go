@@ -42,7 +42,7 @@ func defaults(data string) *Config {
 			Embedded: filepath.Join(data, "gateway.db"),
 			Retain:   84 * 24 * time.Hour, // 12 weeks: longer than any open case's limit
 		},
-		Photos:   Photos{Folder: filepath.Join(data, "photos"), Floor: Floor{SSIM: 0.95, Side: 1000, Quality: 75}},
+		Photos:   Photos{Folder: filepath.Join(data, "photos"), Cache: Cache{Path: filepath.Join(data, "photo-cache"), Bytes: 1 << 30}, Floor: Floor{SSIM: 0.95, Side: 1000, Quality: 75}},
 		HTTP:     Listener{Listen: "127.0.0.1:8080"},
 		Admin:    Listener{Listen: "127.0.0.1:8081"},
 		Limits:   Limits{MessageBytes: 64 << 20, PhotoBytes: 25 << 20, PhotoPixels: 64e6, PixelsAtOnce: 48e6, Attachments: 200},

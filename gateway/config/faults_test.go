@@ -48,6 +48,11 @@ func TestFaults(t *testing.T) {
 			"1:39: timezone is a time zone of the IANA database such as Europe/London"}},
 		{"ods", "site: {name: A, ods: rxx01}\nsources: [{name: a, kind: fhir}]\n", []string{
 			"1:22: ods is an ODS code such as RXX01: capitals and digits"}},
+		{"a bucket without a key", minimal("photos: {url: 's3://photos?region=eu-west-2'}\n"), []string{"4:9: a bucket needs key or key_file: the photos are sealed before they leave this machine"}},
+		{"no place for photos", minimal("photos: {url: 'ftp://photos', key: k}\n"), []string{"4:15: url is a folder as file:///var/lib/gateway/photos, or file://./photos beside the configuration, or a bucket as s3://photos?region=eu-west-2"}},
+		{"a password in the address of a bucket", minimal("photos: {url: 's3://id:secret@photos', key: k}\n"), []string{"4:15: url is a folder as file:///var/lib/gateway/photos, or file://./photos beside the configuration, or a bucket as s3://photos?region=eu-west-2"}},
+		{"old keys and no new one", minimal("photos: {url: 'file:///p', old_keys: [k]}\n"), []string{"4:9: old keys need the key that takes their place: key or key_file"}},
+		{"a cache of a folder", minimal("photos: {url: 'file:///p', key: k, cache: {path: x}}\n"), []string{"4:43: a cache is of a bucket: a folder needs none"}},
 		{"environment", minimal("photos: {url: '${NO_SUCH}'}\n"), []string{`4:15: url: the environment has no variable "NO_SUCH"`}},
 		{"environment open", minimal("photos: {url: '${NO'}\n"), []string{"4:15: url: ${ without }"}},
 		{"environment is data", minimal("maps: {path: '${TRICK}'}\n"), nil},

@@ -39,6 +39,10 @@ func (d *decoder) config(n node, c *Config) {
 			d.object(n, keys{"path": d.input(&c.Maps)})
 			d.require(n, "path")
 		},
+		"audit": func(n node) {
+			d.object(n, keys{"path": d.filePath(&c.Audit)})
+			d.require(n, "path")
+		},
 	})
 	d.require(n, "site", "sources")
 }
@@ -78,7 +82,13 @@ func (d *decoder) requireSecret(n node, name string, s Secret) {
 }
 
 func (d *decoder) photos(n node, p *Photos) {
-	k := keys{"url": value(d, &p.Folder, d.photoFolder), "floor": d.floor(&p.Floor)}
+	k := keys{"url": d.photoStore(p), "cache": func(n node) {
+		d.object(n, keys{
+			"path":  d.filePath(&p.Cache.Path),
+			"bytes": value(d, &p.Cache.Bytes, within(0, 1<<40, readBytes, " bytes")),
+		})
+	}, "old_keys": d.oldKeys(p, func(s *Secret) func(node) { return d.text(&s.value) }),
+		"old_key_files": d.oldKeys(p, func(s *Secret) func(node) { return d.input(&s.file) }), "floor": d.floor(&p.Floor)}
 	d.secret(k, "key", &p.Key)
 	d.object(n, k)
 	d.require(n, "url")
@@ -94,6 +104,15 @@ func (d *decoder) floor(f *Floor) func(node) {
 	}
 }
 
+// oldKeys adds to the keys that open only: by value (better: as ${ENV}), or by file.
+func (d *decoder) oldKeys(p *Photos, item func(*Secret) func(node)) func(node) {
+	return func(n node) {
+		var more []Secret
+		list(d, &more, item)(n)
+		p.OldKeys = append(p.OldKeys, more...)
+	}
+}
+
 // readSSIM takes a likeness: under 0.5 no photo is worth sending.
 func readSSIM(s string) (float64, error) {
 	v, err := strconv.ParseFloat(s, 64)
@@ -103,13 +122,22 @@ func readSSIM(s string) (float64, error) {
 	return v, nil
 }
 
-// photoFolder takes file:///folder, the one kind of photo store this version has.
-func (d *decoder) photoFolder(s string) (string, error) {
-	u, err := url.Parse(s)
-	if err != nil || u.Scheme != "file" || u.Path == "" || u.RawQuery != "" {
-		return "", errors.New("is a folder as file:///var/lib/gateway/photos, or file://./photos beside the configuration")
+// photoStore takes file:///folder, or s3://bucket.
+func (d *decoder) photoStore(p *Photos) func(node) {
+	return func(n node) {
+		value(d, &p.Bucket, func(s string) (string, error) {
+			u, err := url.Parse(s)
+			switch {
+			case err == nil && u.Scheme == "file" && u.Path != "" && u.RawQuery == "":
+				p.Folder = d.resolve(u.Host + u.Path)
+				return "", nil
+			case err == nil && u.Scheme == "s3" && u.Host != "" && u.User == nil:
+				p.Folder = ""
+				return s, nil
+			}
+			return "", errors.New("is a folder as file:///var/lib/gateway/photos, or file://./photos beside the configuration, or a bucket as s3://photos?region=eu-west-2")
+		})(n)
 	}
-	return d.resolve(u.Host + u.Path), nil
 }
 
 func (d *decoder) listener(n node, l *Listener) {

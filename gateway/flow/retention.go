@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/dermgate/dermgate/gateway/pathway"
+	"github.com/dermgate/dermgate/mapping/issue"
 )
 
 // Retention is the internal destination ToPrune: it removes what was kept long enough. It is one delivery that
@@ -16,8 +17,9 @@ import (
 //
 // A case goes when it has ended, nothing has changed about it for Keep, no merge has stopped it, and everything
 // that was to be sent for it is done or was discarded: what is waiting, claimed or parked keeps it, whatever its age.
+// Only what would go on for ever ends with it: the polls of a channel for news that have not come, and clocks, which are void.
 // With it go its story, cross-references, deliveries and photos; then the messages whose case is gone, and those
-// that never had one (refusals), with their bytes and idempotency slots.
+// that never had one (refusals), with their bytes and idempotency slots, and old alarms.
 //
 // The store lets go first and the photos follow: what a crash leaves in between belongs to nobody, and Collect
 // finds it. So nothing that is still there points at what is not.
@@ -101,6 +103,9 @@ func (r Retention) step(ctx context.Context, at *retentionPlace) (time.Duration,
 	if at.After, err = r.messages(ctx, page); err != nil || at.After != "" {
 		return stepPause, err
 	}
+	if more, err := r.alarms(ctx, page.Limit); err != nil || more {
+		return stepPause, err
+	}
 	at.In = "cases"
 	if now := r.Now(); now.Sub(at.Collected) >= 24*time.Hour {
 		if err := r.Objects.Collect(ctx); err != nil {
@@ -136,18 +141,15 @@ func (r Retention) endedCase(ctx context.Context, record CaseRecord) error {
 	if c.Stopped != "" {
 		return nil
 	}
-	ds, err := r.settled(ctx, record.ID)
-	if errors.Is(err, errUnsettled) {
-		return nil
-	}
-	if err != nil {
+	has, err := r.holdings(ctx, record.ID)
+	if err != nil || has.open {
 		return err
 	}
 	objects, err := r.Objects.Of(ctx, record.ID.String())
 	if err != nil {
 		return err
 	}
-	why := fmt.Sprintf("ended, unchanged since %s: %d deliveries, %d objects", record.Index.Changed.UTC().Format(time.DateOnly), len(ds), len(objects))
+	why := fmt.Sprintf("ended, unchanged since %s: %d deliveries, %d objects", record.Index.Changed.UTC().Format(time.DateOnly), len(has.all), len(objects))
 	if n := c.Pending(); n > 0 {
 		why += fmt.Sprintf(", %d tasks that nobody has closed", n)
 	}
@@ -155,7 +157,9 @@ func (r Retention) endedCase(ctx context.Context, record CaseRecord) error {
 	if err := r.Record(ctx, what, why); err != nil {
 		return err
 	}
-	err = r.forget(ctx, record, ds)
+	if err = r.end(ctx, has.endless); err == nil {
+		err = r.forget(ctx, record, has.all)
+	}
 	if errors.Is(err, ErrStale) {
 		return r.Record(ctx, what, "kept: it has changed meanwhile")
 	}
@@ -165,24 +169,42 @@ func (r Retention) endedCase(ctx context.Context, record CaseRecord) error {
 	return r.delete(ctx, objects)
 }
 
-var errUnsettled = errors.New("flow: something is to be sent yet")
+// holdings are what a case has to do with deliveries when its time has come.
+type holdings struct {
+	all     []Delivery
+	endless []Delivery // of them, those that end with the case
+	open    bool       // something is to be sent yet, or a person has to decide
+}
 
-// settled gives all deliveries of a case, internal ones too.
-func (r Retention) settled(ctx context.Context, id ID) ([]Delivery, error) {
-	var out []Delivery
-	for _, to := range []string{"", ToCase, ToPhotos, ToClock} {
-		ds, err := r.Store.Deliveries(ctx, DeliveryQuery{Case: id, To: to, Limit: 1 << 20})
+func (r Retention) holdings(ctx context.Context, id ID) (h holdings, err error) {
+	if h.all, err = r.Store.Deliveries(ctx, DeliveryQuery{Case: id, All: true, Limit: 1 << 20}); err != nil {
+		return h, err
+	}
+	for _, d := range h.all {
+		switch {
+		case d.State == Done, d.State == Discarded:
+		case d.State == Waiting && (d.What == "poll" || d.To == ToClock):
+			h.endless = append(h.endless, d)
+		default:
+			h.open = true
+		}
+	}
+	return h, nil
+}
+
+// end discards what would go on for ever. One that is at work just now keeps the case until the next pass.
+func (r Retention) end(ctx context.Context, ds []Delivery) error {
+	for _, d := range ds {
+		err := r.Store.Act(ctx, Act{Verb: "discard", ID: d.ID, Person: "gateway", Reason: "the time of its case is over", At: r.Now()})
+		var conflict *issue.Issue
+		if errors.As(err, &conflict) {
+			return ErrStale
+		}
 		if err != nil {
-			return nil, err
-		}
-		out = append(out, ds...)
-	}
-	for _, d := range out {
-		if d.State != Done && d.State != Discarded {
-			return nil, errUnsettled
+			return err
 		}
 	}
-	return out, nil
+	return nil
 }
 
 // forget removes the deliveries in other partitions, then the case with what is in its own.
@@ -254,6 +276,26 @@ func (r Retention) message(ctx context.Context, m Message) error {
 		return err
 	}
 	return r.delete(ctx, objects)
+}
+
+// alarms removes what the webhook was told long ago; they are of no case, and hold no patient data.
+func (r Retention) alarms(ctx context.Context, n int) (more bool, err error) {
+	for _, state := range []State{Done, Discarded} {
+		ds, err := r.Store.Deliveries(ctx, DeliveryQuery{To: ToAlarm, State: state, Limit: n})
+		if err != nil {
+			return false, err
+		}
+		for _, d := range ds {
+			if r.Now().Sub(d.Created) < r.Keep {
+				break
+			}
+			if err := r.Store.Prune(ctx, Remains{Deliveries: []ID{d.ID}}); err != nil {
+				return false, err
+			}
+			more = len(ds) == n
+		}
+	}
+	return more, nil
 }
 
 func (r Retention) delete(ctx context.Context, objects []string) error {

@@ -178,6 +178,20 @@ func (k *keeper) followUp(about flow.ID) flow.Change {
 	return c
 }
 
+// endless is a delivery that is due one day.
+func (k *keeper) endless(c flow.Change, to, what string) flow.Delivery {
+	id := flow.NewID(c.Case.Record.ID.Partition(), to)
+	return flow.Delivery{ID: id, Case: c.Case.Record.ID, To: to, Lane: id.String(), Key: id.String(), What: what, State: flow.Waiting,
+		Created: longAgo, Due: longAgo.Add(24 * time.Hour)}
+}
+
+// alarm tells the webhook something.
+func (k *keeper) alarm(name string, at time.Time) {
+	k.t.Helper()
+	k.put(flow.Change{Deliveries: []flow.Delivery{{ID: flow.NewID(3, name), To: flow.ToAlarm, Lane: name, Key: name, State: flow.Waiting, Created: at, Due: at}}})
+	k.settle(flow.ToAlarm, flow.Outcome{Result: flow.Delivered})
+}
+
 // refusal records a refused message.
 func (k *keeper) refusal() flow.ID {
 	k.t.Helper()
@@ -206,6 +220,9 @@ func TestRetention(t *testing.T) {
 	keep := map[string]flow.Change{}
 	gone := k.oldCase("gone", nothing)
 	k.settle("epr", flow.Outcome{Result: flow.Delivered})
+	k.alarm("long ago", longAgo)
+	k.alarm("today", time.Now())
+	k.put(flow.Change{Deliveries: []flow.Delivery{k.endless(gone, flow.ToClock, "overdue"), k.endless(gone, "ers~poll", "poll")}})
 	answer, refused := k.followUp(gone.Case.Record.ID), k.refusal()
 	keep["open"] = k.oldCase("open", func(c *flow.Change) { c.Case.Record.Index.Ended = false })
 	keep["stopped"] = k.oldCase("stopped", func(c *flow.Change) { c.Case.Record.State = []byte(`{"stopped":"merge"}`) })
@@ -231,6 +248,9 @@ func TestRetention(t *testing.T) {
 	if ds, err := k.Deliveries(t.Context(), flow.DeliveryQuery{ID: answer.Deliveries[0].ID}); err != nil || len(ds) != 0 {
 		t.Errorf("the work item of the answer is still there: %v", err)
 	}
+	if told, err := k.Deliveries(t.Context(), flow.DeliveryQuery{To: flow.ToAlarm}); err != nil || len(told) != 1 || told[0].Key != "today" {
+		t.Errorf("%d alarms left, %v", len(told), err)
+	}
 	for why, c := range keep {
 		if _, err := k.Case(t.Context(), c.Case.Record.ID); err != nil {
 			t.Errorf("the case that is %s: %v", why, err)
@@ -242,7 +262,7 @@ func TestRetention(t *testing.T) {
 			t.Errorf("the case that is %s has %d photos", why, len(objects))
 		}
 	}
-	if len(k.log) != 4 || !strings.Contains(k.log[0], "2 deliveries, 2 objects") {
+	if len(k.log) != 4 || !strings.Contains(k.log[0], "4 deliveries, 2 objects") {
 		t.Errorf("audited: %q", k.log)
 	}
 

@@ -92,7 +92,7 @@ func (d Delivery) Internal() bool { return strings.HasPrefix(d.To, "~") }
 // Wanted tells whether a delivery answers a query (but for its Limit).
 func (q DeliveryQuery) Wanted(d Delivery) bool {
 	return (q.ID.IsZero() || q.ID == d.ID) && (q.Case.IsZero() || q.Case == d.Case) &&
-		(q.State == "" || q.State == d.State) && (q.To == d.To || q.To == "" && (!d.Internal() || !q.ID.IsZero()))
+		(q.State == "" || q.State == d.State) && (q.To == d.To || q.To == "" && (!d.Internal() || !q.ID.IsZero() || q.All && !q.Case.IsZero()))
 }
 
 // Wanted tells whether a case answers a query (but for its Limit). An organisation sees what it asked for

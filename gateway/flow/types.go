@@ -444,7 +444,8 @@ type DeliveryQuery struct {
 	Case  ID
 	To    string
 	State State
-	Limit int // 0: 100
+	All   bool // of Case: internal ones too
+	Limit int  // 0: 100
 }
 
 // Act is what a person decides about a delivery or destination: recorded with who and why.

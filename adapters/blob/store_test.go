@@ -19,13 +19,24 @@ import (
 
 var master = [32]byte{1, 2, 3}
 
-func folder(t testing.TB) *Folder {
+// rig is a store in a folder.
+type rig struct {
+	*Store
+	*folder
+}
+
+func newFolder(t testing.TB) rig {
 	t.Helper()
-	f, err := OpenFolder(filepath.Join(t.TempDir(), "data", "photos"), master)
+	return openRig(t, filepath.Join(t.TempDir(), "data", "photos"), Keys{Seal: master})
+}
+
+func openRig(t testing.TB, dir string, k Keys) rig {
+	t.Helper()
+	s, err := OpenFolder(dir, k)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return f
+	return rig{s, s.shelf.(*folder)}
 }
 
 // content gives n bytes, other ones for every n.
@@ -35,7 +46,7 @@ func content(n int) []byte {
 	return b
 }
 
-func put(t testing.TB, f *Folder, owner string, b []byte) Object {
+func put(t testing.TB, f rig, owner string, b []byte) Object {
 	t.Helper()
 	o, err := f.Put(t.Context(), owner, bytes.NewReader(b))
 	if err != nil {
@@ -44,7 +55,9 @@ func put(t testing.TB, f *Folder, owner string, b []byte) Object {
 	return o
 }
 
-func read(f *Folder, name string) ([]byte, error) {
+func read(f interface {
+	Open(context.Context, string) (io.ReadCloser, error)
+}, name string) ([]byte, error) {
 	r, err := f.Open(context.Background(), name)
 	if err != nil {
 		return nil, err
@@ -54,11 +67,11 @@ func read(f *Folder, name string) ([]byte, error) {
 }
 
 // left lists the files of a folder of objects, temporary ones too.
-func left(t testing.TB, f *Folder) []string {
+func left(t testing.TB, f rig) []string {
 	t.Helper()
 	var files []string
 	err := filepath.WalkDir(f.dir, func(path string, d fs.DirEntry, err error) error {
-		if err == nil && !d.IsDir() {
+		if err == nil && !d.IsDir() && d.Name() != ringFile {
 			files = append(files, path)
 		}
 		return err
@@ -71,7 +84,7 @@ func left(t testing.TB, f *Folder) []string {
 }
 
 func TestWhatIsPutIsRead(t *testing.T) {
-	f := folder(t)
+	f := newFolder(t)
 	for _, n := range []int{0, 1, segment - 1, segment, segment + 1, 2 * segment, 3*segment + 7} {
 		want := content(n)
 		o := put(t, f, "case-1", want)
@@ -85,7 +98,7 @@ func TestWhatIsPutIsRead(t *testing.T) {
 }
 
 func TestTheSameContentIsKeptOnceInACaseAndNeverSharedBetweenTwo(t *testing.T) {
-	f := folder(t)
+	f := newFolder(t)
 	a, b := put(t, f, "case-1", []byte("photo")), put(t, f, "case-1", []byte("photo"))
 	c := put(t, f, "case-2", []byte("photo"))
 	if a != b || c.SHA256 != a.SHA256 || len(left(t, f)) != 2 {
@@ -97,7 +110,7 @@ func TestTheSameContentIsKeptOnceInACaseAndNeverSharedBetweenTwo(t *testing.T) {
 }
 
 func TestPuttingAgainHealsADamagedObject(t *testing.T) {
-	f := folder(t)
+	f := newFolder(t)
 	o := put(t, f, "case-1", []byte("photo"))
 	if err := os.Truncate(filepath.Join(f.dir, o.Name), 50); err != nil {
 		t.Fatal(err)
@@ -109,16 +122,19 @@ func TestPuttingAgainHealsADamagedObject(t *testing.T) {
 }
 
 func TestAStolenFolderShowsNothing(t *testing.T) {
-	f := folder(t)
+	f := newFolder(t)
 	photo := bytes.Repeat([]byte("Rosalind Testcase "), 10_000)
 	o := put(t, f, "case-1", photo)
-	seen := 0
+	seen, stolen := 0, []byte(nil)
 	err := filepath.WalkDir(f.dir, func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return err
 		}
 		seen++
 		b, err := os.ReadFile(path)
+		if d.Name() != ringFile {
+			stolen = b
+		}
 		if bytes.Contains(b, []byte("Rosalind")) || bytes.Contains(b, master[:]) {
 			t.Error("content or key stand in the clear")
 		}
@@ -127,20 +143,32 @@ func TestAStolenFolderShowsNothing(t *testing.T) {
 		}
 		return err
 	})
-	if err != nil || seen != 1 {
+	if err != nil || seen != 2 {
 		t.Fatalf("%d files, %v", seen, err)
 	}
-	thief, err := OpenFolder(f.dir, [32]byte{9})
-	if err != nil {
+	if _, err := OpenFolder(f.dir, Keys{Seal: [32]byte{9}}); !errors.Is(err, ErrKey) {
+		t.Errorf("opened with another key: %v", err)
+	}
+	if err := os.Remove(filepath.Join(f.dir, ringFile)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := OpenFolder(f.dir, Keys{Seal: [32]byte{9}}); !errors.Is(err, ErrKey) {
+		t.Errorf("opened with another key where there is no ring: %v", err)
+	}
+	if err := os.Remove(filepath.Join(f.dir, o.Name)); err != nil {
+		t.Fatal(err)
+	}
+	thief := openRig(t, f.dir, Keys{Seal: [32]byte{9}})
+	if err := os.WriteFile(filepath.Join(f.dir, o.Name), stolen, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := read(thief, o.Name); !errors.Is(err, ErrKey) {
-		t.Errorf("opened with another key: %v", err)
+		t.Errorf("the object opened with another key: %v", err)
 	}
 }
 
 func TestAnObjectUnderAnotherNameDoesNotOpen(t *testing.T) {
-	f := folder(t)
+	f := newFolder(t)
 	a, b := put(t, f, "case-1", []byte("one")), put(t, f, "case-2", []byte("two"))
 	if err := os.Rename(filepath.Join(f.dir, a.Name), filepath.Join(f.dir, b.Name)); err != nil {
 		t.Fatal(err)
@@ -151,7 +179,7 @@ func TestAnObjectUnderAnotherNameDoesNotOpen(t *testing.T) {
 }
 
 func TestNamesThatLeadElsewhereAreNotFound(t *testing.T) {
-	f := folder(t)
+	f := newFolder(t)
 	secret := filepath.Join(filepath.Dir(f.dir), "secret")
 	if err := os.WriteFile(secret, []byte("x"), 0o600); err != nil {
 		t.Fatal(err)
@@ -178,7 +206,7 @@ func TestNamesThatLeadElsewhereAreNotFound(t *testing.T) {
 }
 
 func TestDelete(t *testing.T) {
-	f := folder(t)
+	f := newFolder(t)
 	o := put(t, f, "case-1", []byte("photo"))
 	for range 2 { // the second time it is gone already
 		if err := f.Delete(t.Context(), o.Name); err != nil {
@@ -191,7 +219,7 @@ func TestDelete(t *testing.T) {
 }
 
 func TestContentThatBreaksOffLeavesNothing(t *testing.T) {
-	f := folder(t)
+	f := newFolder(t)
 	broken := errors.New("connection reset")
 	for _, first := range []int{0, 100, segment, 3 * segment} {
 		_, err := f.Put(t.Context(), "case-1", io.MultiReader(bytes.NewReader(content(first)), failingReader{broken}))
@@ -214,7 +242,7 @@ type failingReader struct{ err error }
 func (r failingReader) Read([]byte) (int, error) { return 0, r.err }
 
 func TestManyPutAndReadTheSameAtOnce(t *testing.T) {
-	f := folder(t)
+	f := newFolder(t)
 	want := content(200_000)
 	o := put(t, f, "case-1", want)
 	var wg sync.WaitGroup

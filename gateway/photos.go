@@ -1,0 +1,52 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+
+	"github.com/dermgate/dermgate/adapters/blob"
+	"github.com/dermgate/dermgate/gateway/config"
+)
+
+// openPhotos opens the photos of a configuration. Keys that are not theirs are a fault of the configuration.
+func openPhotos(ctx context.Context, cfg *config.Config) (*blob.Store, error) {
+	keys, err := photoKeys(cfg)
+	if err != nil {
+		return nil, fmt.Errorf("photos: %w", err)
+	}
+	s, err := blob.OpenFolder(cfg.Photos.Folder, keys)
+	if errors.Is(err, blob.ErrKey) {
+		return nil, config.Faults{cfg.Fault("photos.key_file", "photos: "+err.Error())}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("photos: %w", err)
+	}
+	return s, nil
+}
+
+// photoKeys gives the keys of photos: the configured ones, or with the embedded store one made beside its file.
+func photoKeys(cfg *config.Config) (k blob.Keys, err error) {
+	if !cfg.Photos.Key.Given() {
+		k.Seal, err = blob.CreateKey(filepath.Join(filepath.Dir(cfg.Store.Embedded), "photo.key"))
+		return k, err
+	}
+	if k.Seal, err = cfg.Photos.Key.Key(); err != nil {
+		return k, err
+	}
+	for _, secret := range cfg.Photos.OldKeys {
+		old, err := secret.Key()
+		if err != nil {
+			return k, err
+		}
+		k.Open = append(k.Open, old)
+	}
+	return k, nil
+}
+
+// auditLog names the file of the audit log: it lies beside the photos unless the site says otherwise.
+func auditLog(cfg *config.Config) string {
+	return cmp.Or(cfg.Audit, filepath.Join(cmp.Or(cfg.Photos.Folder, cfg.Photos.Cache.Path), "audit.jsonl"))
+}
