@@ -136,7 +136,7 @@ func TestSimpleHL7SendsAReferralToServe(t *testing.T) {
 		t.Fatal(err)
 	}
 	acks := peerSends(t, ctx, w.mllp(), message, message)
-	want := peerAck{"USC0001", "AA", "USC0001", 0}
+	want := peerAck{"USC0001", "AA", "USC0001", 1} // a warning: there is no close-up
 	if !slices.Equal(acks, []peerAck{want, want}) {
 		t.Errorf("acknowledgements %+v", acks)
 	}

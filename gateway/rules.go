@@ -19,7 +19,7 @@ func sourceRules(c *config.Config, s config.Source) (flow.SourceRules, error) {
 		BatchAnswer: s.Acknowledge.Batch == config.BatchOne,
 		Checks: flow.Checks{Consent: check(s.Checks.Consent), Images: check(s.Checks.Images), NHSNumber: check(s.Checks.NHSNumber), Photo: check(s.Checks.Photo),
 			Profile: check(s.Checks.Profile), Unmapped: check(s.Checks.Unmapped)},
-		Limits: image.Limits{Bytes: c.Limits.PhotoBytes, Pixels: c.Limits.PhotoPixels}, Attachments: c.Limits.Attachments,
+		Limits: image.Limits{Bytes: c.Limits.PhotoBytes, Pixels: c.Limits.PhotoPixels}, Attachments: c.Limits.Attachments, Rash: s.RashCodes,
 	}
 	if s.Acknowledge.Mode == config.Enhanced {
 		r.Enhanced, r.ApplicationTo = true, s.Acknowledge.ApplicationTo

@@ -115,7 +115,7 @@ func TestMoreFilesThanADestinationTakes(t *testing.T) {
 			t.Errorf("%d photos at the EPR, %d requests at the platform", n, len(w.ag.Requests()))
 		}
 		hasTask(t, w, "too-many-photos", "3 files, and ag takes 2 in one message")
-		if out, _ := w.operate(ctx, "parked"); !strings.Contains(out, id) || !strings.Contains(out, "3 files, and ag takes 2") {
+		if out, _ := w.operate(ctx, "parked", "--json"); !strings.Contains(out, id) || !strings.Contains(out, "3 files, and ag takes 2") {
 			t.Error(out)
 		}
 	})

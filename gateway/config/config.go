@@ -178,6 +178,7 @@ type Source struct {
 	Acknowledge  Acknowledge
 	Repeat       Repeat
 	Checks       Checks
+	RashCodes    []string // codes, in capitals, of a request about a rash
 	Validate     Validate
 
 	Path     string        // file: the folder

@@ -74,6 +74,7 @@ func TestFullFileIsRead(t *testing.T) {
 		"photo":   {c.Destinations[2].PhotoBytes, int64(4 << 20)},
 		"takes":   {fmt.Sprint(c.Destinations[2].PhotoTypes, c.Destinations[2].PhotoPixels, c.Destinations[2].PhotoFloor, c.Destinations[2].Photos), "[dicom] 12000000 {0.98 800 90} 4"},
 		"unsaid":  {c.Destinations[3].PhotoTypes, []string{"jpeg", "png", "gif", "tiff", "bmp"}},
+		"rash":    {s.RashCodes, []string{"RASH", "271807003"}},
 		"at once": {c.Limits.PixelsAtOnce, int64(32e6)},
 		"version": {c.Destinations[2].Version, "2.4"},
 		"mode":    {c.Destinations[2].Acknowledge, "enhanced"},

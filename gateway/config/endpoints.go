@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"maps"
 	"slices"
 	"strings"
@@ -16,14 +17,14 @@ var (
 	commonSource = []string{"name", "kind", "organisation"}
 	sourceKeys   = map[string][]string{
 		MLLP: {"listen", "tls", "allow", "proxies", "allow_names", "connections", "connections_per_address", "sender", "overlay", "charset", "processing", "carries", "kind_of_case", "urgency",
-			"acknowledge", "repeat", "checks", "validate"},
-		HL7HTTP: {"sender", "overlay", "charset", "processing", "carries", "kind_of_case", "urgency", "acknowledge", "repeat", "checks", "validate"},
-		FHIR:    {"carries", "repeat", "checks"},
+			"acknowledge", "repeat", "checks", "rash_codes", "validate"},
+		HL7HTTP: {"sender", "overlay", "charset", "processing", "carries", "kind_of_case", "urgency", "acknowledge", "repeat", "checks", "rash_codes", "validate"},
+		FHIR:    {"carries", "repeat", "checks", "rash_codes"},
 		File: {"path", "poll", "settle", "sender", "overlay", "charset", "processing", "carries", "kind_of_case", "urgency", "acknowledge",
-			"repeat", "checks", "validate"},
-		ERSWorklist: {"base_url", "auth", "tls", "services", "poll", "checks"},
+			"repeat", "checks", "rash_codes", "validate"},
+		ERSWorklist: {"base_url", "auth", "tls", "services", "poll", "checks", "rash_codes"},
 		MESH: {"base_url", "auth", "tls", "mailbox", "poll", "sender", "overlay", "charset", "processing", "carries",
-			"kind_of_case", "urgency", "repeat", "checks", "validate"},
+			"kind_of_case", "urgency", "repeat", "checks", "rash_codes", "validate"},
 	}
 	neededSource = map[string][]string{
 		MLLP: {"listen"}, File: {"path"}, ERSWorklist: {"base_url", "auth", "services"}, MESH: {"mailbox"},
@@ -108,6 +109,7 @@ func (d *decoder) source(s *Source) func(node) {
 			"acknowledge":             func(n node) { d.acknowledge(n, &s.Acknowledge) },
 			"repeat":                  func(n node) { d.repeat(n, &s.Repeat) },
 			"checks":                  func(n node) { d.checks(n, &s.Checks) },
+			"rash_codes":              list(d, &s.RashCodes, valueOf(d, readCode)),
 			"validate":                func(n node) { d.validate(n, &s.Validate) },
 			"path":                    d.filePath(&s.Path),
 			"settle":                  value(d, &s.Settle, within(0, 10*time.Minute, readDuration, "")),
@@ -185,6 +187,14 @@ func (d *decoder) retry(n node, r *Retry) {
 		"attempts": value(d, &r.Attempts, within(1, 100_000, readInt, "")),
 		"within":   value(d, &r.Within, within(time.Second, 365*day, readDuration, "")),
 	})
+}
+
+// readCode takes a code, whose letters may be small.
+func readCode(s string) (string, error) {
+	if s == "" || strings.ContainsAny(s, " \t") {
+		return "", errors.New("is a code such as RASH or 271807003")
+	}
+	return strings.ToUpper(s), nil
 }
 
 // photoTypes are the types of photos that a destination may take: of e-RS those on its own list (A020).

@@ -72,7 +72,7 @@ func (p *Pipeline) withMessage(ctx context.Context, c Change, t *Translated, id 
 // hold is a reason for which a request waits for its requester.
 type hold struct{ code, why string }
 
-// guard asks whether the request may leave: consent for its photos, photos for its question, resources that meet
+// guard asks whether the request may leave: consent for its photos, the photos it needs, resources that meet
 // UK Core. Suspected cancer never waits: the request goes at once, only its photos stay (pathway.md §6, RA03).
 func (p *Pipeline) guard(t *Translated, rules SourceRules) []hold {
 	var holds []hold
@@ -94,9 +94,7 @@ func (p *Pipeline) guard(t *Translated, rules SourceRules) []hold {
 		}
 		ask(rules.Checks.Consent, "photo-consent", issue.New(issue.Required, place(t.Format, "OBX", "Consent"), text))
 	}
-	if t.Facts.Photos == 0 && t.Facts.Kind == pathway.Advice {
-		ask(rules.Checks.Images, "photos", issue.New(issue.Required, place(t.Format, "OBX", "Media"), "advice is asked without a photo"))
-	}
+	t.wantImages(rules, ask)
 	if t.Facts.NHSNumber == "" && rules.Checks.NHSNumber == Hold && t.Facts.Urgency != pathway.TwoWeekWait { // the warning is given
 		holds = append(holds, hold{"nhs-number", place(t.Format, "PID-3", "Patient.identifier") + ": " + noNumber})
 	}

@@ -79,6 +79,7 @@ type SourceRules struct {
 	Kind          mapping.KindRule
 	Urgency       mapping.UrgencyRule
 	Checks        Checks
+	Rash          []string    // codes, in capitals, of a request that is about a rash: its photos are other ones
 	Validate      hl7.Profile // how strictly its HL7 v2 is held to the standard
 	Limits        image.Limits
 	Attachments   int        // most files in a message
