@@ -27,6 +27,7 @@ type decoder struct {
 	faults Faults
 	at     map[string]position // by path: "sources[0].listen"
 	files  map[string]string   // files and folders that must be there, by path of the key that names them
+	known  func(path string)   // when set, is told every key that an object of the file may have
 }
 
 // node is a value of the file and the path that leads to it.
@@ -97,6 +98,11 @@ func (d *decoder) fault(p position, format string, args ...any) bool {
 
 // object reads a mapping: each known key by its reader, once; everything else is a fault.
 func (d *decoder) object(n node, k keys) {
+	if d.known != nil {
+		for name := range k {
+			d.known(strings.TrimPrefix(n.path+"."+name, "."))
+		}
+	}
 	d.each(n, func(name string, at position, value node) {
 		read, known := k[name]
 		if !known {
