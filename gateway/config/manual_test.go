@@ -13,7 +13,7 @@ import (
 func TestTheManualHasEveryKey(t *testing.T) {
 	known := map[string]bool{}
 	index := regexp.MustCompile(`\[\d+\]`)
-	for _, text := range []string{full(t), "store: {embedded: {path: x}}\n",
+	for _, text := range []string{full(t), "store: {embedded: {path: x}}\nphotos: {cache: {}}\n",
 		"store: {redis: {sentinel: {}, cluster: [], tls: {}}}\n"} {
 		d := &decoder{file: "gateway.yaml", env: environment, at: map[string]position{}, files: map[string]string{}, known: func(path string) {
 			path = index.ReplaceAllString(path, "[]")
