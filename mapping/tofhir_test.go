@@ -255,7 +255,7 @@ func TestEveryAttachmentIsLinked(t *testing.T) {
 }
 
 func TestWhatNoMapTakes(t *testing.T) {
-	for msh9, want := range map[string]issue.Kind{"DFT^P03": issue.UnsupportedType, "SIU^S16": issue.UnsupportedEvent, "ADT^A99": issue.UnsupportedEvent, "REF^I99": issue.UnsupportedEvent, "": issue.UnsupportedType} {
+	for msh9, want := range map[string]issue.Kind{"DFT^P03": issue.UnsupportedType, "SIU^S18": issue.UnsupportedEvent, "ADT^A99": issue.UnsupportedEvent, "REF^I99": issue.UnsupportedEvent, "": issue.UnsupportedType} {
 		_, err := shippedSet(t).ToFHIR(with(t, "REF^I12^REF_I12", msh9), options(t))
 		if i := issue.From(err); i == nil || i.Kind != want || !strings.HasPrefix(i.Where, "MSH-9") {
 			t.Errorf("MSH-9 %q: %v, want %s", msh9, err, want)

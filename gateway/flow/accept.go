@@ -223,8 +223,8 @@ func (p *Pipeline) decide(ctx context.Context, t *Translated, rules SourceRules)
 	if t.Facts.Event == Requested {
 		return p.open(ctx, t, rules)
 	}
-	if t.Facts.Event == Merged {
-		return p.merge(ctx, t)
+	if t.Facts.Event == Merged || t.Facts.Event == Updated {
+		return p.ofRecord(ctx, t)
 	}
 	return p.followUp(ctx, t)
 }

@@ -71,8 +71,11 @@ func (a *AppointmentFact) event() string {
 func (d *decision) booked(ctx context.Context, t *Translated) error {
 	a := t.Facts.Appointment
 	if a != nil && d.c.State == pathway.Booked {
-		d.rebooked(a, t.Source)
-		return nil
+		if !d.rebooked(a, t.Source) {
+			return nil
+		}
+		d.restates = true
+		return d.spread(ctx, t.Facts, t.Bundle)
 	}
 	e := pathway.BookedEvent
 	if d.c.State == pathway.AwaitingTriage || d.c.State == pathway.InTriage {
@@ -97,9 +100,10 @@ func (d *decision) remember(a *AppointmentFact, source string) {
 	d.refs = append(d.refs, a.refs(source)...)
 }
 
-// rebooked takes news of an appointment while the case has one: when its time has moved, somebody sees that the patient
-// knows. The state machine has no move for it, and none is invented.
-func (d *decision) rebooked(a *AppointmentFact, source string) {
+// rebooked takes news of an appointment while the case has one, and tells whether it has another time now, which goes to
+// where the booking went: when it has moved, somebody sees that the patient knows. The state machine has no move for it, and
+// none is invented.
+func (d *decision) rebooked(a *AppointmentFact, source string) bool {
 	d.refs = append(d.refs, a.refs(source)...)
 	before := d.c.Channel[bookedStart]
 	switch {
@@ -111,12 +115,14 @@ func (d *decision) rebooked(a *AppointmentFact, source string) {
 		d.known(bookedStart, a.Start)
 		if before == "" {
 			d.tell("observed", "the appointment has a time", "")
-			return
+			return true
 		}
 		d.tell("observed", "the appointment was moved", "")
 		d.c.AddTask(pathway.Task{Code: "appointment-moved", Owner: d.p.Owners.Provider, Why: "the appointment was moved: see that the patient knows",
 			Opened: d.at, Due: d.at.Add(urgentTask)})
+		return true
 	}
+	return false
 }
 
 // unbooked takes the end of the case's appointment: cancelled, or not attended (RA15, RA16). Whoever was to act before it

@@ -33,6 +33,7 @@ type decision struct {
 	asked    []string             // media of photos that the message being rendered carries
 	again    string               // key of the act by which something is sent anew; empty else
 	amends   bool                 // it changes one that was given before
+	restates bool                 // it is news without a move: a message of its own
 	story    []Event
 	out      []Delivery
 	refs     []Ref
@@ -117,6 +118,10 @@ func (d *decision) notice(ctx context.Context, o *pathway.Obligation) error {
 	request, err := d.loadRequest(ctx)
 	if err != nil {
 		return err
+	}
+	if d.c.Died || died(request.First("Patient")) {
+		d.person(o, "the patient has died: nothing is sent to them")
+		return nil
 	}
 	number := nhsNumber(request.First("Patient"))
 	if number == "" {

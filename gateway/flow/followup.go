@@ -228,6 +228,8 @@ func (d *decision) observe(ctx context.Context, t *Translated) error {
 	case Merged:
 		d.stop(t)
 		return nil
+	case Updated:
+		return d.updated(ctx, t)
 	}
 	if f.Event != StatusOnly && f.Event != StatusAsked && f.Event != Reviewed && f.Event != Tracked {
 		if err := d.caughtUp(ctx); err != nil {

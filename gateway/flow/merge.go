@@ -3,8 +3,6 @@ package flow
 import (
 	"context"
 	"errors"
-	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -40,44 +38,6 @@ func replaced(patient fhir.Element) bool {
 		}
 	}
 	return false
-}
-
-// merge makes the change for a merge: the message, and a work item for every open case of a patient in it. One about
-// nobody here is kept and asks for nothing.
-func (p *Pipeline) merge(ctx context.Context, t *Translated) (Change, error) {
-	part := t.Idem.Partition()
-	messageID := NewID(part, "message", t.Idem.Key)
-	cases, err := p.casesOf(ctx, t.Bundle)
-	if err != nil {
-		return Change{}, err
-	}
-	c := Change{}
-	for _, r := range cases {
-		c.Deliveries = append(c.Deliveries, Delivery{ID: NewID(part, "work", t.Idem.Key, r.ID.String()), Case: r.ID, Message: messageID, To: ToCase,
-			Lane: r.ID.String(), Class: ClassUrgent, Key: messageID.String() + " " + r.ID.String(), What: Merged, State: Waiting, Due: t.At, Created: t.At})
-	}
-	return p.withMessage(ctx, c, t, messageID)
-}
-
-// casesOf gives the open cases of all patients in a Bundle, each once.
-func (p *Pipeline) casesOf(ctx context.Context, b *fhir.Bundle) ([]CaseRecord, error) {
-	var out []CaseRecord
-	for patient := range b.All("Patient") {
-		key := p.PatientKey(nhsNumber(patient))
-		if key == "" {
-			continue
-		}
-		found, err := p.Store.Cases(ctx, CaseQuery{Patient: key, Open: true, Limit: 1000})
-		if err != nil {
-			return nil, fmt.Errorf("merge: %w", err)
-		}
-		for _, r := range found {
-			if !slices.ContainsFunc(out, func(o CaseRecord) bool { return o.ID == r.ID }) {
-				out = append(out, r)
-			}
-		}
-	}
-	return out, nil
 }
 
 // stop holds all that the case would send until a person has decided.

@@ -22,7 +22,7 @@ func TestAMessageAboutNoCaseIsRefused(t *testing.T) {
 		"a letter":               head("MDM^T02^MDM_T02", "D1") + "EVN||20261103101500\r" + pid + "PV1|1|N\r" + letter,
 		"a letter of no patient": head("MDM^T02^MDM_T02", "D2") + "EVN||20261103101500\r" + letter,
 		"a new person":           head("ADT^A28^ADT_A05", "P1") + "EVN||20261103101500\r" + pid,
-		"a changed person":       head("ADT^A31^ADT_A05", "P2") + "EVN||20261103101500\r" + pid,
+		"a visit":                head("ADT^A04^ADT_A01", "P2") + "EVN||20261103101500\r" + pid + "PV1|1|O|CLINIC\r",
 	} {
 		receipt, err := in.Accept(context.Background(), flow.Received{Source: "gp", Format: flow.HL7v2, Raw: []byte(raw)})
 		if err != nil || !receipt.Refused {

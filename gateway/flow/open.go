@@ -37,7 +37,7 @@ func (p *Pipeline) open(ctx context.Context, t *Translated, rules SourceRules) (
 	}
 	d.refs = append(d.refs, t.Facts.Refs...)
 	d.refs = append(d.refs, Ref{"control-id:" + t.Source, t.Facts.ControlID}, Ref{systemResource, "Task/" + taskID(d.c)}, Ref{SystemCase, d.c.ID})
-	d.refs = append(d.refs, resourceRefs(t.Bundle)...)
+	d.refs = append(append(d.refs, resourceRefs(t.Bundle)...), p.patientRefs(t.Bundle.First("Patient"))...)
 	change, err := d.change(ctx, 0)
 	if err != nil {
 		return Change{}, err

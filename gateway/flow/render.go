@@ -116,7 +116,7 @@ func (d *decision) render(ctx context.Context, e Endpoint, n telling) (outgoing,
 		return outgoing{}, err
 	}
 	of := []string{"outbound", e.Name, n.what, fmt.Sprint(d.c.Moves)}
-	if d.question != nil {
+	if d.question != nil || d.restates {
 		of[3] = d.why.String()
 	}
 	if n.photo != nil {

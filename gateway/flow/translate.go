@@ -96,8 +96,8 @@ func (p *Pipeline) translateHL7(t *Translated, rules SourceRules) {
 		t.Issues = append(t.Issues, issue.From(err))
 		return
 	}
-	merges := mergesRecords(res.Bundle)
-	if !merges && !aboutCase(res.Bundle) {
+	merges, updates := mergesRecords(res.Bundle), updatesRecord(res.Bundle)
+	if !merges && !updates && !aboutCase(res.Bundle) {
 		if lacksOrder(res.Issues) {
 			t.Issues = append(t.Issues, res.Issues...)
 			return
@@ -109,8 +109,11 @@ func (p *Pipeline) translateHL7(t *Translated, rules SourceRules) {
 	t.Issues = append(t.Issues, res.Issues...)
 	t.Facts = FactsOf(t.Source, res.Bundle)
 	t.Facts.ControlID = text(m, "MSH-10")
-	if merges {
+	switch {
+	case merges:
 		t.Facts.Event, t.Facts.NHSNumber = Merged, "" // there are two patients in it
+	case updates:
+		t.Facts.Event = Updated
 	}
 }
 

@@ -27,6 +27,8 @@ type Case struct {
 	Request    Request   `json:"request"`
 	// Stopped says why nothing leaves the case until a person has decided: "merge". Empty: it goes on.
 	Stopped string `json:"stopped,omitempty"`
+	// Died: the patient's record says so. No message goes to them.
+	Died bool `json:"died,omitempty"`
 	// Facts the channels gave: "ubrn", "ers-request-id", …
 	Channel map[string]string `json:"channel,omitempty"`
 	// Mirror is what the channel itself last said (e-RS code): observed, never blocked.
