@@ -82,6 +82,12 @@ func exchangeWith(t *testing.T, ctx context.Context, w *world, name string, sent
 	if message, err = fixtures.Fill(message); err != nil {
 		t.Fatal(err)
 	}
+	return sendMLLP(t, ctx, w, message)
+}
+
+// sendMLLP sends a message over MLLP and gives the acknowledgement.
+func sendMLLP(t *testing.T, ctx context.Context, w *world, message []byte) hl7.Answer {
+	t.Helper()
 	conn, err := mllp.Dial(ctx, w.mllp(), nil)
 	if err != nil {
 		t.Fatal(err)

@@ -58,14 +58,20 @@ func (w *world) outbound(t *testing.T, ctx context.Context, to, what string) *fh
 		if del.What != what {
 			continue
 		}
-		body, err := w.app.pipeline.Bodies.Open(ctx, del.Body)
-		if err != nil {
-			t.Fatal(err)
+		whole, err := w.app.store.Deliveries(ctx, flow.DeliveryQuery{ID: del.ID})
+		if err != nil || len(whole) != 1 {
+			t.Fatalf("%d deliveries, %v", len(whole), err)
 		}
-		defer body.Close()
-		b, err := io.ReadAll(body)
-		if err != nil {
-			t.Fatal(err)
+		b := whole[0].Body.Inline
+		if del.Body.Blob != "" {
+			body, err := w.app.pipeline.Bodies.Open(ctx, del.Body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer body.Close()
+			if b, err = io.ReadAll(body); err != nil {
+				t.Fatal(err)
+			}
 		}
 		root, issues := fhir.Read(b, fhir.ReadOptions{})
 		if issues.Worst() != nil {

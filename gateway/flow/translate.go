@@ -224,6 +224,12 @@ func (p *Pipeline) translateFHIR(t *Translated, rules SourceRules) {
 	dropBinaries(b)
 	t.Bundle = b
 	t.Facts = FactsOf(t.Source, b)
+	if t.Facts.Event == Requested && t.Issues.Worst() == nil {
+		if err := photosAsMedia(b, t); err != nil {
+			t.Issues = append(t.Issues, issue.From(err))
+		}
+		t.Facts = FactsOf(t.Source, b) // which counts Media
+	}
 	t.Facts.ControlID = t.RequestID
 	if err := t.original(); err != nil {
 		t.Issues = append(t.Issues, issue.From(err))
