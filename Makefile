@@ -13,7 +13,7 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 PURE := ./mapping/...
 REST := ./gateway/... ./adapters/... ./fixtures/...
 
-.PHONY: help demo test lint bench bench-peers fuzz interop java redis node haproxy promtool judges build
+.PHONY: help demo test lint bench bench-peers crash fuzz interop java redis node haproxy promtool judges build
 
 help: ## this text
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,6 +40,10 @@ bench-peers: node ## parsing beside simple-hl7 and @medplum/core of npm, the bes
 	@{ go test -run '^$$' -bench '^BenchmarkSmallADT$$/^dermgate$$' -benchtime 100ms -count 20 ./mapping/hl7 && node fixtures/peers/bench.js; } | awk '{ print } \
 	  sub(/^BenchmarkSmallADT\//, "", $$1) { if ($$1 !~ /^dermgate/) peer[$$1] = $$3; else if (!ours || $$3 < ours) ours = $$3 } \
 	  END { for (p in peer) { n++; ratio = ours ? peer[p] / ours : 0; slow = slow || ratio < 20; printf "%s: %.1f times as long\n", p, ratio } exit slow || n < 2 }'
+
+KILLS ?= 200
+crash: redis ## the ordeal at length: KILLS (200) of gateway, Redis and masters under load, pauses, cuts, full disks; its table
+	ORDEAL=$(KILLS) go test -count=1 -v -timeout 3h -run '^TestOrdeal$$' ./gateway | grep -v '^time=\|connection closed'
 
 fuzz: ## every fuzz target for FUZZTIME (30s)
 	@grep -rl --include='*_test.go' '^func Fuzz' . | sort | while read -r file; do \

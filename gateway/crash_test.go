@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"math/rand"
 	"net"
 	"os"
 	"os/exec"
@@ -15,7 +14,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/dermgate/dermgate/adapters/adaptertest"
 	"github.com/dermgate/dermgate/adapters/mllp"
 	"github.com/dermgate/dermgate/mapping/hl7"
 )
@@ -147,94 +145,6 @@ func referral(n int) []byte {
 		"OBX|1|FT|QUESTION^Clinical question^L||Itchy plaque||||||F\r", n, n)
 }
 
-// Every acknowledged message is delivered at least once, whatever is killed when; it is repeated only where
-// a delivery was under way at a kill, and always under the same control id.
-func TestKilledInTheMiddleNothingAcknowledgedIsLost(t *testing.T) {
-	stores := map[string]func(t *testing.T, dir string) string{
-		"bolt": func(_ *testing.T, dir string) string { return fmt.Sprintf("{embedded: {path: %s/gateway.db}}", dir) },
-		"redis": func(t *testing.T, _ string) string {
-			return fmt.Sprintf("{redis: {url: redis://%s/0}}", adaptertest.Redis(t).Addr())
-		},
-	}
-	for name, store := range stores {
-		t.Run(name, func(t *testing.T) { crash(t, store(t, t.TempDir())) })
-	}
-}
-
-const (
-	crashMessages = 1000
-	crashSenders  = 8
-	crashKills    = 3
-)
-
-func crash(t *testing.T, store string) {
-	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, "photo.key"), bytes.Repeat([]byte("ab"), 32), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	s, address := startSink(t), freePort(t)
-	p := &process{t: t, config: filepath.Join(dir, "gateway.yaml"), log: filepath.Join(dir, "log")}
-	text := fmt.Sprintf(crashConfig, store, dir, dir, freePort(t), freePort(t), address, s.server.Address())
-	if err := os.WriteFile(p.config, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	p.start()
-	defer func() { p.kill() }()
-	acked := make(chan struct{}, crashMessages)
-	var wg sync.WaitGroup
-	for k := range crashSenders {
-		wg.Go(func() { sendUntilAcknowledged(t, address, k, acked) })
-	}
-	rnd := rand.New(rand.NewSource(1))
-	for kill := range crashKills {
-		for range crashMessages / (crashKills + 1) {
-			<-acked
-		}
-		time.Sleep(time.Duration(rnd.Intn(20)) * time.Millisecond)
-		p.kill()
-		t.Logf("kill %d: %d of %d had arrived", kill+1, s.count(), crashMessages)
-		p.start()
-	}
-	wg.Wait()
-	deadline := time.Now().Add(60 * time.Second)
-	for s.count() < crashMessages && time.Now().Before(deadline) {
-		time.Sleep(50 * time.Millisecond)
-	}
-	judge(t, s)
-	log, err := os.ReadFile(p.log)
-	if err != nil {
-		t.Fatal(err)
-	}
-	noPatients(t, "the log", log)
-	if t.Failed() {
-		t.Logf("%s", log[max(0, len(log)-4000):])
-	}
-}
-
-// sendUntilAcknowledged sends every crashSenders-th message, each until it is acknowledged with AA, as a GP
-// system does.
-func sendUntilAcknowledged(t *testing.T, address string, k int, acked chan<- struct{}) {
-	var conn *mllp.Conn
-	deadline := time.Now().Add(90 * time.Second)
-	for n := k; n < crashMessages; {
-		if time.Now().After(deadline) {
-			t.Errorf("message %d was not acknowledged in time", n)
-			return
-		}
-		code, err := exchange(&conn, address, referral(n))
-		if err != nil {
-			time.Sleep(20 * time.Millisecond)
-			continue
-		}
-		if code != "AA" {
-			t.Errorf("message %d: %s", n, code)
-			return
-		}
-		acked <- struct{}{}
-		n += crashSenders
-	}
-}
-
 func exchange(conn **mllp.Conn, address string, message []byte) (string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
@@ -253,29 +163,6 @@ func exchange(conn **mllp.Conn, address string, message []byte) (string, error) 
 	}
 	ack, err := hl7.ParseAck(raw)
 	return ack.Code, err
-}
-
-func judge(t *testing.T, s *sink) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	repeats := 0
-	for n := range crashMessages {
-		keys := s.came[fmt.Sprintf("P%05d", n)]
-		if len(keys) == 0 {
-			t.Errorf("message %d was acknowledged and never delivered", n)
-		}
-		if len(keys) > 1 {
-			t.Errorf("message %d came under %d control ids: a receiver cannot tell the repeat", n, len(keys))
-		}
-		for _, times := range keys {
-			repeats += times - 1
-		}
-	}
-	// At a kill at most the four deliveries that the destination's concurrency allows are under way.
-	if most := 4 * crashKills; repeats > most {
-		t.Errorf("%d repeats, at most %d were under way at a kill", repeats, most)
-	}
-	t.Logf("%d acknowledged, %d delivered, %d repeats with the same control id", crashMessages, len(s.came), repeats)
 }
 
 // A repeat gives the first answer, byte for byte, and has no second effect.

@@ -1,0 +1,164 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/dermgate/dermgate/adapters/redis"
+	"github.com/dermgate/dermgate/gateway/config"
+)
+
+// The least that a disk must have free, and how long before its end a certificate is told of.
+const (
+	leastFree = 1 << 30 // bytes
+	soon      = 30 * 24 * time.Hour
+)
+
+func (d *doctor) examineStore(ctx context.Context, e *examination) {
+	r := d.cfg.Store.Redis
+	if r == nil {
+		d.examineFolder(e, "store.embedded.path", filepath.Dir(d.cfg.Store.Embedded))
+		return
+	}
+	o, err := d.redis(r)
+	if err != nil {
+		e.fault("files that this user can read", "%v", err)
+		return
+	}
+	notes, found := redis.Examine(ctx, o)
+	for _, n := range notes {
+		e.well("%s", n)
+	}
+	for _, f := range found {
+		e.fault(f.Cure, "%s: %s", f.Node, f.Fault)
+	}
+}
+
+// examineFolder looks whether a folder takes what is kept in it, how soon, and how much more.
+func (d *doctor) examineFolder(e *examination, name, dir string) {
+	existing := dir
+	for existing != filepath.Dir(existing) { // the gateway makes it when it starts
+		if _, err := os.Stat(existing); !errors.Is(err, os.ErrNotExist) {
+			break
+		}
+		existing = filepath.Dir(existing)
+	}
+	took, err := syncTime(existing)
+	if err != nil {
+		e.fault(fmt.Sprintf("give this user the folder: chown, chmod 700, and room on its disk (%s)", name), "%s cannot be written to: %v", existing, err)
+		return
+	}
+	e.well("%s takes files, a sync takes %v", existing, took.Round(10*time.Microsecond))
+	free, err := freeBytes(existing)
+	switch {
+	case err != nil:
+		e.warn("", "how much room %s has is not known here: %v", existing, err)
+	case free < leastFree:
+		e.fault("room: a larger disk, or a shorter store.retain", "%s has %d MiB free: when none is left nothing is taken any more", existing, free>>20)
+	default:
+		e.well("%s has %d GiB free", existing, free>>30)
+	}
+}
+
+// syncTime writes a page to a folder, and says how long it took to be on disk.
+func syncTime(dir string) (time.Duration, error) {
+	f, err := os.CreateTemp(dir, ".doctor-*")
+	if err != nil {
+		return 0, err
+	}
+	defer os.Remove(f.Name())
+	defer f.Close()
+	begun := time.Now()
+	_, err = f.Write(make([]byte, 4096))
+	return time.Since(begun), errors.Join(err, f.Sync())
+}
+
+func (d *doctor) examinePhotos(_ context.Context, e *examination) {
+	d.examineFolder(e, "photos.url", cmp.Or(d.cfg.Photos.Folder, d.cfg.Photos.Cache.Path))
+	if !d.cfg.Photos.Key.Given() {
+		e.warn("keep a copy of photo.key elsewhere, or name one in photos.key_file", "the key that seals photos lies beside the store: whoever has the disk has both")
+	} else if _, err := d.cfg.Photos.Key.Key(); err != nil {
+		e.fault("openssl rand -hex 32, once, in a file that this user can read", "the key that seals photos: %v", err)
+	}
+}
+
+func (d *doctor) examineListener(ctx context.Context, e *examination, l config.Listener) {
+	if l.TLS == nil {
+		e.well("%s: loopback, without TLS", l.Listen)
+	} else {
+		d.examineKeys(e, l.TLS.CertFile, l.TLS.KeyFile)
+		d.examineAuthority(e, l.TLS.ClientCAFile)
+	}
+	if l.OIDC != nil {
+		d.examineIssuer(ctx, e, l.OIDC.Issuer)
+	}
+}
+
+func (d *doctor) examineSource(e *examination, s config.Source) {
+	switch {
+	case s.TLS != nil:
+		d.examineKeys(e, s.TLS.CertFile, s.TLS.KeyFile)
+		d.examineAuthority(e, s.TLS.ClientCAFile)
+	case s.Kind == config.MLLP:
+		e.well("%s: loopback, without TLS", s.Listen)
+	case s.Kind == config.File:
+		d.examineFolder(e, "path of "+s.Name, s.Path)
+	}
+}
+
+// examineKeys looks at a certificate that this gateway proves itself with.
+func (d *doctor) examineKeys(e *examination, certFile, keyFile string) {
+	if certFile == "" {
+		return
+	}
+	pair, err := tls.LoadX509KeyPair(certFile, keyFile)
+	if err != nil {
+		e.fault("a certificate and its own key, in PEM, that this user can read", "%v", err)
+		return
+	}
+	d.examineExpiry(e, certFile, pair.Leaf)
+}
+
+// examineAuthority looks at the certificates that the other side's must come from.
+func (d *doctor) examineAuthority(e *examination, file string) {
+	if file == "" {
+		return
+	}
+	rest, err := os.ReadFile(file)
+	if err != nil {
+		e.fault("a file that this user can read", "%v", err)
+		return
+	}
+	found := 0
+	for block, rest := pem.Decode(rest); block != nil; block, rest = pem.Decode(rest) {
+		if c, err := x509.ParseCertificate(block.Bytes); err == nil {
+			found++
+			d.examineExpiry(e, file, c)
+		}
+	}
+	if found == 0 {
+		e.fault("the authority's certificate in PEM", "%s holds no certificate", file)
+	}
+}
+
+func (d *doctor) examineExpiry(e *examination, whose string, c *x509.Certificate) {
+	now := d.now()
+	switch left := c.NotAfter.Sub(now); {
+	case now.Before(c.NotBefore):
+		e.fault("the right time on this machine, or another certificate", "the certificate of %s counts from %s only", whose, c.NotBefore.Format(time.DateOnly))
+	case left <= 0:
+		e.fault("a new one", "the certificate of %s ended on %s", whose, c.NotAfter.Format(time.DateOnly))
+	case left < soon:
+		e.warn("a new one before then", "the certificate of %s ends on %s, in %d days", whose, c.NotAfter.Format(time.DateOnly), int(left.Hours()/24))
+	default:
+		e.well("the certificate of %s holds until %s", whose, c.NotAfter.Format(time.DateOnly))
+	}
+}

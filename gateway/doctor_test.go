@@ -1,0 +1,148 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/dermgate/dermgate/adapters/adaptertest"
+)
+
+// examined runs doctor on a configuration and gives what it found, by state, check and text, and its exit code.
+func examined(t *testing.T, text string) (out string, code int) {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "photo.key"), bytes.Repeat([]byte("ab"), 32), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "gateway.yaml")
+	if err := os.WriteFile(path, []byte(strings.ReplaceAll(text, "DIR", dir)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var found, told bytes.Buffer
+	code = run(t.Context(), []string{"doctor", "-c", path, "--json"}, stdio{nil, &found, &told})
+	var list []finding
+	if err := json.Unmarshal(found.Bytes(), &list); err != nil {
+		t.Fatalf("%v: %s%s", err, found.String(), told.String())
+	}
+	for _, f := range list {
+		if f.State == faulty && f.Cure == "" {
+			t.Errorf("a fault without a cure: %+v", f)
+		}
+		out += fmt.Sprintf("%s %s: %s; cure: %s\n", f.State, f.Check, f.Text, f.Cure)
+	}
+	return out, code
+}
+
+const doctorConfig = `site: {name: Test, ods: RXX01}
+store: %s
+photos: {url: "file://DIR/photos", key_file: DIR/photo.key}
+sources:
+  - {name: answers, kind: mllp, listen: 127.0.0.1:0, carries: [answers]}
+destinations:
+%s`
+
+// Settings that would lose what was acknowledged are named with their cure, and serve does not start with them.
+func TestDoctorNamesWhatIsWrongWithRedis(t *testing.T) {
+	for setting, cure := range map[string]string{"appendfsync everysec": "CONFIG SET appendfsync always", "maxmemory-policy allkeys-lru": "CONFIG SET maxmemory-policy noeviction"} {
+		server := adaptertest.Redis(t, setting)
+		text := fmt.Sprintf(doctorConfig, "{redis: {url: "+server.URL()+", wait: {replicas: 1}}}", "  - {name: epr, kind: mllp, address: 127.0.0.1:1}\n")
+		out, code := examined(t, text)
+		for _, want := range []string{"fault store: " + server.Addr(), cure, "0 replicas follow it", "fault destination epr: 127.0.0.1:1 takes no connection"} {
+			if !strings.Contains(out, want) {
+				t.Errorf("%s: %q is not in\n%s", setting, want, out)
+			}
+		}
+		if code != 1 {
+			t.Errorf("exit %d", code)
+		}
+		path, _, _ := outageConfig(t, server.Addr(), "127.0.0.1:1")
+		var said bytes.Buffer
+		if code := run(t.Context(), []string{"serve", "-c", path}, stdio{nil, io.Discard, &said}); code != 1 || !strings.Contains(said.String(), cure) {
+			t.Errorf("serve: exit %d: %s", code, said.String())
+		}
+	}
+	gone := freePort(t)
+	out, _ := examined(t, fmt.Sprintf(doctorConfig, "{redis: {url: 'redis://user:geheim@"+gone+"'}}", "  - {name: epr, kind: mllp, address: 127.0.0.1:1}\n"))
+	if !strings.Contains(out, "fault store: "+gone+": it does not answer") || strings.Contains(out, "geheim") {
+		t.Errorf("no Redis: %s", out)
+	}
+}
+
+// fhirServer speaks R4 as far as doctor asks, over TLS with a certificate that lasts.
+func fhirServer(t *testing.T, trust *adaptertest.Trust, lasts time.Duration, capability string, ahead time.Duration) string {
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Date", time.Now().Add(ahead).UTC().Format(http.TimeFormat))
+		if r.Header.Get("Authorization") != "Bearer right" {
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		fmt.Fprint(w, capability)
+	}))
+	config := trust.Config("server")
+	config.Certificates[0] = trust.Issue("server", lasts)
+	s.TLS = config
+	s.StartTLS()
+	t.Cleanup(s.Close)
+	return s.URL
+}
+
+// What is well is said to be so, exit 0; each thing that is not is found by its name.
+func TestDoctorLooksAtPeers(t *testing.T) {
+	trust, strange := adaptertest.NewTrust(t), adaptertest.NewTrust(t)
+	keys := t.TempDir()
+	trust.Files(keys, trust.Issue("gateway", 100*24*time.Hour))
+	const able = `{"resourceType":"CapabilityStatement","fhirVersion":"4.0.1","rest":[{"mode":"server","operation":[{"name":"process-message"}]}]}`
+	const year = 365 * 24 * time.Hour
+	destination := func(base, token string) string {
+		return fmt.Sprintf("  - {name: ag, kind: fhir, base_url: %s, auth: {token: %s}, tls: {ca_file: %s/ca.crt, cert_file: %s/tls.crt, key_file: %s/tls.key}}\n", base, token, keys, keys, keys)
+	}
+	for name, c := range map[string]struct {
+		destination, want string
+		code              int
+	}{
+		"all well":          {destination(fhirServer(t, trust, year, able, 0), "right"), "ok destination ag: it speaks FHIR 4.0.1 and takes $process-message", 0},
+		"ended certificate": {destination(fhirServer(t, trust, -time.Minute, able, 0), "right"), "fault destination ag: TLS with ", 1},
+		"soon at its end":   {destination(fhirServer(t, trust, 9*24*time.Hour+time.Hour, able, 0), "right"), "warning destination ag: the certificate of 127.0.0.1", 0},
+		"another authority": {destination(fhirServer(t, strange, year, able, 0), "right"), "fault destination ag: TLS with ", 1},
+		"wrong token":       {destination(fhirServer(t, trust, year, able, 0), "wrong"), "fault destination ag: it refuses us: 401", 1},
+		"STU3":              {destination(fhirServer(t, trust, year, strings.Replace(able, "4.0.1", "3.0.2", 1), 0), "right"), `fault destination ag: it speaks FHIR "3.0.2"`, 1},
+		"takes no messages": {destination(fhirServer(t, trust, year, strings.Replace(able, "process-message", "everything", 1), 0), "right"), "warning destination ag: it speaks FHIR 4.0.1 and does not say", 0},
+		"another time":      {destination(fhirServer(t, trust, year, able, -10*time.Minute), "right"), "fault destination ag: our clock is 10m", 1},
+		"no such name":      {destination("https://ag.invalid", "right"), "fault destination ag: the name ag.invalid is not found", 1},
+	} {
+		out, code := examined(t, fmt.Sprintf(doctorConfig, "{embedded: {path: DIR/gateway.db}}", c.destination))
+		if !strings.Contains(out, c.want) {
+			t.Errorf("%s: %q is not in\n%s", name, c.want, out)
+		}
+		if code != c.code || strings.Contains(out, "fault ") != (code == 1) {
+			t.Errorf("%s: exit %d\n%s", name, code, out)
+		}
+		if strings.Contains(out, "right") || strings.Contains(out, "wrong") {
+			t.Errorf("%s: a token is told:\n%s", name, out)
+		}
+	}
+}
+
+// A TCP port that takes connections is a well MLLP peer: no message is sent to it.
+func TestDoctorSendsNoMessage(t *testing.T) {
+	s := startSink(t)
+	out, code := examined(t, fmt.Sprintf(doctorConfig, "{embedded: {path: DIR/gateway.db}}", "  - {name: epr, kind: mllp, address: '"+s.server.Address()+"'}\n"))
+	if code != 0 || !strings.Contains(out, "ok destination epr: "+s.server.Address()+" takes connections") || !strings.Contains(out, "a sync takes") {
+		t.Errorf("exit %d\n%s", code, out)
+	}
+	if s.count() != 0 {
+		t.Error("a message came")
+	}
+	if code := run(t.Context(), []string{"doctor", "extra"}, stdio{nil, io.Discard, io.Discard}); code != 2 {
+		t.Errorf("wrong usage: exit %d", code)
+	}
+}
