@@ -79,6 +79,9 @@ func Fit(f File, lim Limits, to Target, floor Floor) (*Fitted, error) {
 	if err != nil {
 		return nil, err
 	}
+	if !facts.Type.Taken() {
+		return nil, issue.New(issue.UnsupportedType, "", types[facts.Type].refused)
+	}
 	out := &Fitted{File: f, Step: Untouched, Original: facts, Likeness: sameness, Removed: facts.Private}
 	taken := to.takes(facts.Type)
 	converts := to.Decode != nil && facts.Type != JPEG && facts.Type.Photo() && to.takes(JPEG)

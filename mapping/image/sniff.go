@@ -202,12 +202,13 @@ const textWindow = 1024
 
 func sniffText(b []byte) Type {
 	head := bytes.TrimPrefix(b[:min(len(b), textWindow)], []byte("\ufeff"))
-	if len(head) == 0 || !looksLikeText(head) {
-		return Unknown
-	}
 	low := strings.ToLower(strings.TrimSpace(string(head)))
 	switch {
-	case strings.HasPrefix(low, "<!doctype html"), strings.HasPrefix(low, "<html"), strings.Contains(low, "<script"):
+	case strings.HasPrefix(low, "<!doctype html"), strings.HasPrefix(low, "<html"), strings.HasPrefix(low, "<script"):
+		return HTML // whatever follows: a browser shows it
+	case len(head) == 0 || !looksLikeText(head):
+		return Unknown
+	case strings.Contains(low, "<script"):
 		return HTML
 	case strings.Contains(low, "<svg"):
 		return SVG

@@ -22,7 +22,7 @@ func TestWhatAFileIsByItsBytes(t *testing.T) {
 		{DICOM, string(make([]byte, 128)) + "DICM"}, {DICOM, string(tiffPreamble) + "DICM"},
 		{PDF, "%PDF-1.4"}, {PDF, "\ufeff%PDF-1.4"}, {RTF, `{\rtf1 hello}`}, {ZIP, "PK\x03\x04aaaa"}, {DOCX, "PK\x03\x04....[Content_Types].xml....word/document.xml"},
 		{Word, "\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1....W\x00o\x00r\x00d\x00D\x00o\x00c\x00u\x00m\x00e\x00n\x00t\x00"}, {Unknown, "\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1 a spreadsheet"},
-		{HTML, "<!DOCTYPE html><html>"}, {HTML, "Dear colleague <SCRIPT>alert(1)"}, {SVG, `<?xml version="1.0"?><svg xmlns="x">`}, {XML, "<?xml version='1.0'?><a/>"},
+		{HTML, "<!DOCTYPE html><html>"}, {HTML, "<html><!--\xff\xd8\xff\x00\x01-->"}, {HTML, "Dear colleague <SCRIPT>alert(1)"}, {SVG, `<?xml version="1.0"?><svg xmlns="x">`}, {XML, "<?xml version='1.0'?><a/>"},
 		{Text, "Dear colleague"}, {Text, "\ufeffDear colleague"}, {Text, "na\xefve m\xf6le"}, {Text, strings.Repeat("a", textWindow-1) + "é"}, {Text, strings.Repeat("é", 600)},
 		{Unknown, ""}, {Unknown, "\x00\x01\x02"}, {Unknown, "\xe9\xe9\xe9\xe9"},
 	} {
