@@ -28,9 +28,10 @@ func photoVerb(std stdio) *cobra.Command {
 			"pixels byte for byte; it goes in any case); optimised (the same pixels in fewer bytes); requantised; resized. A photo\n" +
 			"that would fall under the floor is refused. One of another type than --types has, or too large and no JPEG, is\n" +
 			"converted: its pixels encoded once as a JPEG, or the JPEG that a DICOM file holds taken out; lost says what a JPEG\n" +
-			"cannot hold (transparency, depth). removed names the metadata taken out, never its values; ssim and psnr (dB) say\n" +
-			"how like the original it still is, after resizing how like the original of that size; without psnr it is the same. IN may be - for standard input;\n" +
-			"without -o nothing is written.",
+			"cannot hold (transparency, depth). removed names the metadata taken out, never its values. ssim and psnr (dB) say how\n" +
+			"like the original it still is, after resizing how like the original of that size; without psnr it is the same. remarks\n" +
+			"are what was measured: a small photo, a blank one, one that does not say how it was focused. IN may be - for standard\n" +
+			"input; without -o nothing is written.",
 		Example: "  gateway photo --max-bytes 5242880 IMG_0042.jpg -o L1-closeup.jpg",
 		Args:    cobra.ExactArgs(1),
 		RunE:    func(c *cobra.Command, args []string) error { return f.run(c.Context(), std, args[0]) },
@@ -38,6 +39,7 @@ func photoVerb(std stdio) *cobra.Command {
 	c.Flags().Int64Var(&f.to.Bytes, "max-bytes", 0, "bytes that the destination takes, 0: any number")
 	c.Flags().Int64Var(&f.to.Pixels, "max-pixels", 0, "width times height that the destination takes, 0: any number")
 	c.Flags().StringSliceVar(&f.types, "types", nil, "types that the destination takes, such as jpeg,png or image/jpeg (default: any)")
+	c.Flags().BoolVar(&f.to.SRGB, "srgb", false, "the destination shows every photo as sRGB: turn one of another profile (P3) into it")
 	c.Flags().StringVarP(&f.out, "out", "o", "", "file to write the derivative to")
 	c.Flags().Float64Var(&f.floor.SSIM, "min-ssim", 0.95, "floor: likeness to the original")
 	c.Flags().IntVar(&f.floor.Side, "min-side", 1000, "floor: pixels of the shorter side, when resized")
@@ -86,7 +88,7 @@ func (f photoFlags) run(ctx context.Context, std stdio, name string) error {
 			return err
 		}
 	}
-	return printJSON(std.out, photoRecord(p))
+	return printJSON(std.out, photoRecord(p, image.Remarks(file, p.Original)))
 }
 
 // photoFile opens a photo: a file is read where it lies.
@@ -132,7 +134,7 @@ func writeWhole(name string, content io.Reader) error {
 }
 
 // photoRecord is what is printed of a photo that was made to fit.
-func photoRecord(p *image.Fitted) any {
+func photoRecord(p *image.Fitted, remarks issue.List) any {
 	type side struct {
 		SHA256    string `json:"sha256"`
 		MediaType string `json:"media_type"`
@@ -152,7 +154,8 @@ func photoRecord(p *image.Fitted) any {
 		PSNR     float64    `json:"psnr,omitempty"`
 		Removed  []string   `json:"removed"`
 		Lost     []string   `json:"lost,omitempty"`
-	}{Original: of(p.Original, p.OriginalSHA256), Derived: of(p.Result, p.SHA256), Step: p.Step, Quality: p.Quality, Removed: p.Removed, Lost: p.Lost}
+		Remarks  issue.List `json:"remarks,omitempty"`
+	}{Original: of(p.Original, p.OriginalSHA256), Derived: of(p.Result, p.SHA256), Step: p.Step, Quality: p.Quality, Removed: p.Removed, Lost: p.Lost, Remarks: remarks}
 	if out.Removed == nil {
 		out.Removed = []string{}
 	}

@@ -131,7 +131,7 @@ func endpoint(c *config.Config, d config.Destination) (flow.Endpoint, error) {
 
 // takes gives what a destination takes of photos; what it does not say of the floor is as everywhere.
 func takes(c *config.Config, d config.Destination) flow.Takes {
-	t := flow.Takes{Files: d.Photos, Bytes: d.PhotoBytes, Pixels: d.PhotoPixels, Floor: image.Floor{
+	t := flow.Takes{Files: d.Photos, Bytes: d.PhotoBytes, Pixels: d.PhotoPixels, SRGB: d.PhotoColours == config.ColoursSRGB, Floor: image.Floor{
 		SSIM: cmp.Or(d.PhotoFloor.SSIM, c.Photos.Floor.SSIM), Side: cmp.Or(d.PhotoFloor.Side, c.Photos.Floor.Side),
 		Quality: cmp.Or(d.PhotoFloor.Quality, c.Photos.Floor.Quality)}}
 	for _, name := range d.PhotoTypes {

@@ -83,6 +83,29 @@ func TestEachDestinationGetsTheTypesItTakes(t *testing.T) {
 	}
 }
 
+// A P3 photo reaches who shows profiles with its profile, byte for byte, and who does not in sRGB.
+func TestColoursAreThoseThatADestinationShows(t *testing.T) {
+	t.Parallel()
+	plain := photos.Lesion{Seed: 3, View: photos.CloseUp, Width: 640, Height: 640, Quality: 90}.JPEG()
+	wide := withSegment(plain, 0xe2, slices.Concat([]byte("ICC_PROFILE\x00\x01\x01"), photos.DisplayP3()))
+	ctx, w := taking(t, "advice", "photo_colours: srgb", "photo_colours: profile")
+	sendWith(t, ctx, w, "advice.hl7", map[string][]byte{"L1-closeup": wide})
+	if err := until(ctx, "both have the request", func() bool { return len(w.ag.Requests()) > 0 && len(w.epr.Messages()) > 0 }); err != nil {
+		_, story := w.onlyCase(t)
+		t.Fatal(err, story)
+	}
+	if got := w.epr.Messages()[0].Photos[1].Bytes; !bytes.Equal(got, wide) {
+		t.Error("the photo changed for a destination that shows profiles")
+	}
+	got := w.ag.Requests()[0].Photos[1].Bytes
+	if f, err := image.Inspect(bytes.NewReader(got), image.Limits{}); err != nil || f.ICC || f.Width != 640 || bytes.Equal(got, plain) {
+		t.Errorf("%+v, %v", f, err)
+	}
+	if c, _ := w.onlyCase(t); !slices.ContainsFunc(c.Photos[1].Fits, func(f pathway.Fit) bool { return f.Step == "converted" && strings.HasSuffix(f.For, ":srgb") }) {
+		t.Errorf("%+v", c.Photos[1].Fits)
+	}
+}
+
 // A DICOM file that says it is of somebody else is not taken for this patient's photo.
 func TestAPhotoOfAnotherPatientIsRefused(t *testing.T) {
 	t.Parallel()

@@ -285,26 +285,33 @@ type Auth struct {
 // ClientTLS is how the gateway connects.
 type ClientTLS struct{ CAFile, CertFile, KeyFile, ServerName string }
 
+// How a destination shows the colours of photos.
+const (
+	ColoursAsProfile = "profile" // as the profile in the photo says
+	ColoursSRGB      = "srgb"    // all as sRGB
+)
+
 // Destination is where messages go. Which fields its kind uses: see destinationKeys.
 type Destination struct {
-	Name, Kind  string
-	Address     string // mllp
-	BaseURL     string
-	Auth        *Auth
-	TLS         *ClientTLS
-	Plaintext   string        // why a destination off loopback is spoken to without TLS; empty: it is not
-	PhotoBytes  int64         // largest photo it takes; 0: no limit
-	PhotoPixels int64         // width times height; 0: no limit
-	PhotoTypes  []string      // of photos that it takes: "jpeg", "dicom"
-	PhotoFloor  Floor         // what a photo keeps that is made to fit; zeros: as Photos.Floor
-	Photos      int           // most files in one message, photos and documents; 0: no limit
-	Rate        float64       // a second, of all replicas together; 0: no limit
-	Concurrency int           // of one replica
-	Together    int           // of all replicas; 0: no limit
-	Timeout     time.Duration // of one attempt
-	Retry       Retry
-	Probe       time.Duration // while it does not answer: the longest wait between two tries
-	WhenParked  string        // WhenParkedStop or WhenParkedPass
+	Name, Kind   string
+	Address      string // mllp
+	BaseURL      string
+	Auth         *Auth
+	TLS          *ClientTLS
+	Plaintext    string        // why a destination off loopback is spoken to without TLS; empty: it is not
+	PhotoBytes   int64         // largest photo it takes; 0: no limit
+	PhotoPixels  int64         // width times height; 0: no limit
+	PhotoTypes   []string      // of photos that it takes: "jpeg", "dicom"
+	PhotoFloor   Floor         // what a photo keeps that is made to fit; zeros: as Photos.Floor
+	PhotoColours string        // how it shows them; empty: ColoursAsProfile
+	Photos       int           // most files in one message, photos and documents; 0: no limit
+	Rate         float64       // a second, of all replicas together; 0: no limit
+	Concurrency  int           // of one replica
+	Together     int           // of all replicas; 0: no limit
+	Timeout      time.Duration // of one attempt
+	Retry        Retry
+	Probe        time.Duration // while it does not answer: the longest wait between two tries
+	WhenParked   string        // WhenParkedStop or WhenParkedPass
 
 	Message  string // mllp: message for requests and outcomes
 	Answer   string // mllp: message for answers

@@ -33,10 +33,10 @@ var (
 	commonDestination = []string{"name", "kind", "rate", "concurrency", "together", "timeout", "retry", "probe", "when_parked", "tls", "plaintext"}
 	destinationKeys   = map[string][]string{
 		MLLP: {"address", "message", "answer", "letter", "letter_photos", "version", "later_fields", "length", "lengths", "message_bytes", "charset", "receiver", "acknowledge", "photo_bytes",
-			"photo_pixels", "photo_types", "photo_floor", "photos"},
-		FHIR: {"base_url", "auth", "mode", "photo_bytes", "photo_pixels", "photo_types", "photo_floor", "photos"},
+			"photo_pixels", "photo_types", "photo_floor", "photo_colours", "photos"},
+		FHIR: {"base_url", "auth", "mode", "photo_bytes", "photo_pixels", "photo_types", "photo_floor", "photo_colours", "photos"},
 		ERS: {"base_url", "auth", "ods", "business_function", "on_behalf_of", "service", "specialty", "clinic_type", "poll",
-			"photo_bytes", "photo_pixels", "photo_types", "photo_floor", "photos"},
+			"photo_bytes", "photo_pixels", "photo_types", "photo_floor", "photo_colours", "photos"},
 		Notify: {"base_url", "auth", "routing_plan", "callback", "templates"},
 	}
 	neededDestination = map[string][]string{
@@ -143,6 +143,7 @@ func (d *decoder) destination(t *Destination) func(node) {
 			"photo_pixels":      value(d, &t.PhotoPixels, within(1e4, 1e9, readPixels, " pixels")),
 			"photo_types":       list(d, &t.PhotoTypes, func(c *string) func(node) { return oneOf(d, c, photoTypes(kind)...) }),
 			"photo_floor":       d.floor(&t.PhotoFloor),
+			"photo_colours":     oneOf(d, &t.PhotoColours, ColoursAsProfile, ColoursSRGB),
 			"photos":            value(d, &t.Photos, within(1, 10000, readInt, "")),
 			"rate":              value(d, &t.Rate, readRate),
 			"concurrency":       value(d, &t.Concurrency, within(1, 256, readInt, "")),

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -49,8 +50,23 @@ func (d *decision) keepFiles(ctx context.Context, t *Translated, rules SourceRul
 		photo.Name = fileName(used, lesion, view, f.Facts.Type)
 		d.c.Photos = append(d.c.Photos, photo.Photo)
 		d.came(i, photo.Photo)
+		d.remark(t, i, f)
 	}
 	return nil
+}
+
+// remark tells the sender, and the story, what was measured of a photo.
+func (d *decision) remark(t *Translated, i int, f mapping.File) {
+	for _, r := range image.Remarks(f.Content, f.Facts) {
+		if r.Severity != issue.Warning { // of most photos, and nobody can change it
+			continue
+		}
+		r.Where = f.Where
+		if !slices.ContainsFunc(t.Issues, func(i *issue.Issue) bool { return i.Where == r.Where && i.Text == r.Text }) { // decided again
+			t.Issues = append(t.Issues, r)
+		}
+		d.tell("photo", fmt.Sprintf("photo %d: %s", i+1, r.Text), f.SHA256)
+	}
 }
 
 // came notes what was done to a photo on the way in, and lets it be found.
@@ -94,7 +110,7 @@ func (d *decision) keepFile(ctx context.Context, f mapping.File, rules SourceRul
 	}
 	typ := f.Facts.Type
 	photo := kept{Photo: pathway.Photo{Media: fullURL(f.Element), Original: f.SHA256, Keep: original.Blob, Came: typ.MediaType(), Blob: original.Blob,
-		SHA256: original.SHA256, Type: typ.MediaType(), Size: original.Size, Width: f.Facts.Width, Height: f.Facts.Height, Document: !typ.Photo()}}
+		SHA256: original.SHA256, Type: typ.MediaType(), Size: original.Size, Width: f.Facts.Width, Height: f.Facts.Height, Profile: f.Facts.ICC, Document: !typ.Photo()}}
 	if photo.Document {
 		return photo, nil
 	}

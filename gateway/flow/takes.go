@@ -15,6 +15,7 @@ type Takes struct {
 	Bytes  int64        // of a photo
 	Pixels int64        // of a photo, width times height
 	Types  []image.Type // of photos; none: any
+	SRGB   bool         // shows all colours as those of sRGB, whatever profile a photo has
 	Floor  image.Floor  // what a photo keeps that is made to fit
 }
 
@@ -25,7 +26,11 @@ func (t Takes) String() string {
 		names[i] = typ.Ext()
 	}
 	slices.Sort(names)
-	return fmt.Sprintf("%s:%d:%d:%g:%d:%d", strings.Join(names, "+"), t.Bytes, t.Pixels, t.Floor.SSIM, t.Floor.Side, t.Floor.Quality)
+	out := fmt.Sprintf("%s:%d:%d:%g:%d:%d", strings.Join(names, "+"), t.Bytes, t.Pixels, t.Floor.SSIM, t.Floor.Side, t.Floor.Quality)
+	if t.SRGB {
+		out += ":srgb"
+	}
+	return out
 }
 
 // words say for a person what is taken of one photo.
@@ -44,6 +49,9 @@ func (t Takes) words() string {
 	if t.Pixels > 0 {
 		text += fmt.Sprintf(" and %d pixels", t.Pixels)
 	}
+	if t.SRGB {
+		text += " in sRGB"
+	}
 	return text
 }
 
@@ -59,7 +67,7 @@ func (t Takes) fits(ph pathway.Photo) bool {
 	}
 	typ := image.TypeNamed(ph.Type)
 	switch {
-	case ph.Unclean, len(t.Types) > 0 && !slices.Contains(t.Types, typ), t.wraps():
+	case ph.Unclean, t.SRGB && ph.Profile, len(t.Types) > 0 && !slices.Contains(t.Types, typ), t.wraps():
 		return false
 	case t.Bytes > 0 && ph.Size > t.Bytes:
 		return false
@@ -69,7 +77,7 @@ func (t Takes) fits(ph pathway.Photo) bool {
 
 // target is what a photo is made into for it: where photos are wrapped, a JPEG that leaves room for that.
 func (t Takes) target() image.Target {
-	to := image.Target{Bytes: t.Bytes, Pixels: t.Pixels, Types: t.Types}
+	to := image.Target{Bytes: t.Bytes, Pixels: t.Pixels, Types: t.Types, SRGB: t.SRGB}
 	if t.wraps() {
 		to.Types = []image.Type{image.JPEG}
 		if to.Bytes > 0 {

@@ -17,6 +17,7 @@ type Photo struct {
 	Size     int64    `json:"size"`              // bytes of the derivative
 	Width    int      `json:"width,omitempty"`   // pixels as stored; 0 of a document
 	Height   int      `json:"height,omitempty"`  // pixels
+	Profile  bool     `json:"profile,omitempty"` // has a colour profile
 	Name     string   `json:"name"`              // file name for channels that want one
 	Removed  []string `json:"removed,omitempty"` // metadata taken out, by name
 	Waiting  string   `json:"waiting,omitempty"` // why it may not travel yet: "consent"

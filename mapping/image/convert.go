@@ -23,6 +23,8 @@ type Rows struct {
 	DICOM          *dicom.Photo // what a DICOM file says of its picture, without the picture; nil of other types
 	Next           func(row []byte) error
 	Close          func()
+	each           func(visit func(row []byte)) error // in place of Next
+	colours        *gamut                             // for rows to be turned into sRGB; nil: they stay
 }
 
 // Decode opens a photo that is no JPEG, of at most so many pixels. Its errors are those of Fit.
@@ -32,6 +34,7 @@ type Decode func(f File, t Type, pixels int64) (*Rows, error)
 const (
 	lostTransparency = "transparency" // it lies on white
 	lostDepth        = "depth"        // 8 bits a sample of more
+	lostGamut        = "gamut"        // colours that sRGB cannot show
 )
 
 // convert makes a JPEG of a photo of another type: its pixels encoded once, coarser or fewer only if they must be.
@@ -49,6 +52,51 @@ func (out *Fitted) convert(f File, lim Limits, to Target, floor Floor) error {
 			return err
 		}
 	}
+	if to.SRGB {
+		if rows.colours, err = gamutOf(rows.ICC); err != nil {
+			return err
+		}
+	}
+	return out.encode(rows, to, floor)
+}
+
+// gamutOf is newGamut where there may be no profile.
+func gamutOf(icc []byte) (*gamut, error) {
+	if len(icc) == 0 {
+		return nil, nil
+	}
+	return newGamut(icc)
+}
+
+// recolour turns a JPEG into one of sRGB.
+func (out *Fitted) recolour(g *gamut, to Target, floor Floor) error {
+	b, err := all(out.File)
+	if err != nil {
+		return err
+	}
+	head, err := jpeg.Inspect(b, decodable)
+	if err != nil {
+		return err
+	}
+	u := newUnpacker(head)
+	if u.kind == asStored || g.grey != (u.kind == grey) {
+		return unmixed()
+	}
+	rows := &Rows{Width: head.Width, Height: head.Height, Samples: len(head.Components), colours: g}
+	row := make([]byte, rows.Width*rows.Samples)
+	rows.each = func(visit func([]byte)) error {
+		return jpeg.Stream(b, decodable)(func(band *jpeg.Band) error {
+			for u.add(band); u.next(); visit(row) {
+				u.kind.toBytes(u.row, row)
+			}
+			return nil
+		})
+	}
+	return out.encode(rows, to, floor)
+}
+
+// encode makes a JPEG of rows.
+func (out *Fitted) encode(rows *Rows, to Target, floor Floor) error {
 	if rows.Blended {
 		out.Lost = append(out.Lost, lostTransparency)
 	}
@@ -59,6 +107,9 @@ func (out *Fitted) convert(f File, lim Limits, to Target, floor Floor) error {
 	exact, err := rows.draw(out.Original)
 	if err != nil {
 		return err
+	}
+	if rows.colours != nil && rows.colours.clipped {
+		out.Lost = append(out.Lost, lostGamut)
 	}
 	l, err := newLadder(exact, to, floor, heldMemory)
 	if err != nil {
@@ -160,14 +211,32 @@ func (r *Rows) draw(facts Facts) ([]byte, error) {
 		head.Components[0].H, head.Components[0].V = fold, fold
 		head.Components = append(head.Components, jpeg.Component{ID: 2, H: 1, V: 1}, jpeg.Component{ID: 3, H: 1, V: 1})
 	}
-	row, c := make([]byte, r.Width*r.Samples), newCanvas(jpeg.NewSketch(r.Width, r.Height, head), fold)
-	for range r.Height {
-		if err := r.Next(row); err != nil {
-			return nil, err
+	c := newCanvas(jpeg.NewSketch(r.Width, r.Height, head), fold)
+	each := r.each
+	if each == nil {
+		each = r.pull
+	}
+	if err := each(func(row []byte) {
+		if r.colours != nil {
+			r.colours.row(row)
 		}
 		c.add(row)
+	}); err != nil {
+		return nil, err
 	}
 	return c.finish()
+}
+
+// pull takes rows from Next.
+func (r *Rows) pull(visit func([]byte)) error {
+	row := make([]byte, r.Width*r.Samples)
+	for range r.Height {
+		if err := r.Next(row); err != nil {
+			return err
+		}
+		visit(row)
+	}
+	return nil
 }
 
 // segments are what a JPEG of the rows carries: JFIF, which way up and when, and the profile (ICC.1 annex B.4).
@@ -175,6 +244,9 @@ func (r *Rows) segments(facts Facts) [][]byte {
 	out := [][]byte{appSegment(mAPP0, jfifName, []byte{1, 1, 0, 0, 1, 0, 1, 0, 0})}
 	if block := r.exif(facts).minimal(); block != nil {
 		out = append(out, appSegment(mAPP1, exifName, block))
+	}
+	if r.colours != nil {
+		return out
 	}
 	return append(out, profileSegments(r.ICC)...)
 }

@@ -12,6 +12,7 @@ import (
 type exif struct {
 	orientation    int    // 1 to 8; 0 when not stated
 	captured, zone string // as written
+	focus          bool   // has a focal length or a distance
 	density        density
 	colourSpace    uint16  // 1 sRGB, 0xffff uncalibrated; 0 when not stated
 	adobeRGB       bool    // interoperability index R03: uncalibrated means Adobe RGB (DCF 2.0 §3.2)
@@ -172,6 +173,8 @@ func (r *exifReader) entry(e []byte, in role) {
 		r.late.captured = entry(e)
 	case tagZone:
 		r.late.zone = entry(e)
+	case tagDistance, tagFocalLength:
+		r.focus = true
 	case tagColourSpace:
 		r.colourSpace = uint16(r.number(e))
 	case tagICC:

@@ -16,6 +16,8 @@ const (
 	tagVersion      = 0x9000
 	tagCaptured     = 0x9003
 	tagZone         = 0x9011
+	tagDistance     = 0x9206
+	tagFocalLength  = 0x920a
 	tagColourSpace  = 0xa001
 	tagInterop      = 0xa005
 	tagInteropIndex = 0x0001 // in the interoperability directory only

@@ -16,6 +16,7 @@ type Target struct {
 	Bytes  int64  // 0: any number
 	Pixels int64  // width times height; 0: any number
 	Types  []Type // none: any
+	SRGB   bool   // takes no colour profile, and shows all numbers as those of sRGB
 	Decode Decode // opens what is no JPEG, for one to be made of it; nil: none is
 }
 
@@ -97,7 +98,16 @@ func Fit(f File, lim Limits, to Target, floor Floor) (*Fitted, error) {
 	}
 	large := to.Bytes > 0 && out.Size() > to.Bytes
 	many := facts.measured() && to.Pixels > 0 && tooMany(facts.Width, facts.Height, to.Pixels)
+	colours, err := to.recolours(f, facts)
 	switch {
+	case err != nil:
+		return nil, err
+	case colours != nil && facts.Type == JPEG && to.takes(JPEG):
+		err = out.recolour(colours, to, floor.withDefaults())
+	case colours != nil && converts:
+		err = out.convert(f, lim, to, floor.withDefaults())
+	case colours != nil:
+		err = issue.New(issue.UnsupportedType, "", "a "+facts.Type.String()+" with a colour profile is not taken there")
 	case taken && !large && !many:
 	case taken && facts.Type == JPEG:
 		err = out.shrink(to, floor.withDefaults(), many)
@@ -112,6 +122,18 @@ func Fit(f File, lim Limits, to Target, floor Floor) (*Fitted, error) {
 		return nil, err
 	}
 	return out, out.record(f)
+}
+
+// recolours gives how the colours of a photo become those that the destination shows; nil: they are.
+func (to Target) recolours(f File, facts Facts) (*gamut, error) {
+	if !to.SRGB || !facts.ICC {
+		return nil, nil
+	}
+	icc, err := Profile(f)
+	if err != nil {
+		return nil, err
+	}
+	return gamutOf(icc)
 }
 
 func (to Target) takes(t Type) bool { return len(to.Types) == 0 || slices.Contains(to.Types, t) }

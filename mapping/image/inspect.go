@@ -44,6 +44,7 @@ type Facts struct {
 	ICC           bool   // carries a colour profile
 	Captured      string // EXIF DateTimeOriginal as written, local time: "2026:11:24 10:05:00"; "" when not stated
 	Zone          string // EXIF OffsetTimeOriginal of Captured: "+01:00"; "" when not stated
+	Focus         bool   // says at which focal length or distance it was taken
 	density       density
 	// Private names what does not belong outside, sorted: application-data, comment, exif (there, but not
 	// read or broken), gps, iptc, maker-note, mpf (a second picture), other (EXIF tags not known), owner,
@@ -80,7 +81,7 @@ func (a *anatomy) part() error {
 func (a *anatomy) exif(x exif) {
 	a.meta = x
 	a.Orientation = max(x.orientation, 1)
-	a.Captured, a.Zone = x.captured, x.zone
+	a.Captured, a.Zone, a.Focus = x.captured, x.zone, x.focus
 	if x.density.stated() {
 		a.density = x.density
 	}

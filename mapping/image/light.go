@@ -82,6 +82,25 @@ func (k colours) toLight(rows [][]float32) {
 	}
 }
 
+// toBytes writes a row of components as samples, three or one a pixel.
+func (k colours) toBytes(rows [][]float32, out []byte) {
+	switch k {
+	case grey:
+		for x, v := range rows[0] {
+			out[x] = rounded(v)
+		}
+	case redGreenBlue:
+		for x, v := range rows[0] {
+			out[3*x], out[3*x+1], out[3*x+2] = rounded(v), rounded(rows[1][x]), rounded(rows[2][x])
+		}
+	case lumaChroma:
+		for x, y := range rows[0] {
+			cb, cr := rows[1][x]-128, rows[2][x]-128
+			out[3*x], out[3*x+1], out[3*x+2] = rounded(y+1.402*cr), rounded(y-0.344136*cb-0.714136*cr), rounded(y+1.772*cb)
+		}
+	}
+}
+
 // step is the place of a code in curves.light.
 func step(v float32) int { return int(min(max(v, 0), 255)*finer + 0.5) }
 

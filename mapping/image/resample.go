@@ -5,22 +5,76 @@ import "github.com/dermgate/dermgate/mapping/image/jpeg"
 // resampler makes a picture of another size of the bands of one. Rows come in from the top, are filtered
 // across, wait until all that a new row is made of are there, and are drawn when a row of MCUs is full.
 type resampler struct {
-	from, to *jpeg.Header
+	unpacker
+	to       *jpeg.Header
 	out      *jpeg.Picture
-	kind     colours
-	planes   []store       // samples of each component that are still needed
-	upright  [][]int       // of each component, of each row of the picture: its place in 256ths of rows
-	level    [][]int       // the same of columns
-	row      [][]float32   // of each channel
-	fresh    [][]float32   // the same of a new row
+	fresh    [][]float32   // of each channel, a new row
 	wait     [][][]float32 // filtered rows of each channel, by number modulo their count
 	acrossBy []tap
 	downBy   []tap
-	done     int      // rows of the picture that are filtered
 	drawn    int      // new rows
 	strip    [][]byte // of each component, rows of the MCUs that are being filled
 	stride   int
-	samples  jpeg.Samples
+}
+
+// unpacker makes rows of samples, as many of each component as there are pixels, of the bands of a picture.
+type unpacker struct {
+	from    *jpeg.Header
+	kind    colours
+	planes  []store     // samples of each component that are still needed
+	upright [][]int     // of each component, of each row of the picture: its place in 256ths of rows
+	level   [][]int     // the same of columns
+	row     [][]float32 // of each component
+	done    int         // rows that were made
+	samples jpeg.Samples
+}
+
+func newUnpacker(head *jpeg.Header) unpacker {
+	u := unpacker{from: head, planes: make([]store, len(head.Components))}
+	switch n := len(head.Components); {
+	case n == 1:
+		u.kind = grey
+	case n == 3 && head.RGB():
+		u.kind = redGreenBlue
+	case n == 3:
+		u.kind = lumaChroma
+	}
+	for i := range head.Components {
+		w, h := head.PlaneSize(i)
+		byW, byH := subsampling(head, i)
+		u.level, u.upright = append(u.level, middle(head.Width, w, byW)), append(u.upright, middle(head.Height, h, byH))
+		u.row = append(u.row, make([]float32, head.Width))
+	}
+	return u
+}
+
+// add takes the next band.
+func (u *unpacker) add(b *jpeg.Band) {
+	for i := range u.planes {
+		b.Samples(i, &u.samples)
+		for y := range u.samples.Height {
+			u.planes[i].add(u.samples.Pix[y*u.samples.Stride:][:u.samples.Width])
+		}
+	}
+}
+
+// next makes the next row, false when the bands that came are not enough for it.
+func (u *unpacker) next() bool {
+	if u.done == u.from.Height {
+		return false
+	}
+	for i := range u.planes {
+		_, h := u.from.PlaneSize(i)
+		if need := min(u.upright[i][u.done]>>8+1, h-1); u.planes[i].end() <= need {
+			return false
+		}
+	}
+	for i := range u.planes {
+		u.unpack(i)
+		u.planes[i].drop(u.upright[i][u.done] >> 8)
+	}
+	u.done++
+	return true
 }
 
 // store holds rows of samples, the first of which has a number.
@@ -54,12 +108,7 @@ func (s *store) drop(before int) {
 func resample(bands jpeg.Bands, head *jpeg.Header, width, height int) (*jpeg.Picture, error) {
 	r := newResampler(head, width, height)
 	err := bands(func(b *jpeg.Band) error {
-		for i := range r.planes {
-			b.Samples(i, &r.samples)
-			for y := range r.samples.Height {
-				r.planes[i].add(r.samples.Pix[y*r.samples.Stride:][:r.samples.Width])
-			}
-		}
+		r.add(b)
 		r.advance()
 		return nil
 	})
@@ -69,24 +118,12 @@ func resample(bands jpeg.Bands, head *jpeg.Header, width, height int) (*jpeg.Pic
 func newResampler(head *jpeg.Header, width, height int) *resampler {
 	like := *head
 	like.Components = sampling(head)
-	r := &resampler{from: head, out: jpeg.NewPicture(width, height, &like), acrossBy: taps(head.Width, width), downBy: taps(head.Height, height)}
+	r := &resampler{unpacker: newUnpacker(head), out: jpeg.NewPicture(width, height, &like), acrossBy: taps(head.Width, width), downBy: taps(head.Height, height)}
 	r.to = &r.out.Header
-	switch n := len(head.Components); {
-	case n == 1:
-		r.kind = grey
-	case n == 3 && head.RGB():
-		r.kind = redGreenBlue
-	case n == 3:
-		r.kind = lumaChroma
-	}
-	r.planes = make([]store, len(head.Components))
 	wide, high := r.to.MCU()
 	r.stride = (width + wide - 1) / wide * wide
-	for i := range head.Components {
-		w, h := head.PlaneSize(i)
-		byW, byH := subsampling(head, i)
-		r.level, r.upright = append(r.level, middle(head.Width, w, byW)), append(r.upright, middle(head.Height, h, byH))
-		r.row, r.fresh = append(r.row, make([]float32, head.Width)), append(r.fresh, make([]float32, width))
+	for range head.Components {
+		r.fresh = append(r.fresh, make([]float32, width))
 		r.wait = append(r.wait, ring(r.downBy, width))
 		r.strip = append(r.strip, make([]byte, r.stride*high))
 	}
@@ -135,22 +172,11 @@ func sampling(head *jpeg.Header) []jpeg.Component {
 
 // advance filters all rows that can be.
 func (r *resampler) advance() {
-	for r.done < r.from.Height {
-		for i := range r.planes {
-			_, h := r.from.PlaneSize(i)
-			if need := min(r.upright[i][r.done]>>8+1, h-1); r.planes[i].end() <= need {
-				return
-			}
-		}
-		for i := range r.planes {
-			r.unpack(i)
-			r.planes[i].drop(r.upright[i][r.done] >> 8)
-		}
+	for r.next() {
 		r.kind.toLight(r.row)
 		for i, row := range r.row {
-			across(row, r.wait[i][r.done%len(r.wait[i])], r.acrossBy)
+			across(row, r.wait[i][(r.done-1)%len(r.wait[i])], r.acrossBy)
 		}
-		r.done++
 		for r.drawn < len(r.downBy) && r.downBy[r.drawn].from+len(r.downBy[r.drawn].weights) <= r.done {
 			r.down()
 		}
@@ -158,12 +184,12 @@ func (r *resampler) advance() {
 }
 
 // unpack makes a row of one component as wide as the picture.
-func (r *resampler) unpack(i int) {
-	at, s, row := r.upright[i][r.done], &r.planes[i], r.row[i]
+func (u *unpacker) unpack(i int) {
+	at, s, row := u.upright[i][u.done], &u.planes[i], u.row[i]
 	a := s.rows[at>>8-s.first]
 	b := s.rows[min(at>>8+1-s.first, len(s.rows)-1)]
 	w := float32(at&255) / 256
-	level := r.level[i]
+	level := u.level[i]
 	if len(a) == len(row) && w == 0 {
 		for x, v := range a {
 			row[x] = float32(v)

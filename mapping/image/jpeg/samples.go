@@ -27,3 +27,16 @@ func (b *Band) Samples(component int, dst *Samples) {
 		}
 	}
 }
+
+// Means gives the lowest and the highest mean of the blocks of a component of a band, in levels of 256 from the middle on.
+func (b *Band) Means(component int) (low, high int) {
+	c, plane := &b.Components[component], &b.Planes[component]
+	low, high = 1<<16, -1<<16
+	for y := range b.rows(component) {
+		for x := range c.Across {
+			v := int(plane.coefs[blockSize*(y*c.stride+x)]) * int(c.Quant[0]) / 8
+			low, high = min(low, v), max(high, v)
+		}
+	}
+	return low, high
+}
