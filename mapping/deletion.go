@@ -86,7 +86,7 @@ func (r *run) withoutValue(el fhir.Element, at hl7.Path, by pos) {
 	r.writes++
 	r.issues = append(r.issues, &issue.Issue{Kind: issue.Value, Severity: issue.Information, Where: at.String(), Text: text})
 	if r.trace != nil {
-		r.marks = append(r.marks, traceMark{el: el, from: []string{at.Part(1, 0).String()}, rule: by.String()})
+		r.marks = append(r.marks, traceMark{el: el, from: []string{at.Part(1, 0).String()}, rule: by})
 	}
 }
 

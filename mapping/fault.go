@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -56,7 +57,11 @@ type pos struct {
 func (p pos) plus(n int) pos { p.col += n; return p }
 
 // String gives "maps/segments/PID[Patient].yaml:12:3", the form traces use.
-func (p pos) String() string { return fmt.Sprintf("maps/%s:%d:%d", p.file, p.line, p.col) }
+func (p pos) String() string {
+	b := append(append(make([]byte, 0, 64), "maps/"...), p.file...)
+	b = strconv.AppendInt(append(b, ':'), int64(p.line), 10)
+	return string(strconv.AppendInt(append(b, ':'), int64(p.col), 10))
+}
 
 // seen is String for whoever reads it in another file: that a place is in a shipped map cannot be told from its name.
 func (p pos) seen(from pos) string {

@@ -3,9 +3,7 @@ package mapping
 import (
 	"slices"
 	"strconv"
-	"strings"
 
-	"github.com/dermgate/dermgate/mapping/fhir"
 	"github.com/dermgate/dermgate/mapping/hl7"
 	"github.com/dermgate/dermgate/mapping/issue"
 )
@@ -224,78 +222,4 @@ func (b bitmap) copy(from, to, n int) {
 // between gives the bits of a word from one to before another, both counted from the word's first.
 func between(from, to int) uint64 {
 	return ^uint64(0) << max(from, 0) &^ (^uint64(0) << min(to, 64))
-}
-
-// traceMark is a traced element until the Bundle is finished and paths stand.
-type traceMark struct {
-	el   fhir.Element
-	from []string
-	rule string
-	site bool
-}
-
-// traced notes what the rule wrote, when asked to.
-func (r *rule) traced(s *scope, parent fhir.Element, d *fhir.ElementDef) {
-	if s.run.trace == nil {
-		return
-	}
-	el := parent
-	if d != nil {
-		el = parent.LastDef(d)
-	}
-	mark := traceMark{el: el, rule: r.pos.String(), site: r.pos.layer > 0}
-	if s.in.at == nowhere {
-		mark.from = s.in.from
-	} else {
-		for p := range leavesOf(s.run.m, s.in.v) {
-			mark.from = append(mark.from, p)
-		}
-	}
-	s.run.marks = append(s.run.marks, mark)
-}
-
-// declared notes the profile that a resource declares as its own rule, when a trace is asked for.
-func (r *run) declared(el fhir.Element) {
-	if r.trace != nil {
-		r.marks = append(r.marks, traceMark{el: el.At("meta.profile"), rule: el.Type().Profile().URL})
-	}
-}
-
-// leavesOf names the valued leaves inside an input.
-func leavesOf(m *hl7.Message, in hl7.Value) map[string]bool {
-	out := map[string]bool{}
-	start, end := in.Offset(), in.Offset()+in.Size()
-	for p, v := range m.Leaves() {
-		if v.Valued() && v.Offset() >= start && v.Offset() < end {
-			out[p.String()] = true
-		}
-	}
-	return out
-}
-
-// finish names the elements from their resources down: "Patient.identifier[0].value".
-func (t *Trace) finish(r *run, res *Result) {
-	for _, m := range r.marks {
-		path := m.el.Path()
-		if i := strings.Index(path, ".resource."); i >= 0 {
-			path = resourceOf(m.el) + path[i+len(".resource"):]
-		} else if !strings.HasPrefix(path, "Bundle.") {
-			continue // taken out again
-		}
-		slices.Sort(m.from)
-		t.Elements = append(t.Elements, TracedElement{Path: path, From: append([]string{}, m.from...), Rule: m.rule, Site: m.site})
-	}
-	for _, p := range res.Unmapped {
-		t.Unmapped = append(t.Unmapped, p.String())
-	}
-}
-
-// resourceOf gives the type of the resource an element is in.
-func resourceOf(el fhir.Element) string {
-	for e := el; e.OK(); e = e.Parent() {
-		if e.Type().Kind == fhir.Resource {
-			return e.Type().Name
-		}
-	}
-	return ""
 }

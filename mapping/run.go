@@ -49,6 +49,7 @@ type run struct {
 	snapshot  bool           // `""` deletes, and stands in the message
 	trace     *Trace
 	marks     []traceMark
+	sent      []sent
 	hash      string // SHA-256 of the message, hex; made when asked for
 
 	kind, urgency source1
@@ -142,7 +143,7 @@ func (r *run) begin(m *hl7.Message, o *Options) {
 		r.odd = r.odd[:0]
 	}
 	if o.Trace {
-		r.trace = &Trace{Elements: []TracedElement{}, Unmapped: []string{}, Ignored: []IgnoredLeaf{}} // no null in JSON
+		r.watch()
 	}
 	r.name()
 	r.bare.run = r
@@ -163,7 +164,7 @@ func (r *run) reset() {
 	clear(r.slots[:cap(r.slots)])
 	r.instances, r.made, r.saids, r.payloads, r.slots, r.firsts = r.instances[:0], r.made[:0], r.saids[:0], r.payloads[:0], r.slots[:0], r.firsts[:0]
 	r.arena.close(len(r.body))
-	r.m, r.o, r.issues, r.files, r.unread, r.trace, r.marks, r.hash, r.body, r.writes = nil, Options{}, nil, nil, nil, nil, nil, "", "", 0
+	r.m, r.o, r.issues, r.files, r.unread, r.trace, r.marks, r.sent, r.hash, r.body, r.writes = nil, Options{}, nil, nil, nil, nil, nil, nil, "", "", 0
 	r.tree.Reset()
 }
 

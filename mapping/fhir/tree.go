@@ -246,13 +246,17 @@ func (e Element) Path() string {
 	if !e.OK() {
 		return ""
 	}
+	return string(e.appendPath(make([]byte, 0, 96)))
+}
+
+func (e Element) appendPath(dst []byte) []byte {
 	p := e.Parent()
 	if !p.OK() {
-		return e.Name()
+		return append(dst, e.Name()...)
 	}
-	path := p.Path() + "." + e.Name()
+	dst = append(append(p.appendPath(dst), '.'), e.Name()...)
 	if e.n().def.Repeats() {
-		path += "[" + strconv.Itoa(e.Index()) + "]"
+		dst = append(strconv.AppendInt(append(dst, '['), int64(e.Index()), 10), ']')
 	}
-	return path
+	return dst
 }
