@@ -99,7 +99,7 @@ func (c *compiler) compile(s *source) *program {
 				r.part = int32(from.comp)
 			} else if from != nil && p.segment && from.segment == s.from && !from.everywhere && s.from != "NTE" {
 				r.field = int32(from.field)
-				r.first = r.simple && from.rep <= 1 && !from.every && !(r.to.def.Repeats() && r.to.slot < 0) && !r.when.reading("file")
+				r.many = r.to.def.Repeats() && r.to.slot < 0
 			}
 			p.rules = append(p.rules, *r)
 		}
@@ -143,6 +143,7 @@ func (c *compiler) lexicon(s *source) lexicon {
 		lex.places = segmentPlace
 		lex.find = func(word string) (variable, string) {
 			p, why := segmentAt(word)
+			p.own = p.of(s.from)
 			return p.variable(strings.Contains(word, "[*]")), why
 		}
 		return lex
@@ -180,6 +181,7 @@ func (c *compiler) place(t text, s *source) (*place, bool) {
 	var why string
 	if isSegment(s.from) || s.to == "" {
 		p, why = segmentAt(t.s)
+		p.own = p.of(s.from)
 	} else {
 		p, why = datatypeAt(s.from, t.s)
 	}

@@ -41,7 +41,7 @@ func (c *compiler) how(r *rule, src srcRule) bool {
 	case "system":
 		t, ok := c.table(text{codingSystems, src.how.at})
 		if ok = ok && c.typed(src.how, r.to.def, "uri"); ok {
-			r.write, r.simple = codingSystem(t, r.to.def), true
+			r.write = codingSystem(t, r.to.def)
 		}
 		return ok
 	}
@@ -77,11 +77,10 @@ func (c *compiler) how(r *rule, src srcRule) bool {
 		}
 		if literalHow(how) {
 			k, _ := fhir.NewConstant(r.to.def, out) // cannot fail: typed
-			r.write, r.simple = fixed(k), true
+			r.write = fixed(k)
 			return true
 		}
 	}
-	r.simple = true
 	r.write = primitive(convert, (leads(how) || how == "code") && r.from != nil && r.from.comp == 0)
 	return true
 }
@@ -152,10 +151,10 @@ func (c *compiler) tableHow(r *rule, src srcRule, name string) bool {
 			c.faults.add(src.how.at, "table %s needs system: to give a %s", name, typ.Name)
 			return false
 		}
-		r.write, r.simple = tabled(t, r.to.def), true
+		r.write = tabled(t, r.to.def)
 		c.fitting(t, codeOf(r.to.def))
 	case typ.Kind == fhir.Primitive:
-		r.write, r.simple = tabled(t, r.to.def), true
+		r.write = tabled(t, r.to.def)
 		c.fitting(t, r.to.def)
 	default:
 		c.faults.add(src.how.at, "a table gives a code, and the element is a %s", typ.Name)

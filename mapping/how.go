@@ -381,13 +381,13 @@ func (r *rule) linesOf(s *scope) []byte {
 func (r *rule) at(c *cursor, s *scope) bool {
 	seg, field, value, path := s.seg, s.field, s.value, s.path
 	if c.seg.OK() {
-		s.seg, s.field, s.value, s.path = c.seg, r.from.field, c.whole, c.at
+		s.seg, s.field, s.value, s.path, s.away = c.seg, r.from.field, c.whole, c.at, c.seg != seg
 	}
 	ok := r.when.yes(s)
 	if ok {
 		r.when.carried(s)
 	}
-	s.seg, s.field, s.value, s.path = seg, field, value, path
+	s.seg, s.field, s.value, s.path, s.away = seg, field, value, path, false
 	return ok
 }
 

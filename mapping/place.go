@@ -19,6 +19,7 @@ type place struct {
 	coded                 bool   // the field is a CWE or the like
 	every                 bool   // PRD-1[*]: all repetitions, also where the scope stands on one
 	everywhere            bool   // OBX[*]-5: in every segment of the name, wherever the scope stands
+	own                   bool   // in the segment that the map is about; one of a map of notes may be in another
 }
 
 var (
@@ -170,9 +171,16 @@ func (p *place) value(s *scope) (hl7.Value, hl7.Path) {
 	return p.part(v, seg.Path(p.field).Repeat(max(p.rep, 1)))
 }
 
+// of tells whether the place is in the segment that a map is about.
+func (p *place) of(segment string) bool {
+	return p.segment == segment && p.rep <= 1 && !p.every && !p.everywhere && segment != "NTE"
+}
+
 // read is value without the path.
 func (p *place) read(s *scope) hl7.Value {
 	switch {
+	case p.own && !s.away:
+		return p.mine(s)
 	case p.segment != "":
 		seg := p.seg(s)
 		switch {
@@ -201,10 +209,21 @@ func (p *place) seg(s *scope) hl7.Segment {
 	return s.run.relative(s.seg, p.name)
 }
 
+// mine reads a place of the map's own segment, on which the scope is.
+func (p *place) mine(s *scope) hl7.Value {
+	if s.field == p.field && p.rep == 0 && s.path.Repetition() > 1 {
+		return p.down(s.value)
+	}
+	return p.in(s.run, s.seg)
+}
+
 // in reads the place in a segment of its name.
 func (p *place) in(r *run, seg hl7.Segment) hl7.Value {
-	if p.comp == 0 || p.rep > 1 {
+	if p.rep > 1 {
 		return p.down(r.repetition(seg, p.field, p.rep))
+	}
+	if p.comp == 0 {
+		return r.pieces.First(seg.Index(), p.field)
 	}
 	v := r.pieces.Component(seg.Index(), p.field, p.comp)
 	if p.sub > 0 {
@@ -315,11 +334,14 @@ func (p *place) mark(s *scope) {
 		r.use(p.read(s))
 		return
 	}
-	seg := p.seg(s)
+	seg := s.seg
+	if !p.own || s.away {
+		seg = p.seg(s)
+	}
 	if !seg.OK() {
 		return
 	}
-	value, current := p.in(r, seg), p.current(s, seg)
+	value, current := p.in(r, seg), p.current(s, seg) && s.path.Repetition() > 1
 	if current {
 		value = p.down(s.value)
 	}

@@ -187,7 +187,7 @@ func (p *plan) possible(s *scope, valued uint64) (rules, told uint64) {
 		t := &p.tests[i]
 		switch {
 		case t.rules&rules == 0:
-		case t.place.segment != "" && s.field == t.place.field:
+		case t.place.segment != "" && s.field == t.place.field && s.path.Repetition() > 1:
 			told &^= t.rules
 		default:
 			rules &= t.of(s)

@@ -16,8 +16,7 @@ type rule struct {
 	part    int32 // from is in this component of the value that a data type map is about; 0: no
 	slots   int32 // of set
 	planned bool  // the plan tells when there is nothing at from
-	simple  bool  // write sees nothing of the scope but its input
-	first   bool  // of field it reads one repetition, the first; the scope need not stand on it
+	many    bool  // it writes every repetition of field
 	join    bool  // all values are one
 	once    bool  // a value that reads as one before it in the resource is not written again
 	whole   bool  // what a map has written here can be incomplete, and goes then
@@ -177,7 +176,7 @@ func (r *rule) placed(s *scope) bool {
 	case p.segment == "":
 		s.in.v, s.in.at = p.read(s), inValue
 		return r.one(s)
-	case r.first && s.field != p.field && (s.field == 0 || r.known(s)): // a condition sees the scope on this field
+	case r.field > 0 && r.first(s):
 		s.in.v, s.in.at = p.in(s.run, s.seg), inFirst
 		return r.one(s)
 	}
@@ -207,19 +206,32 @@ func (r *rule) placed(s *scope) bool {
 		if c.seg.OK() {
 			s.seg, s.field, s.value, s.path = c.seg, r.from.field, c.whole, c.at
 			if c.seg != seg {
-				s.home = seg
+				s.home, s.away = seg, true
 			}
 		}
 		if r.holds(s) {
 			s.in.v, s.in.at, s.in.path = c.value, byPath, c.path
 			wrote = r.put(s) || wrote
 		}
-		s.seg, s.field, s.value, s.path, s.home = seg, field, value, path, hl7.Segment{}
+		s.seg, s.field, s.value, s.path, s.home, s.away = seg, field, value, path, hl7.Segment{}, false
 		if wrote && !many {
 			break
 		}
 	}
 	return wrote
+}
+
+// first tells that the rule reads one repetition of its field, the first, and that the scope stands on no other one of
+// any field: it need not be moved.
+func (r *rule) first(s *scope) bool {
+	p := r.from
+	switch {
+	case p.rep > 1 || s.path.Repetition() > 1 || p.field >= 64:
+		return false
+	case !r.many || p.rep == 1 || s.run.pieces.Repeated(s.seg.Index())>>p.field&1 == 0:
+		return true
+	}
+	return s.field == p.field && !p.every
 }
 
 // one writes the scope's input, if there is one and the condition holds.
@@ -237,9 +249,6 @@ func (r *rule) holds(s *scope) bool {
 	}
 	return r.when.rest == nil || r.when.rest(s)
 }
-
-// known tells that the condition holds without a look at the message.
-func (r *rule) known(s *scope) bool { return r.when == nil || s.told && r.when.rest == nil }
 
 // put writes the scope's input and what is set beside it.
 func (r *rule) put(s *scope) bool {

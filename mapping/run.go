@@ -67,6 +67,7 @@ type scope struct {
 	run      *run
 	seg      hl7.Segment // of a segment map, or that of the FROM a condition is asked of; zero outside
 	home     hl7.Segment // of the map, where seg is another one
+	away     bool        // seg is another one than the map's
 	field    int         // number of the field that value is a repetition of, 0 when on the whole segment
 	value    hl7.Value
 	path     hl7.Path       // of value

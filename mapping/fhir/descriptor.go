@@ -158,7 +158,7 @@ func binding(m protoreflect.MessageDescriptor) *Binding {
 }
 
 func (t *Type) add(d *ElementDef) {
-	d.at, d.lead = len(t.Elements), `,"`+d.Name+`":`
+	d.at, d.mask, d.lead = len(t.Elements), 1<<d.order, `,"`+d.Name+`":`
 	switch {
 	case d.Repeats():
 		d.lead += "["

@@ -35,7 +35,10 @@ func (e Element) AddDef(d *ElementDef) (Element, error) {
 
 // childOf gives the last child of a definition.
 func (e Element) childOf(d *ElementDef) Element {
-	for c := e.n().last; c != 0; c = e.t.nodes[c].prev {
+	if e.n().has&d.bit() == 0 {
+		return Element{}
+	}
+	for c := e.before(d); c != 0 && e.t.nodes[c].def.order == d.order; c = e.t.nodes[c].prev {
 		if e.t.nodes[c].def == d {
 			return Element{e.t, c}
 		}
@@ -48,7 +51,11 @@ func (e Element) insert(d *ElementDef, typ *Type) Element { return e.insertAfter
 
 // before gives the last child that does not come after an element in the schema, 0 when there is none.
 func (e Element) before(d *ElementDef) int32 {
-	i := e.n().last
+	n := e.n()
+	i := n.last
+	if n.has>>1 < d.mask { // as mostly
+		return i
+	}
 	for i != 0 && e.t.nodes[i].def.order > d.order {
 		i = e.t.nodes[i].prev
 	}
@@ -58,27 +65,32 @@ func (e Element) before(d *ElementDef) int32 {
 // insertAfter makes a child behind the one at after, 0 for the front. The reader uses it to add to an array
 // without looking for its end.
 func (e Element) insertAfter(after int32, d *ElementDef, typ *Type) Element {
-	t, i := e.t, int32(len(e.t.nodes))
-	t.nodes = slices.Grow(t.nodes, 1)[:i+1] // what lies beyond is empty
+	t, i := e.t, len(e.t.nodes)
+	if i == cap(t.nodes) {
+		t.nodes = slices.Grow(t.nodes, 1)
+	}
+	t.nodes = t.nodes[:i+1] // what lies beyond is empty
 	n := &t.nodes[i]
 	n.def, n.typ, n.parent = d, typ, e.i
-	e.linkAfter(after, i)
-	return Element{t, i}
+	e.linkAfter(after, int32(i))
+	return Element{t, int32(i)}
 }
 
 // linkAfter puts a node among the children.
 func (e Element) linkAfter(after, i int32) {
-	p, n := e.n(), &e.t.nodes[i]
+	nodes := e.t.nodes
+	p, n := &nodes[e.i], &nodes[i]
+	p.has |= n.def.bit()
 	n.prev = after
 	if after == 0 {
 		n.next, p.first = p.first, i
 	} else {
-		n.next, e.t.nodes[after].next = e.t.nodes[after].next, i
+		n.next, nodes[after].next = nodes[after].next, i
 	}
 	if n.next == 0 {
 		p.last = i
 	} else {
-		e.t.nodes[n.next].prev = i
+		nodes[n.next].prev = i
 	}
 }
 
@@ -106,14 +118,13 @@ func (e Element) SetDef(d *ElementDef, value string) error {
 
 // set gives a primitive child its text and what is known of it.
 func (e Element) set(d *ElementDef, value string, data int32) {
-	after := e.before(d)
-	for i := after; i != 0 && !d.Repeats() && e.t.nodes[i].def.order == d.order; i = e.t.nodes[i].prev {
-		if e.t.nodes[i].def == d {
-			e.t.nodes[i].text, e.t.nodes[i].data = value, data
+	if !d.Repeats() {
+		if c := e.childOf(d); c.OK() {
+			c.n().text, c.n().data = value, data
 			return
 		}
 	}
-	n := e.insertAfter(after, d, d.Type).n()
+	n := e.insert(d, d.Type).n()
 	n.text, n.data = value, data
 }
 
@@ -211,7 +222,15 @@ func (e Element) Remove() {
 	} else {
 		e.t.nodes[n.next].prev = n.prev
 	}
+	if !e.t.like(n, n.prev) && !e.t.like(n, n.next) {
+		p.has &^= n.def.bit()
+	}
 	n.parent, n.prev, n.next = 0, 0, 0
+}
+
+// like tells whether a sibling is the same element as a node, or another form of its choice.
+func (t *Tree) like(n *node, sibling int32) bool {
+	return sibling != 0 && t.nodes[sibling].def.order == n.def.order
 }
 
 // Copy copies src, with all in it, as a child of dst named name, also between trees. The error names an

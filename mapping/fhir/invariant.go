@@ -186,7 +186,7 @@ func (e Element) Excess() (child Element, why string) {
 	if e.n().typ.clash == nil {
 		return Element{}, ""
 	}
-	return e.n().typ.clash(e, e.present())
+	return e.n().typ.clash(e, e.n().has)
 }
 
 // nested is dom-2: what a resource contains contains nothing.

@@ -24,7 +24,7 @@ func (t *Type) Profile() *Profile { return t.profile }
 // receiver to support (mustSupport), and what it recommends (preferred and extensible bindings), keeps no resource
 // from meeting it.
 func (p *Profile) Meets(e Element) bool {
-	if e.present()&p.about == 0 {
+	if e.n().has&p.about == 0 {
 		return true
 	}
 	a := assessor{p: p}
@@ -95,7 +95,7 @@ func (a *assessor) parts(e Element, parts []*part) {
 	if len(parts) == 0 {
 		return
 	}
-	has := e.present()
+	has := e.n().has
 	for _, p := range parts {
 		switch {
 		case a.failed && !a.tell:

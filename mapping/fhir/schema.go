@@ -65,6 +65,7 @@ type ElementDef struct {
 	Targets []string // resource types that a Reference may point at; nil: any
 	lead    string   // what stands before its value in compact JSON: `,"birthDate":"`, `,"name":[`
 	order   int      // place in the type, the same for all forms of a choice
+	mask    present  // the same as a set
 	at      int      // place in Type.Elements
 }
 

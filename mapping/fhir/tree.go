@@ -20,6 +20,7 @@ type node struct {
 	def                             *ElementDef // nil: a resource that stands by itself
 	typ                             *Type
 	text                            string
+	has                             present // the children that are there
 	parent, first, last, next, prev int32
 	data                            int32 // place in Tree.data plus one, or sound
 }
@@ -177,7 +178,7 @@ func (e Element) Children(name string) iter.Seq[Element] {
 
 // ChildDef gives the first child of a definition.
 func (e Element) ChildDef(d *ElementDef) Element {
-	if !e.OK() {
+	if !e.OK() || e.n().has&d.bit() == 0 {
 		return Element{}
 	}
 	for c := e.n().first; c != 0; c = e.t.nodes[c].next {

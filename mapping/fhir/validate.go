@@ -76,7 +76,7 @@ func (v *validator) object(e, root Element) {
 		v.fault(issue.Value, e, "", "an empty element")
 		return
 	}
-	has := e.present()
+	has := e.n().has
 	if n.typ.needs&^has != 0 {
 		v.lacking(e, has)
 	}
@@ -141,17 +141,7 @@ func (d *ElementDef) Shown() string {
 // present is a set of elements of one type by their order: the forms of a choice are one element.
 type present uint64
 
-func (d *ElementDef) bit() present { return 1 << d.order }
-
-// present gives the elements that are there.
-func (e Element) present() (has present) {
-	for i := e.n().first; i != 0; {
-		n := &e.t.nodes[i]
-		has |= n.def.bit()
-		i = n.next
-	}
-	return has
-}
+func (d *ElementDef) bit() present { return d.mask }
 
 // Lacking gives the first element that is missing, required as such or beside another one that is there; nil when none
 // is.
@@ -160,7 +150,7 @@ func (e Element) Lacking() *ElementDef {
 	if typ.needs == 0 && len(typ.ties) == 0 && typ.lack == nil {
 		return nil
 	}
-	has := e.present()
+	has := e.n().has
 	d, _ := typ.missing(has)
 	if d == nil && typ.lack != nil {
 		d, _ = typ.lack(e, has)

@@ -16,8 +16,9 @@ type Pieces struct {
 }
 
 type segmentPieces struct {
-	fields uint32 // the place of the first in Pieces.fields
-	valued uint64 // has bit n when field n, of the first 63, has any text
+	fields   uint32 // the place of the first in Pieces.fields
+	valued   uint64 // has bit n when field n, of the first 63, has any text
+	repeated uint64 // has bit n when field n, of the first 63, has several repetitions
 }
 
 // piece is where a field lies.
@@ -25,6 +26,8 @@ type piece struct {
 	start, end uint32
 	first      uint32 // where its first repetition ends
 	parts      uint32 // the place of its first component in Pieces.parts
+	count      uint32 // of components kept
+	literal    bool   // it is not split
 }
 
 // mostParts is how many components of a repetition Pieces keep: more than any data type has.
@@ -41,68 +44,68 @@ func (p *Pieces) Reset(m *Message) {
 		p.segment(&m.segs[i])
 	}
 	p.segments = append(p.segments, segmentPieces{fields: uint32(len(p.fields))})
-	p.fields = append(p.fields, piece{parts: uint32(len(p.parts))})
 }
 
 // Valued tells which fields of a segment have any text, delimiters included: bit n is field n; those from 64 on are
 // not told.
 func (p *Pieces) Valued(segment int) uint64 { return p.segments[segment].valued }
 
+// Repeated tells which fields of a segment have several repetitions, as Valued does.
+func (p *Pieces) Repeated(segment int) uint64 { return p.segments[segment].repeated }
+
 // Fields counts those of a segment.
 func (p *Pieces) Fields(segment int) int {
 	return int(p.segments[segment+1].fields - p.segments[segment].fields)
 }
 
-// at gives the place of a field.
-func (p *Pieces) at(segment, n int) (*piece, bool) {
+// at gives the place of a field, nil when there is none.
+func (p *Pieces) at(segment, n int) *piece {
 	from, to := p.segments[segment].fields, p.segments[segment+1].fields
-	if n < 1 || n > int(to-from) {
-		return nil, false
+	if uint(n-1) >= uint(to-from) {
+		return nil
 	}
-	return &p.fields[int(from)+n-1], true
+	return &p.fields[from+uint32(n)-1]
 }
 
 // Field gives a field; absent when there is none.
 func (p *Pieces) Field(segment, n int) Value {
-	f, ok := p.at(segment, n)
-	if !ok {
+	f := p.at(segment, n)
+	if f == nil {
 		return Value{}
 	}
-	return Value{m: p.m, start: f.start, end: f.end, level: p.level(segment, n, levelField)}
+	return Value{m: p.m, start: f.start, end: f.end, level: f.level(levelField)}
 }
 
 // First gives the first repetition of a field; absent when there is none.
 func (p *Pieces) First(segment, n int) Value {
-	f, ok := p.at(segment, n)
-	if !ok {
+	f := p.at(segment, n)
+	if f == nil {
 		return Value{}
 	}
-	return Value{m: p.m, start: f.start, end: f.first, level: p.level(segment, n, levelRepetition)}
+	return Value{m: p.m, start: f.start, end: f.first, level: f.level(levelRepetition)}
 }
 
 // Component gives a component of the first repetition of a field; absent when there is none.
 func (p *Pieces) Component(segment, n, component int) Value {
-	f, ok := p.at(segment, n)
-	if !ok || component < 1 {
+	f := p.at(segment, n)
+	switch {
+	case f == nil || component < 1:
 		return Value{}
-	}
-	to := p.fields[int(p.segments[segment].fields)+n].parts
-	switch i := f.parts + uint32(component) - 1; {
-	case i < to:
-		v := Value{m: p.m, start: f.start, end: p.parts[i], level: p.level(segment, n, levelComponent)}
+	case component <= int(f.count):
+		parts, start := p.parts[f.parts:], f.start
 		if component > 1 {
-			v.start = p.parts[i-1] + 1
+			start = parts[component-2] + 1
 		}
-		return v
-	case to-f.parts < mostParts:
+		return Value{m: p.m, start: start, end: parts[component-1], level: f.level(levelComponent)}
+	case f.count < mostParts:
 		return Value{}
 	}
 	return p.First(segment, n).Component(component)
 }
 
 // level is l but for the first two fields of a header segment: those are the delimiters themselves.
-func (p *Pieces) level(segment, n int, l level) level {
-	if n < 3 && p.m.segs[segment].name.header() {
+func (f *piece) level(l level) level {
+	if f.literal {
 		return levelLiteral
 	}
 	return l
@@ -147,26 +150,32 @@ func (p *Pieces) segment(e *entry) {
 
 // literal takes in a field that is not split.
 func (p *Pieces) literal(start, end uint32) {
-	f := piece{start: start, parts: uint32(len(p.parts))}
+	f := piece{start: start, parts: uint32(len(p.parts)), literal: true}
 	p.part(&f, end)
 	p.field(f, end)
 }
 
 // field takes in a field.
 func (p *Pieces) field(f piece, end uint32) {
-	if f.end = end; f.first == 0 {
+	repeats := f.first != 0
+	if f.end = end; !repeats {
 		f.first = end
 	}
 	p.fields = append(p.fields, f)
-	if s := &p.segments[len(p.segments)-1]; f.start < end {
-		s.valued |= 1 << (uint32(len(p.fields)) - s.fields) // a shift by 64 or more gives 0
+	s := &p.segments[len(p.segments)-1]
+	bit := uint64(1) << (uint32(len(p.fields)) - s.fields) // a shift by 64 or more gives 0
+	if f.start < end {
+		s.valued |= bit
+	}
+	if repeats {
+		s.repeated |= bit
 	}
 }
 
 // part takes in a component of a field.
 func (p *Pieces) part(f *piece, end uint32) {
-	if uint32(len(p.parts))-f.parts < mostParts {
-		p.parts = append(p.parts, end)
+	if f.count < mostParts {
+		p.parts, f.count = append(p.parts, end), f.count+1
 	}
 }
 
