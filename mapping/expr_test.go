@@ -110,7 +110,7 @@ func scopesFor(r *run, s *source) []*scope {
 		for n := 1; n <= seg.Fields(); n++ {
 			for rep, v := range r.field(seg, n).EachRepetition() {
 				sc := &scope{run: r, seg: seg, field: n, value: v, path: seg.Path(n).Repeat(rep)}
-				sc.parts, _ = r.parted(v, false)
+				sc.part()
 				out = append(out, sc)
 			}
 		}

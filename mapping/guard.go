@@ -101,11 +101,12 @@ func (w *waiting) forget(r *run, child *fhir.ElementDef) {
 	}
 	s := r.scope(&r.bare)
 	s.seg, s.value, s.deep = w.seg, w.value, w.deep
+	first := len(r.parts)
 	if !w.by.segment {
-		s.parts, _ = r.parted(w.value, w.deep)
+		s.part()
 	}
 	w.by.forget(s, w.slot, child)
-	r.parts = r.parts[:len(r.parts)-len(s.parts)]
+	r.parts = r.parts[:first]
 	r.done(s)
 }
 

@@ -196,14 +196,18 @@ func (b bitmap) fresh(n int) bitmap {
 
 func (b bitmap) has(i int) bool { return b[i/64]>>(i%64)&1 != 0 }
 
-// set sets the bits from start to before end.
-func (b bitmap) set(start, end int) {
-	for w := start / 64; w*64 < end; w++ {
+// set sets n bits from start on.
+func (b bitmap) set(start, n int) {
+	if at := start % 64; at+n <= 64 { // as mostly
+		b[start/64] |= ^uint64(0) >> (64 - n) << at
+		return
+	}
+	for w, end := start/64, start+n; w*64 < end; w++ {
 		b[w] |= between(start-w*64, end-w*64)
 	}
 }
 
-// unset is the opposite of set.
+// unset clears the bits from start to before end.
 func (b bitmap) unset(start, end int) {
 	for w := start / 64; w*64 < end; w++ {
 		b[w] &^= between(start-w*64, end-w*64)

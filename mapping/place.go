@@ -192,12 +192,10 @@ func (p *place) read(s *scope) hl7.Value {
 		return p.in(s.run, seg)
 	case p.comp == 0:
 		return s.value
-	case p.comp > len(s.parts):
-		return hl7.Value{}
 	case p.sub > 0 && !s.deep:
-		return s.parts[p.comp-1].Subcomponent(p.sub)
+		return s.parts.At(p.comp).Subcomponent(p.sub)
 	}
-	return s.parts[p.comp-1]
+	return s.parts.At(p.comp)
 }
 
 // seg gives the segment that a scope sees under the place's name first; a condition on the map's own segment is never

@@ -49,7 +49,8 @@ func TestPlanLeavesOutOnlyWhatCannotWrite(t *testing.T) {
 // leftOut runs the rules that a plan leaves out in a scope, and counts them and the others.
 func leftOut(t *testing.T, p *program, sc *scope) (out, others int) {
 	r := sc.run
-	_, valued := r.parted(sc.value, false)
+	sc.part()
+	valued := sc.parts.Valued()
 	if p.segment {
 		valued = r.pieces.Valued(sc.seg.Index())
 	}

@@ -72,7 +72,8 @@ func (p *program) invoke(s *scope) {
 	if p.segment {
 		valued = s.run.pieces.Valued(s.seg.Index())
 	} else {
-		s.parts, valued = s.run.parted(s.value, s.deep)
+		s.part()
+		valued = s.parts.Valued()
 	}
 	for i := range p.plan {
 		stretch := &p.plan[i]
@@ -99,18 +100,15 @@ func (p *program) invoke(s *scope) {
 	s.run.slots, s.run.parts = s.run.slots[:base], s.run.parts[:first]
 }
 
-// parted gives the parts a data type map reads: components, or the sub-components of a component; valued has bit n
-// when part n, of the first 63, has any text.
-func (r *run) parted(v hl7.Value, deep bool) (parts []hl7.Value, valued uint64) {
-	base := len(r.parts)
-	r.parts = v.AppendParts(r.parts, deep)
-	parts = r.parts[base:len(r.parts):len(r.parts)]
-	for i := range parts {
-		if parts[i].Size() > 0 {
-			valued |= 1 << (i + 1) // a shift by 64 or more gives 0
+// part finds the parts that a data type map reads: components, or the sub-components of a component.
+func (s *scope) part() {
+	if s.path.Component() == 0 && s.path.Field() > 0 && s.seg.OK() {
+		var taken bool
+		if s.parts, taken = s.run.pieces.Parts(s.seg.Index(), s.path.Field(), s.value); taken {
+			return
 		}
 	}
-	return parts, valued
+	s.parts, s.run.parts = s.value.Parts(s.deep, s.run.parts)
 }
 
 func (c *check) run(s *scope) {

@@ -27,6 +27,7 @@ type run struct {
 	body      string // copy of a short message, of which texts are pieces; "" for a long one
 	odd       bitmap // of each eight bytes of it, whether one is not its own text
 	arena     arena
+	keep      func([]byte) string // of arena
 	pieces    hl7.Pieces
 	used      bitmap     // bytes that rules have carried over
 	instances []instance // in the order of groups
@@ -38,7 +39,7 @@ type run struct {
 	payloads  []payload
 	files     []File
 	unread    error          // a file could not be read: nothing is known of it
-	parts     []hl7.Value    // of the values that data type maps are on
+	parts     []uint32       // where the parts end of values that data type maps are on
 	slots     []fhir.Element // of the map invocations under way
 	bare      scope          // knows the run and nothing else
 	scopes    []*scope       // to use again
@@ -72,7 +73,7 @@ type scope struct {
 	value    hl7.Value
 	path     hl7.Path       // of value
 	deep     bool           // value is a component: a data type's components are its sub-components
-	parts    []hl7.Value    // of value, inside a data type map
+	parts    hl7.Parts      // of value, inside a data type map
 	in       input          // what a rule is about to write
 	fresh    bool           // el is empty but for what this run of the map writes
 	told     bool           // the choices of the rule's condition are known to hold
@@ -156,7 +157,6 @@ func (r *run) reset() {
 	r.pieces.Reset(nil)
 	r.layout.m, r.layout.owners = nil, nil
 	clear(r.instances)
-	clear(r.parts[:cap(r.parts)])
 	clear(r.payloads)
 	clear(r.made)
 	clear(r.saids)
@@ -268,7 +268,7 @@ func (r *run) is(v hl7.Value, text string) bool {
 // use notes that a value has been carried over.
 func (r *run) use(v hl7.Value) {
 	if n := v.Size(); n > 0 {
-		r.used.set(v.Offset(), v.Offset()+n)
+		r.used.set(v.Offset(), n)
 	}
 }
 

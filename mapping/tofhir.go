@@ -35,6 +35,7 @@ func (s *Set) ToFHIR(m *hl7.Message, o Options) (*Result, error) {
 	r, _ := s.runs.Get().(*run)
 	if r == nil {
 		r = &run{tree: fhir.NewTree()}
+		r.keep = r.arena.keep
 	}
 	r.set = s
 	r.begin(m, &o)
@@ -162,19 +163,9 @@ func (r *run) url(group string, occurrence, rep int) fhir.UUID {
 	sum := sha1.Sum(b)
 	sum[6] = sum[6]&0x0f | 0x50
 	sum[8] = sum[8]&0x3f | 0x80
-	b = append(b[:0], "urn:uuid:"...)
-	for i, c := range sum[:16] {
-		if i == 4 || i == 6 || i == 8 || i == 10 {
-			b = append(b, '-')
-		}
-		b = append(b, hexDigits[c>>4], hexDigits[c&15])
-	}
 	r.arena.scratch = b
-	u, _ := fhir.NewUUID(r.arena.keep(b)) // cannot fail: made of hexadecimal digits
-	return u
+	return fhir.MakeUUID([16]byte(sum[:16]), r.keep)
 }
-
-const hexDigits = "0123456789abcdef"
 
 // sha gives the SHA-256 of the message as received.
 func (r *run) sha() string {

@@ -27,7 +27,7 @@ func (e Element) def(name string) (*ElementDef, error) {
 
 // AddDef is Add for an element that was looked up before.
 func (e Element) AddDef(d *ElementDef) (Element, error) {
-	if e.OK() && d.Type.Kind != AnyResource && (d.Repeats() || !e.childOf(d).OK()) {
+	if e.OK() && d.Type.Kind != AnyResource && (d.Repeats() || e.n().has&d.mask == 0 || !e.childOf(d).OK()) {
 		return e.insert(d, d.Type), nil
 	}
 	return e.place(d, d.Type)
@@ -47,7 +47,32 @@ func (e Element) childOf(d *ElementDef) Element {
 }
 
 // insert makes a child, behind the last one that does not come after it in the schema.
-func (e Element) insert(d *ElementDef, typ *Type) Element { return e.insertAfter(e.before(d), d, typ) }
+func (e Element) insert(d *ElementDef, typ *Type) Element {
+	t, i := e.t, e.t.next()
+	n, p := &t.nodes[i], &t.nodes[e.i]
+	n.def, n.typ, n.parent = d, typ, e.i
+	if p.has>>1 >= d.mask {
+		e.linkAfter(e.before(d), i)
+		return Element{t, i}
+	}
+	if n.prev = p.last; n.prev == 0 { // behind all others, as mostly
+		p.first = i
+	} else {
+		t.nodes[n.prev].next = i
+	}
+	p.last, p.has = i, p.has|d.mask
+	return Element{t, i}
+}
+
+// next takes one more node, which is empty.
+func (t *Tree) next() int32 {
+	i := len(t.nodes)
+	if i == cap(t.nodes) {
+		t.nodes = slices.Grow(t.nodes, 1)
+	}
+	t.nodes = t.nodes[:i+1]
+	return int32(i)
+}
 
 // before gives the last child that does not come after an element in the schema, 0 when there is none.
 func (e Element) before(d *ElementDef) int32 {
@@ -65,15 +90,11 @@ func (e Element) before(d *ElementDef) int32 {
 // insertAfter makes a child behind the one at after, 0 for the front. The reader uses it to add to an array
 // without looking for its end.
 func (e Element) insertAfter(after int32, d *ElementDef, typ *Type) Element {
-	t, i := e.t, len(e.t.nodes)
-	if i == cap(t.nodes) {
-		t.nodes = slices.Grow(t.nodes, 1)
-	}
-	t.nodes = t.nodes[:i+1] // what lies beyond is empty
-	n := &t.nodes[i]
+	i := e.t.next()
+	n := &e.t.nodes[i]
 	n.def, n.typ, n.parent = d, typ, e.i
-	e.linkAfter(after, int32(i))
-	return Element{t, int32(i)}
+	e.linkAfter(after, i)
+	return Element{e.t, i}
 }
 
 // linkAfter puts a node among the children.
@@ -118,13 +139,14 @@ func (e Element) SetDef(d *ElementDef, value string) error {
 
 // set gives a primitive child its text and what is known of it.
 func (e Element) set(d *ElementDef, value string, data int32) {
-	if !d.Repeats() {
-		if c := e.childOf(d); c.OK() {
-			c.n().text, c.n().data = value, data
-			return
-		}
+	c := Element{}
+	if !d.Repeats() && e.n().has&d.mask != 0 {
+		c = e.childOf(d)
 	}
-	n := e.insert(d, d.Type).n()
+	if !c.OK() {
+		c = e.insert(d, d.Type)
+	}
+	n := c.n()
 	n.text, n.data = value, data
 }
 

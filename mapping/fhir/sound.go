@@ -2,7 +2,6 @@ package fhir
 
 import (
 	"fmt"
-	"strings"
 )
 
 // Constant is a text that was held against an element once, so that Validate and the writer need not look at
@@ -40,19 +39,26 @@ func (e Element) SetConstant(c *Constant) error {
 	return nil
 }
 
-// UUID is a urn:uuid: that was held against its form once, and so against every element it is set in.
+// UUID is a urn:uuid: that is of its form, whatever element it is set in.
 type UUID struct {
 	url  string
 	data int32 // sound, or 0 in the zero UUID
 }
 
-// NewUUID takes "urn:uuid:" with the 36 characters of a UUID in lower case; false for anything else.
-func NewUUID(url string) (UUID, bool) {
-	bare, ok := strings.CutPrefix(url, urnUUID)
-	if !ok || !uuid(bare) {
-		return UUID{}, false
+// MakeUUID gives the urn:uuid: of 16 bytes, as keep keeps its text.
+func MakeUUID(b [16]byte, keep func([]byte) string) UUID {
+	const digits = "0123456789abcdef"
+	var text [len(urnUUID) + 36]byte
+	at := copy(text[:], urnUUID)
+	for i, c := range b {
+		if i == 4 || i == 6 || i == 8 || i == 10 {
+			text[at] = '-'
+			at++
+		}
+		text[at], text[at+1] = digits[c>>4], digits[c&15]
+		at += 2
 	}
-	return UUID{url, sound}, true
+	return UUID{keep(text[:]), sound}
 }
 
 const urnUUID = "urn:uuid:"

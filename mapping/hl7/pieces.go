@@ -103,6 +103,17 @@ func (p *Pieces) Component(segment, n, component int) Value {
 	return p.First(segment, n).Component(component)
 }
 
+// Parts gives the components of a value that is the first repetition of a field; false when it is not, or has more of
+// them than Pieces keep.
+func (p *Pieces) Parts(segment, n int, v Value) (Parts, bool) {
+	f := p.at(segment, n)
+	if f == nil || f.start != v.start || f.first != v.end || f.count == mostParts {
+		return Parts{}, false
+	}
+	ends := p.parts[f.parts:][:f.count:f.count]
+	return Parts{m: p.m, start: f.start, ends: ends, level: f.level(levelComponent), valued: valued(f.start, ends)}, true
+}
+
 // level is l but for the first two fields of a header segment: those are the delimiters themselves.
 func (f *piece) level(l level) level {
 	if f.literal {

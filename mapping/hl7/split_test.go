@@ -1,6 +1,7 @@
 package hl7
 
 import (
+	"reflect"
 	"strings"
 	"testing"
 )
@@ -49,6 +50,13 @@ func TestSplitInOnePassLikeOneByOne(t *testing.T) {
 						t.Fatalf("%q: a component beyond the last", text)
 					}
 				}
+				if got, ok := split.Parts(s.Index(), n, f.Repetition(1)); ok {
+					if want, _ := f.Parts(false, nil); !reflect.DeepEqual(got, want) {
+						t.Fatalf("%q: %v, not %v", text, got, want)
+					}
+				} else if f.Components() < mostParts {
+					t.Fatalf("%q: no parts", text)
+				}
 				parts(t, f, false)
 				parts(t, f, true)
 			}
@@ -61,18 +69,22 @@ func TestSplitInOnePassLikeOneByOne(t *testing.T) {
 
 func parts(t *testing.T, v Value, deep bool) {
 	t.Helper()
-	each, got := v.EachComponent(), v.AppendParts(nil, deep)
+	each := v.EachComponent()
+	got, room := v.Parts(deep, []uint32{7})
 	if deep {
 		each = v.EachSubcomponent()
 	}
-	n := 0
+	n, valued := 0, uint64(0)
 	for i, p := range each {
-		if n++; i > len(got) || got[i-1] != p {
+		if n++; got.At(i) != p {
 			t.Fatalf("%q: part %d is %v", v.Raw(), i, got)
 		}
+		if p.Size() > 0 {
+			valued |= 1 << i
+		}
 	}
-	if n != len(got) {
-		t.Fatalf("%q: %d parts, not %d", v.Raw(), len(got), n)
+	if n != got.Len() || got.At(0) != (Value{}) || got.At(n+1) != (Value{}) || got.Valued() != valued || len(room) != n+1 || room[0] != 7 {
+		t.Fatalf("%q: %d parts, not %d: %v", v.Raw(), got.Len(), n, got)
 	}
 }
 

@@ -85,14 +85,16 @@ func (v Value) splits(c byte) bool {
 
 // Valued tells whether the value is present.
 func (v Value) Valued() bool {
-	if v.start < v.end && alone(v.m.raw[v.start]) { // as most begin
-		return true
-	}
-	return v.Presence() == Present
+	return v.start < v.end && (alone[v.m.raw[v.start]] || v.Presence() == Present)
 }
 
-// alone tells a character that cannot be a delimiter or begin the null value: it is a value by itself.
-func alone(c byte) bool { return letter(c) || digit(c) }
+// alone tells the characters that cannot be a delimiter or begin the null value: each is a value by itself.
+var alone = func() (is [256]bool) {
+	for c := range is {
+		is[c] = letter(byte(c)) || digit(byte(c))
+	}
+	return is
+}()
 
 // Size is how many bytes Raw has.
 func (v Value) Size() int { return int(v.end - v.start) }
@@ -294,30 +296,71 @@ const ones, low, high = 0x0101010101010101, 0x7f7f7f7f7f7f7f7f, 0x80808080808080
 // zeros sets the high bit of every byte that is zero, and no other.
 func zeros(x uint64) uint64 { return ^((x&low + low) | x | low) }
 
-// AppendParts appends the components of the first repetition to dst, or when deep the sub-components of the
-// first component.
-func (v Value) AppendParts(dst []Value, deep bool) []Value {
+// Parts are the components of a repetition, or the sub-components of a component.
+type Parts struct {
+	m      *Message
+	ends   []uint32 // of each
+	start  uint32   // of the first
+	level  level
+	valued uint64
+}
+
+// Len counts them.
+func (p *Parts) Len() int { return len(p.ends) }
+
+// Valued has bit n when part n, of the first 63, has any text.
+func (p *Parts) Valued() uint64 { return p.valued }
+
+// At gives the n-th, counted from 1; absent when there is none.
+func (p *Parts) At(n int) Value {
+	if uint(n-1) >= uint(len(p.ends)) {
+		return Value{}
+	}
+	v := Value{m: p.m, start: p.start, end: p.ends[n-1], level: p.level}
+	if n > 1 {
+		v.start = p.ends[n-2] + 1
+	}
+	return v
+}
+
+// Parts gives the components of the first repetition, or when deep the sub-components of the first component. Where
+// they end goes behind room, whose rest is given back.
+func (v Value) Parts(deep bool, room []uint32) (Parts, []uint32) {
 	l := levelComponent
 	if deep {
 		l = levelSubcomponent
 	}
 	if v.m == nil {
-		return dst
+		return Parts{}, room
 	}
-	if v = v.down(l); v.level >= l {
-		return append(dst, v)
+	v = v.down(l)
+	sep, first := byte(0), len(room)
+	p := Parts{m: v.m, start: v.start, level: max(v.level, l)}
+	if v.level < l {
+		sep = v.m.del.at(l)
 	}
-	p := Value{m: v.m, start: v.start, level: l}
-	if sep := v.m.del.at(l); sep != 0 {
+	if sep != 0 {
 		for i := v.start; i < v.end; i += 8 {
 			for hits := marks(v.m.raw, i, v.end, sep, sep); hits != 0; hits &= hits - 1 {
-				p.end = i + uint32(bits.TrailingZeros64(hits))/8
-				dst, p.start = append(dst, p), p.end+1
+				room = append(room, i+uint32(bits.TrailingZeros64(hits))/8)
 			}
 		}
 	}
-	p.end = v.end
-	return append(dst, p)
+	room = append(room, v.end)
+	p.ends = room[first:len(room):len(room)]
+	p.valued = valued(p.start, p.ends)
+	return p, room
+}
+
+// valued tells which of the parts that end there have any text, as Parts.Valued does.
+func valued(start uint32, ends []uint32) (has uint64) {
+	for i, end := range ends {
+		if start < end {
+			has |= 1 << (i + 1) // a shift by 64 or more gives 0
+		}
+		start = end + 1
+	}
+	return has
 }
 
 // marks tells which of the eight bytes from i on, and before end, are one of two delimiters: the high bit of
