@@ -80,12 +80,11 @@ func coded(t *table, typ *fhir.Type) (put func(*rule, *scope, *fhir.Constant) bo
 // is when it is a uri or an OID, else under urn:id: so that nothing is taken for a system it is not.
 func codingSystem(t *table, d *fhir.ElementDef) writer {
 	known, _ := t.constants(d)
-	other := primitive(unknownSystem, false)
 	return func(r *rule, s *scope) bool {
 		if c, ok := under(known, strings.TrimSpace(s.in.given(s.run, false))); ok {
 			return r.setConstant(s, c)
 		}
-		return other(r, s)
+		return primitive(r, s)
 	}
 }
 

@@ -99,7 +99,6 @@ func (c *compiler) compile(s *source) *program {
 				r.part = int32(from.comp)
 			} else if from != nil && p.segment && from.segment == s.from && !from.everywhere && s.from != "NTE" {
 				r.field = int32(from.field)
-				r.many = r.to.def.Repeats() && r.to.slot < 0
 			}
 			p.rules = append(p.rules, *r)
 		}
@@ -216,10 +215,12 @@ func (c *compiler) rule(src srcRule, s *source, sh *shape, lex lexicon) *rule {
 	}
 	c.constants(r, src, sh)
 	r.missing = c.missing(src.missing)
+	r.many = r.to.def.Repeats() && r.to.slot < 0
 	if r.once = src.once; r.once && (r.value != nil || r.join || !r.to.gathers()) {
 		c.faults.add(src.to.at, "once: true is for a place that is written into a repeating element, and %s is none", src.to.s)
 		return nil
 	}
+	r.plain = r.plain && !r.once && len(r.set) == 0
 	return r
 }
 

@@ -41,7 +41,7 @@ func (c *compiler) how(r *rule, src srcRule) bool {
 	case "system":
 		t, ok := c.table(text{codingSystems, src.how.at})
 		if ok = ok && c.typed(src.how, r.to.def, "uri"); ok {
-			r.write = codingSystem(t, r.to.def)
+			r.write, r.convert = codingSystem(t, r.to.def), unknownSystem
 		}
 		return ok
 	}
@@ -81,7 +81,8 @@ func (c *compiler) how(r *rule, src srcRule) bool {
 			return true
 		}
 	}
-	r.write = primitive(convert, (leads(how) || how == "code") && r.from != nil && r.from.comp == 0)
+	r.write, r.convert, r.plain = primitive, convert, true
+	r.lead = (leads(how) || how == "code") && r.from != nil && r.from.comp == 0
 	return true
 }
 

@@ -20,6 +20,8 @@ type expr struct {
 	str      func(*scope) string // of a text expression
 	yes      func(*scope) bool   // of a condition
 	reads    []variable          // what it looks at
+	marks    []*place            // the single places among reads
+	others   []func(*scope)      // of reads that are none, to count what they stand for as carried over
 	constant bool                // the same for every message
 	facts
 }
@@ -32,14 +34,23 @@ func (e *expr) reading(name string) bool {
 // carried counts the single places an expression looked at as carried over: what it gave, or what it let a
 // rule write, stands for them. Lists over a whole message are not: most of it decided nothing.
 func (e *expr) carried(s *scope) {
+	for _, p := range e.marks {
+		p.mark(s)
+	}
+	for _, mark := range e.others {
+		mark(s)
+	}
+}
+
+// marking finds what carried counts.
+func (e *expr) marking() {
 	for i := range e.reads {
-		v := &e.reads[i]
-		switch {
+		switch v := &e.reads[i]; {
 		case v.list:
 		case v.place != nil:
-			v.place.mark(s)
+			e.marks = append(e.marks, v.place)
 		case v.mark != nil:
-			v.mark(s)
+			e.others = append(e.others, v.mark)
 		}
 	}
 }
@@ -172,6 +183,7 @@ func (x *exprs) compile(t text, want *cel.Type, lex lexicon) *expr {
 		}
 	}
 	e.str, e.yes, e.facts, e.constant = low.str, low.yes, low.facts, len(reads) == 0
+	e.marking()
 	return e
 }
 

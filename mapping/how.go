@@ -252,23 +252,10 @@ func timeText(_ *run, in string) (string, string) {
 	return out, ""
 }
 
-// primitive writes by a conversion.
-func primitive(convert conversion, lead bool) writer {
-	return func(r *rule, s *scope) bool {
-		out, why := convert(s.run, s.in.given(s.run, lead))
-		if s.run.unsure {
-			s.run.unsure = false
-			s.run.warn(issue.Value, r.where(s), "this clock time comes twice or never in the sender's time zone")
-		}
-		if why != "" {
-			s.run.warn(issue.Value, r.where(s), why)
-			return false
-		}
-		if out == "" {
-			return false
-		}
-		return r.setText(s, out)
-	}
+// primitive writes what the rule converts.
+func primitive(r *rule, s *scope) bool {
+	out := r.converted(s)
+	return out != "" && r.setText(s, out)
 }
 
 // mapped writes by a data type map.

@@ -332,28 +332,27 @@ func (p *place) mark(s *scope) {
 		r.use(p.read(s))
 		return
 	}
-	seg := s.seg
-	if !p.own || s.away {
+	seg, own := s.seg, p.own && !s.away
+	if !own {
 		seg = p.seg(s)
 	}
 	if !seg.OK() {
 		return
 	}
-	value, current := p.in(r, seg), p.current(s, seg) && s.path.Repetition() > 1
-	if current {
-		value = p.down(s.value)
-	}
-	r.use(value)
-	if p.comp != 1 || p.sub != 0 || !p.coded || !value.Valued() {
+	coded := p.coded && p.comp == 1 && p.sub == 0
+	if p.rep > 1 || s.path.Repetition() > 1 && p.current(s, seg) {
+		whole, _ := p.repetition(s)
+		v := p.down(whole)
+		if r.use(v); coded && v.Valued() {
+			r.use(whole.Component(2))
+			r.use(whole.Component(3))
+		}
 		return
 	}
-	for n := 2; n <= 3; n++ {
-		if current || p.rep > 1 {
-			whole, _ := p.repetition(s)
-			r.use(whole.Component(n))
-		} else {
-			r.use(r.pieces.Component(seg.Index(), p.field, n))
-		}
+	v := p.in(r, seg)
+	if r.use(v); coded && v.Valued() {
+		r.use(r.pieces.Component(seg.Index(), p.field, 2))
+		r.use(r.pieces.Component(seg.Index(), p.field, 3))
 	}
 }
 

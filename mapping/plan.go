@@ -78,7 +78,6 @@ func (p *program) others(rules []rule) (out []elsewhere) {
 // wants gives the fields or parts without any of which a rule does nothing.
 func (p *program) wants(r *rule) (out []int32) {
 	if n := max(r.field, r.part); r.missing == nil && n > 0 && n < 64 {
-		r.planned = true
 		out = append(out, n)
 	}
 	if r.when == nil {

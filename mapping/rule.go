@@ -15,17 +15,19 @@ type rule struct {
 	field   int32 // from is this field of the map's own segment, and no note: it is found without a search; 0: no
 	part    int32 // from is in this component of the value that a data type map is about; 0: no
 	slots   int32 // of set
-	planned bool  // the plan tells when there is nothing at from
-	many    bool  // it writes every repetition of field
+	many    bool  // it writes every value there is
 	join    bool  // all values are one
 	once    bool  // a value that reads as one before it in the resource is not written again
 	whole   bool  // what a map has written here can be incomplete, and goes then
-	missing *missing
+	plain   bool  // it writes one primitive, and nothing beside it
+	lead    bool  // of a composite it converts the first component
 	to      target
 	from    *place // where it reads; nil when value is set
 	when    *expr
+	convert conversion // into a primitive; nil: only write knows
 	value   *expr
 	write   writer
+	missing *missing
 	set     []constant
 	pos     pos
 }
@@ -81,7 +83,7 @@ func (p *program) invoke(s *scope) {
 		for ; left != 0; left &= left - 1 {
 			i := bits.TrailingZeros64(left)
 			r := &p.rules[stretch.first+i]
-			if r.missing == nil && r.empty(s) || r.to.slot >= 0 && r.to.taken(s) {
+			if slot := r.to.slot; slot >= 0 && (s.slots[slot].OK() || !(r.to.sole && s.fresh) && r.to.taken(s)) {
 				continue
 			}
 			s.told = told>>i&1 != 0
@@ -125,26 +127,26 @@ func (c *check) run(s *scope) {
 // run tries the rule in a scope.
 func (r *rule) run(s *scope) {
 	wrote := false
-	if r.value != nil {
+	switch {
+	case r.join:
+		s.in.v, s.in.at, s.in.from = hl7.Value{}, nowhere, nil
+		wrote = r.put(s)
+	case r.value != nil:
 		wrote = r.compute(s)
-	} else {
-		wrote = r.placed(s)
+	case r.from.segment == "":
+		s.in.v, s.in.at = r.from.read(s), inValue
+		wrote = r.one(s)
+	case r.field > 0 && r.first(s):
+		s.in.v, s.in.at = r.from.in(s.run, s.seg), inFirst
+		wrote = r.one(s)
+	case r.field > 0 || !r.many && !r.from.everywhere && s.on(r.from.name):
+		wrote = r.here(s)
+	default:
+		wrote = r.elsewhere(s)
 	}
 	if !wrote && r.missing != nil && r.holds(s) {
 		s.run.missed(r, s)
 	}
-}
-
-// empty tells at once that there is nothing at the rule's place, as at most places of most messages.
-func (r *rule) empty(s *scope) bool {
-	p := r.from
-	switch {
-	case r.planned, p == nil, p.everywhere:
-		return false
-	case p.segment == "":
-		return p.read(s).Size() == 0
-	}
-	return s.on(p.name) && s.run.field(s.seg, p.field).Size() == 0
 }
 
 func (r *rule) compute(s *scope) bool {
@@ -162,45 +164,34 @@ func (r *rule) compute(s *scope) bool {
 	return true
 }
 
-// placed goes over the values of the place. Each is the current repetition of its field while the condition
-// and the rule look at it.
-func (r *rule) placed(s *scope) bool {
-	if r.join {
-		s.in.v, s.in.at, s.in.from = hl7.Value{}, nowhere, nil
-		return r.put(s)
-	}
+// here goes over the values of the place in the scope's segment. Each is the current repetition of its field while
+// the condition and the rule look at it.
+func (r *rule) here(s *scope) (wrote bool) {
 	p := r.from
-	switch {
-	case p.segment == "":
-		s.in.v, s.in.at = p.read(s), inValue
-		return r.one(s)
-	case r.field > 0 && r.first(s):
-		s.in.v, s.in.at = p.in(s.run, s.seg), inFirst
-		return r.one(s)
-	}
-	wrote := false
-	many := r.to.def.Repeats() && r.to.slot < 0
 	seg, field, value, path := s.seg, s.field, s.value, s.path
-	if r.field > 0 || !many && !p.everywhere && s.on(p.name) {
-		current := p.rep == 0 && field == p.field && !(many && p.every)
-		from, to := p.rep, p.rep
-		if p.rep == 0 {
-			from, to = 1, 1
-			if many && !current {
-				to = s.run.repetitions(seg, p.field)
-			}
+	current := p.rep == 0 && field == p.field && !(r.many && p.every)
+	from, to := p.rep, p.rep
+	if p.rep == 0 {
+		from, to = 1, 1
+		if r.many && !current {
+			to = s.run.repetitions(seg, p.field)
 		}
-		for n := from; n <= to; n++ {
-			if !current {
-				s.field, s.value, s.path = p.field, s.run.repetition(seg, p.field, n), seg.Path(p.field).Repeat(n)
-			}
-			s.in.v, s.in.at = p.down(s.value), inValue
-			wrote = r.one(s) || wrote
-		}
-		s.field, s.value, s.path = field, value, path
-		return wrote
 	}
-	for c := r.from.cursor(s, many); c.next(); {
+	for n := from; n <= to; n++ {
+		if !current {
+			s.field, s.value, s.path = p.field, s.run.repetition(seg, p.field, n), seg.Path(p.field).Repeat(n)
+		}
+		s.in.v, s.in.at = p.down(s.value), inValue
+		wrote = r.one(s) || wrote
+	}
+	s.field, s.value, s.path = field, value, path
+	return wrote
+}
+
+// elsewhere goes over the values of a place in other segments, as here does.
+func (r *rule) elsewhere(s *scope) (wrote bool) {
+	seg, field, value, path := s.seg, s.field, s.value, s.path
+	for c := r.from.cursor(s, r.many); c.next(); {
 		if c.seg.OK() {
 			s.seg, s.field, s.value, s.path = c.seg, r.from.field, c.whole, c.at
 			if c.seg != seg {
@@ -212,7 +203,7 @@ func (r *rule) placed(s *scope) bool {
 			wrote = r.put(s) || wrote
 		}
 		s.seg, s.field, s.value, s.path, s.home, s.away = seg, field, value, path, hl7.Segment{}, false
-		if wrote && !many {
+		if wrote && !r.many {
 			break
 		}
 	}
@@ -234,7 +225,13 @@ func (r *rule) first(s *scope) bool {
 
 // one writes the scope's input, if there is one and the condition holds.
 func (r *rule) one(s *scope) bool {
-	return s.in.v.Valued() && r.holds(s) && r.put(s)
+	switch {
+	case !s.in.v.Valued(), r.when != nil && !r.holds(s):
+		return false
+	case r.plain:
+		return r.copy(s)
+	}
+	return r.put(s)
 }
 
 // holds tells whether the rule's condition does.
@@ -246,6 +243,45 @@ func (r *rule) holds(s *scope) bool {
 		return r.when.yes(s)
 	}
 	return r.when.rest == nil || r.when.rest(s)
+}
+
+// copy converts the scope's input and writes it as a primitive, with nothing beside it: what most rules do.
+func (r *rule) copy(s *scope) bool {
+	out := r.converted(s)
+	if out == "" {
+		return false
+	}
+	el := s.el
+	if len(r.to.way) > 0 {
+		var ok bool
+		if el, ok = r.to.reach(s); !ok {
+			return false
+		}
+	}
+	if el.SetDef(r.to.def, out) != nil || !r.wrote(s, el) {
+		return false
+	}
+	s.run.writes++
+	s.run.o.Ran.note(r.pos)
+	if r.when != nil {
+		r.when.carried(s)
+	}
+	return true
+}
+
+// converted gives the scope's input as the rule converts it, "" when there is nothing to write; the sender is told
+// why there is not.
+func (r *rule) converted(s *scope) string {
+	out, why := r.convert(s.run, s.in.given(s.run, r.lead))
+	if s.run.unsure {
+		s.run.unsure = false
+		s.run.warn(issue.Value, r.where(s), "this clock time comes twice or never in the sender's time zone")
+	}
+	if why != "" {
+		s.run.warn(issue.Value, r.where(s), why)
+		return ""
+	}
+	return out
 }
 
 // put writes the scope's input and what is set beside it.
@@ -316,13 +352,7 @@ func (r *rule) beside(s *scope) {
 // setText writes a primitive at the rule's target.
 func (r *rule) setText(s *scope, text string) bool {
 	el, ok := r.to.reach(s)
-	if !ok {
-		return false
-	}
-	if err := el.SetDef(r.to.def, text); err != nil {
-		return false
-	}
-	return r.wrote(s, el)
+	return ok && el.SetDef(r.to.def, text) == nil && r.wrote(s, el)
 }
 
 // setConstant writes a constant of the rule's target.
@@ -337,7 +367,9 @@ func (r *rule) wrote(s *scope, el fhir.Element) bool {
 		s.slots[r.to.slot] = el
 	}
 	s.run.use(s.in.v)
-	r.traced(s, el, r.to.def)
+	if s.run.trace != nil {
+		r.traced(s, el, r.to.def)
+	}
 	return true
 }
 
