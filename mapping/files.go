@@ -41,16 +41,22 @@ func (r *run) file(s *scope) *payload {
 	if s.field != 5 {
 		rep = 1
 	}
+	first := &r.looked[s.seg.Index()] // the place of that of its first repetition in payloads, from 1
+	if rep == 1 && *first > 0 {
+		return &r.payloads[*first-1]
+	}
 	for i := range r.payloads {
-		if p := &r.payloads[i]; p.seg == s.seg && p.rep == rep {
+		if p := &r.payloads[i]; rep > 1 && p.seg == s.seg && p.rep == rep {
 			return p
 		}
 	}
 	p := payload{seg: s.seg, rep: rep}
-	p.value = r.field(s.seg, 5).Repetition(rep)
+	p.value = r.repetition(s.seg, 5, rep)
 	p.where = s.seg.Path(5).Repeat(rep)
 	p.find(r)
-	r.payloads = append(r.payloads, p)
+	if r.payloads = append(r.payloads, p); rep == 1 {
+		*first = int32(len(r.payloads))
+	}
 	return &r.payloads[len(r.payloads)-1]
 }
 
@@ -61,7 +67,11 @@ func (p *payload) find(r *run) {
 	if !v.Valued() {
 		return
 	}
-	switch n := v.Components(); {
+	n := v.Components()
+	if n < 3 && v.Size() < bareLength && !r.is(r.pieces.Component(p.seg.Index(), 2, 1), "RP") { // as most are: no file
+		return
+	}
+	switch {
 	case n >= 5 && encodingWord(r.verbatim(v.Component(4))) && v.Component(5).Valued():
 		p.where = p.where.Part(5, 0)
 		p.decode(r, v.Component(5), v.Component(4), declared(r.verbatim(v.Component(2)), r.verbatim(v.Component(3))))

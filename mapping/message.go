@@ -52,7 +52,8 @@ type link struct {
 	ref    *fhir.ElementDef // Reference.reference
 	shape  *shape
 	slots  int
-	groups []int // in order of preference for a single reference
+	groups []int  // in order of preference for a single reference
+	near   []bool // of each: its resources and this one's are of the same segments, and only those of one segment are linked
 	single bool
 }
 
@@ -247,6 +248,7 @@ func (c *compiler) links(m *message, g *group, src srcGroup, byName map[string]i
 				continue
 			}
 			out.groups = append(out.groups, i)
+			out.near = append(out.near, g.eachSeg.letters != "" && m.groups[i].eachSeg == g.eachSeg)
 		}
 		g.links = append(g.links, out)
 	}

@@ -22,6 +22,9 @@ func (g *group) run(r *run, n int) {
 			g.instance(r, n, seg, 0)
 			continue
 		}
+		if f := g.each.field; f < 64 && r.pieces.Valued(seg.Index())>>f&1 == 0 {
+			continue
+		}
 		for rep := 1; rep <= r.repetitions(seg, g.each.field); rep++ {
 			if r.repetition(seg, g.each.field, rep).Valued() {
 				g.instance(r, n, seg, rep)
@@ -125,28 +128,28 @@ func (m *message) link(r *run) {
 }
 
 func (l *link) write(r *run, m *message, from *instance) {
-	wrote := false
-	for _, want := range l.groups {
-		near := m.groups[want].eachSeg.letters != "" && m.groups[want].eachSeg == m.groups[from.group].eachSeg
+	wrote, said := false, len(l.to.way) > 0 || from.el.ChildDef(l.to.def).OK()
+	here := index(from.seg)
+	for i, want := range l.groups {
 		for k := r.firsts[want]; k < len(r.instances) && r.instances[k].group == want; k++ {
 			to := &r.instances[k]
-			if near && to.seg != from.seg || to.el == from.el || r.layout.apart(index(from.seg), index(to.seg)) {
+			if l.near[i] && to.seg != from.seg || to.el == from.el || r.layout.apart(here, index(to.seg)) {
 				continue
 			}
 			if l.single && wrote {
 				return
 			}
-			wrote = l.put(r, from.el, from.seg, to.url) || wrote
+			wrote = l.put(r, from, to, said) || wrote
 		}
 	}
 }
 
-// put writes one reference, once.
-func (l *link) put(r *run, el fhir.Element, seg hl7.Segment, url fhir.UUID) bool {
-	at := el
+// put writes one reference, once. said tells that there may be another than the link has written.
+func (l *link) put(r *run, from, to *instance, said bool) bool {
+	at := from.el
 	if len(l.to.way) > 0 {
 		s := r.scope(&r.bare)
-		s.el = el
+		s.el = from.el
 		base := len(r.slots)
 		s.slots = r.push(l.slots)
 		l.adopt(s)
@@ -157,23 +160,23 @@ func (l *link) put(r *run, el fhir.Element, seg hl7.Segment, url fhir.UUID) bool
 		if !ok {
 			return false
 		}
-		for up := at; up != el; up = up.Parent() { // what the maps have not made may lack more
+		for up := at; up != from.el; up = up.Parent() { // what the maps have not made may lack more
 			if up.Type().Demanding() {
-				r.waiting = append(r.waiting, waiting{el: up, seg: seg})
+				r.waiting = append(r.waiting, waiting{el: up, seg: from.seg})
 			}
 		}
 	}
 	if said := at.ChildDef(l.to.def); l.single && said.OK() { // by a rule: by other means, such as an identifier, or whole
-		return !said.ChildDef(l.ref).OK() && said.SetUUID(l.ref, url) == nil
+		return !said.ChildDef(l.ref).OK() && said.SetUUID(l.ref, to.url) == nil
 	}
-	if !l.single && at.Refers(l.to.def, l.ref, url) {
+	if !l.single && (said || to.alias) && at.Refers(l.to.def, l.ref, to.url) {
 		return false
 	}
-	if l.to.def.Choice != "" && chosen(at, l.to.def.Choice) {
+	if at.Chosen(l.to.def) {
 		return false
 	}
 	ref, err := at.AddDef(l.to.def)
-	return err == nil && ref.SetUUID(l.ref, url) == nil
+	return err == nil && ref.SetUUID(l.ref, to.url) == nil
 }
 
 // adopt lets a link reach into elements that the maps have made, where it names them by index.

@@ -37,6 +37,7 @@ type run struct {
 	waiting   []waiting
 	outer     fhir.Element // what the element removed last stood in
 	payloads  []payload
+	looked    []int32 // by segment, see file
 	files     []File
 	unread    error          // a file could not be read: nothing is known of it
 	parts     []uint32       // where the parts end of values that data type maps are on
@@ -135,6 +136,8 @@ func (r *run) begin(m *hl7.Message, o *Options) {
 	}
 	r.pieces.Reset(m)
 	r.layout.begin(m)
+	r.looked = slices.Grow(r.looked[:0], len(r.layout.names))[:len(r.layout.names)]
+	clear(r.looked)
 	raw := m.Bytes()
 	r.used = r.used.fresh(len(raw))
 	if len(raw) <= bodyLimit {

@@ -234,7 +234,7 @@ func (t *target) reach(s *scope) (fhir.Element, bool) {
 			return el, false
 		}
 		if !next.OK() {
-			if st.system != "" || st.there || st.def.Choice != "" && chosen(el, st.def.Choice) {
+			if st.system != "" || st.there || el.Chosen(st.def) {
 				t.prune(s)
 				return el, false
 			}
@@ -292,20 +292,7 @@ func (t *target) taken(s *scope) bool {
 		}
 		el = next
 	}
-	if el.ChildDef(t.def).OK() {
-		return true
-	}
-	return t.def.Choice != "" && chosen(el, t.def.Choice)
-}
-
-// chosen tells whether an element has any form of a choice.
-func chosen(el fhir.Element, choice string) bool {
-	for c := range el.Children("") {
-		if c.Def().Choice == choice {
-			return true
-		}
-	}
-	return false
+	return el.ChildDef(t.def).OK() || el.Chosen(t.def)
 }
 
 // prune takes away the elements on the way that a failed rule has left empty.

@@ -189,6 +189,9 @@ func (e Element) ChildDef(d *ElementDef) Element {
 	return Element{}
 }
 
+// Chosen tells whether any form of a choice is there, of which a definition is one.
+func (e Element) Chosen(d *ElementDef) bool { return d.Choice != "" && e.OK() && e.n().has&d.mask != 0 }
+
 // LastDef gives the last child of a definition.
 func (e Element) LastDef(d *ElementDef) Element {
 	if !e.OK() {
