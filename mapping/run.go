@@ -27,7 +27,6 @@ type run struct {
 	body      string // copy of a short message, of which texts are pieces; "" for a long one
 	odd       bitmap // of each eight bytes of it, whether one is not its own text
 	arena     arena
-	keep      func([]byte) string // of arena
 	pieces    hl7.Pieces
 	used      bitmap     // bytes that rules have carried over
 	instances []instance // in the order of groups
@@ -104,14 +103,20 @@ func (a *arena) keep(b []byte) string {
 	if len(b) == 0 {
 		return ""
 	}
-	a.kept += len(b)
-	if a.block.Cap()-a.block.Len() < len(b) {
+	block := a.room(len(b))
+	n := block.Len()
+	block.Write(b)
+	return block.String()[n:]
+}
+
+// room gives the block for a text of n bytes.
+func (a *arena) room(n int) *strings.Builder {
+	a.kept += n
+	if a.block.Cap()-a.block.Len() < n {
 		a.block = strings.Builder{}
-		a.block.Grow(max(arenaBlock, len(b)))
+		a.block.Grow(max(arenaBlock, n))
 	}
-	n := a.block.Len()
-	a.block.Write(b)
-	return a.block.String()[n:]
+	return &a.block
 }
 
 // open makes a first block for n bytes and what a message usually needs.

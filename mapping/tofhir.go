@@ -35,7 +35,6 @@ func (s *Set) ToFHIR(m *hl7.Message, o Options) (*Result, error) {
 	r, _ := s.runs.Get().(*run)
 	if r == nil {
 		r = &run{tree: fhir.NewTree()}
-		r.keep = r.arena.keep
 	}
 	r.set = s
 	r.begin(m, &o)
@@ -164,8 +163,10 @@ func (r *run) url(group string, occurrence, rep int) fhir.UUID {
 	sum[6] = sum[6]&0x0f | 0x50
 	sum[8] = sum[8]&0x3f | 0x80
 	r.arena.scratch = b
-	return fhir.MakeUUID([16]byte(sum[:16]), r.keep)
+	return fhir.MakeUUID([16]byte(sum[:16]), r.arena.room(uuidSize))
 }
+
+const uuidSize = len("urn:uuid:") + 36
 
 // sha gives the SHA-256 of the message as received.
 func (r *run) sha() string {

@@ -48,20 +48,21 @@ func (e Element) childOf(d *ElementDef) Element {
 
 // insert makes a child, behind the last one that does not come after it in the schema.
 func (e Element) insert(d *ElementDef, typ *Type) Element {
-	t, i := e.t, e.t.next()
-	n, p := &t.nodes[i], &t.nodes[e.i]
+	i, nodes := e.t.next(), e.t.nodes
+	n, p := &nodes[i], &nodes[e.i]
 	n.def, n.typ, n.parent = d, typ, e.i
 	if p.has>>1 >= d.mask {
 		e.linkAfter(e.before(d), i)
-		return Element{t, i}
+		return Element{e.t, i}
 	}
-	if n.prev = p.last; n.prev == 0 { // behind all others, as mostly
+	last := p.last // behind all others, as mostly
+	n.prev, p.last = last, i
+	if p.has |= d.mask; last == 0 {
 		p.first = i
 	} else {
-		t.nodes[n.prev].next = i
+		nodes[last].next = i
 	}
-	p.last, p.has = i, p.has|d.mask
-	return Element{t, i}
+	return Element{e.t, i}
 }
 
 // next takes one more node, which is empty.

@@ -1,7 +1,9 @@
 package fhir
 
 import (
+	"encoding/hex"
 	"fmt"
+	"strings"
 )
 
 // Constant is a text that was held against an element once, so that Validate and the writer need not look at
@@ -45,20 +47,21 @@ type UUID struct {
 	data int32 // sound, or 0 in the zero UUID
 }
 
-// MakeUUID gives the urn:uuid: of 16 bytes, as keep keeps its text.
-func MakeUUID(b [16]byte, keep func([]byte) string) UUID {
-	const digits = "0123456789abcdef"
+// MakeUUID gives the urn:uuid: of 16 bytes. Its text goes into a builder, from where it is taken without a copy.
+func MakeUUID(b [16]byte, in *strings.Builder) UUID {
 	var text [len(urnUUID) + 36]byte
-	at := copy(text[:], urnUUID)
-	for i, c := range b {
-		if i == 4 || i == 6 || i == 8 || i == 10 {
+	at, from := copy(text[:], urnUUID), 0
+	for _, to := range [...]int{4, 6, 8, 10, 16} {
+		if from > 0 {
 			text[at] = '-'
 			at++
 		}
-		text[at], text[at+1] = digits[c>>4], digits[c&15]
-		at += 2
+		at += hex.Encode(text[at:], b[from:to])
+		from = to
 	}
-	return UUID{keep(text[:]), sound}
+	n := in.Len()
+	in.Write(text[:])
+	return UUID{in.String()[n:], sound}
 }
 
 const urnUUID = "urn:uuid:"

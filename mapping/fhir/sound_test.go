@@ -1,6 +1,9 @@
 package fhir
 
-import "testing"
+import (
+	"strings"
+	"testing"
+)
 
 func def(t *testing.T, typ, name string) *ElementDef {
 	t.Helper()
@@ -91,7 +94,9 @@ func TestSoundIsForgottenWithTheText(t *testing.T) {
 
 func TestUUIDIsOfItsForm(t *testing.T) {
 	const good = "urn:uuid:0f0c7a30-5b1e-4c55-8a53-00000000000a"
-	u := MakeUUID([16]byte{0x0f, 0x0c, 0x7a, 0x30, 0x5b, 0x1e, 0x4c, 0x55, 0x8a, 0x53, 15: 0x0a}, func(b []byte) string { return string(b) })
+	var text strings.Builder
+	text.WriteString("before")
+	u := MakeUUID([16]byte{0x0f, 0x0c, 0x7a, 0x30, 0x5b, 0x1e, 0x4c, 0x55, 0x8a, 0x53, 15: 0x0a}, &text)
 	if u.String() != good || !uuid(good[9:]) {
 		t.Fatalf("%s, not %s", u, good)
 	}

@@ -84,40 +84,26 @@ func (w *writer) key(comma bool, prefix, name string) {
 
 // object writes an element that is not primitive.
 func (w *writer) object(e Element) {
-	if w.err != nil {
+	switch {
+	case w.err != nil:
 		return
-	}
-	if !e.OK() {
+	case !e.OK():
 		w.err = fmt.Errorf("fhir: nothing to write")
 		return
-	}
-	typ := e.n().typ
-	wrote := typ.Kind == Resource
-	w.depth++
-	switch {
 	case w.compact:
-		w.raw(typ.opening)
-	case wrote:
-		w.raw("{")
+		w.pack(e)
+		return
+	}
+	wrote := e.n().typ.Kind == Resource
+	w.depth++
+	w.raw("{")
+	if wrote {
 		w.key(false, "", "resourceType")
 		w.raw(`"`)
-		w.raw(typ.Name)
+		w.raw(e.n().typ.Name)
 		w.raw(`"`)
-	default:
-		w.raw("{")
 	}
 	for i := e.n().first; i != 0; {
-		n := &e.t.nodes[i]
-		switch {
-		case !w.compact:
-		case n.data == sound && n.first == 0 && !n.def.Repeats(): // as most are
-			w.ready(n, wrote)
-			i, wrote = n.next, true
-			continue
-		case n.typ.Kind != Primitive:
-			i, wrote = w.objects(Element{e.t, i}, wrote), true
-			continue
-		}
 		next, more := w.member(Element{e.t, i}, wrote)
 		i, wrote = next.i, wrote || more
 	}
@@ -131,10 +117,38 @@ func (w *writer) object(e Element) {
 	}
 }
 
-// objects writes all repetitions of an element that is not primitive, and gives the sibling after them.
-func (w *writer) objects(e Element, comma bool) int32 {
+// pack writes an element that is not primitive in compact JSON.
+func (w *writer) pack(e Element) {
+	n := e.n()
+	wrote := n.typ.Kind == Resource
+	buf := append(w.buf, n.typ.opening...)
+	for i := n.first; i != 0; {
+		c := &e.t.nodes[i]
+		switch {
+		case c.data == sound && c.first == 0 && c.def.Max == 1: // as most are
+			if buf = append(append(buf, c.def.leading(wrote)...), c.text...); c.typ.form == quoted {
+				buf = append(buf, '"')
+			}
+			i, wrote = c.next, true
+		case c.typ.Kind != Primitive:
+			w.buf = append(buf, c.def.leading(wrote)...)
+			i, wrote = w.objects(Element{e.t, i}), true
+			buf = w.buf
+		default:
+			w.buf = buf
+			next, more := w.member(Element{e.t, i}, wrote)
+			i, wrote, buf = next.i, wrote || more, w.buf
+		}
+	}
+	if w.buf = append(buf, '}'); len(w.buf) > flushAt {
+		w.flush()
+	}
+}
+
+// objects writes all repetitions of an element that is not primitive behind its name, and gives the sibling after
+// them.
+func (w *writer) objects(e Element) int32 {
 	d := e.n().def
-	w.raw(d.leading(comma))
 	w.object(e)
 	next := e.n().next
 	if !d.Repeats() {
@@ -154,15 +168,6 @@ func (d *ElementDef) leading(comma bool) string {
 		return d.lead
 	}
 	return d.lead[1:]
-}
-
-// ready writes a single primitive that was found sound.
-func (w *writer) ready(n *node, comma bool) {
-	buf := append(append(w.buf, n.def.leading(comma)...), n.text...)
-	if n.typ.form == quoted {
-		buf = append(buf, '"')
-	}
-	w.buf = buf
 }
 
 // member writes all repetitions of an element, the values and for primitives the "_name" beside them. It
