@@ -1,8 +1,11 @@
 package mapping
 
 import (
+	"bytes"
+	"math/bits"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/dermgate/dermgate/mapping/hl7"
 	"github.com/dermgate/dermgate/mapping/issue"
@@ -10,12 +13,15 @@ import (
 
 // account tells for every valued leaf what became of it.
 func (r *run) account(m *message, res *Result) {
-	t := tally{run: r, m: m, res: res}
-	del := r.m.Delimiters()
-	t.kind[del.Repetition], t.kind[del.Component], t.kind[del.Subcomponent] = repetition, component, subcomponent
-	t.kind[0], t.kind[del.Field] = none, wholeField // 0: not declared
-	for i := range r.m.Segments() {
-		t.segment(r.m.Segment(i))
+	t := tally{run: r, m: m, res: res, field: 1}
+	leaves := r.pieces.Leaves()
+	t.deletions(leaves)
+	for w, used := range r.used {
+		res.Leaves.Valued += bits.OnesCount64(leaves[w])
+		res.Leaves.Mapped += bits.OnesCount64(leaves[w] & used)
+		for left := leaves[w] &^ used; left != 0; left &= left - 1 {
+			t.left(t.at(w*64 + bits.TrailingZeros64(left)))
+		}
 	}
 	t.deleted()
 	if r.trace != nil {
@@ -39,27 +45,15 @@ func (t *tally) deleted() {
 // tally goes over the leaves of a message in order. It sees what hl7.Message.Leaves does, without its cost:
 // every message is counted.
 type tally struct {
-	run  *run
-	m    *message
-	res  *Result
-	kind [256]part // of each byte
+	run *run
+	m   *message
+	res *Result
 
-	ignore []ignored // of the segment
+	segment, field int // of the leaf looked at last
 
 	nulls int      // leaves that are `""`
 	null  hl7.Path // the first of them
 }
-
-// part is what a byte ends inside a segment.
-type part uint8
-
-const (
-	none part = iota
-	subcomponent
-	component
-	repetition
-	wholeField
-)
 
 // leafAt is where a leaf stands: its path in numbers; sub is 0 in a component of one.
 type leafAt struct {
@@ -67,68 +61,79 @@ type leafAt struct {
 	field, rep, comp, sub int
 }
 
-// segment splits a segment into its leaves.
-func (t *tally) segment(seg hl7.Segment) {
-	fields := t.run.pieces.Fields(seg.Index())
-	if fields == 0 {
-		return
+// at finds the place of a leaf that begins at a byte of the message, behind the one before.
+func (t *tally) at(pos int) leafAt {
+	r := t.run
+	for r.m.Segment(t.segment).End() <= pos {
+		t.segment, t.field = t.segment+1, 1
 	}
-	t.ignore = t.m.ignore[seg.Name()]
-	at := leafAt{seg, 1, 1, 1, 0}
-	if seg.Is("MSH") { // its first two fields are the delimiters themselves
-		for ; at.field <= min(fields, 2); at.field++ {
-			v := t.run.pieces.Field(seg.Index(), at.field)
-			t.leaf(&at, v.Offset(), v.Raw())
-		}
-		if fields < 3 {
-			return
-		}
+	v := r.pieces.Field(t.segment, t.field)
+	for v.Offset()+v.Size() <= pos {
+		t.field++
+		v = r.pieces.Field(t.segment, t.field)
 	}
-	start := t.run.pieces.Field(seg.Index(), at.field).Offset()
-	raw, from := t.run.m.Bytes()[start:seg.End()], 0
-	for i, c := range raw {
-		ends := t.kind[c]
-		if ends == none {
-			continue
-		}
-		if ends == subcomponent && at.sub == 0 {
-			at.sub = 1
-		}
-		t.leaf(&at, start+from, raw[from:i])
-		switch from = i + 1; ends {
-		case subcomponent:
-			at.sub++
-		case component:
-			at.comp, at.sub = at.comp+1, 0
-		case repetition:
-			at.rep, at.comp, at.sub = at.rep+1, 1, 0
-		case wholeField:
-			at.field, at.rep, at.comp, at.sub = at.field+1, 1, 1, 0
+	at := leafAt{r.m.Segment(t.segment), t.field, 1, 1, 0}
+	if t.field < 3 && at.seg.Is("MSH") { // the delimiters themselves
+		return at
+	}
+	del, raw, from := r.m.Delimiters(), v.Raw(), 0
+	for i, c := range raw[:pos-v.Offset()] {
+		switch {
+		case c == 0: // what is not declared parts nothing
+		case c == del.Repetition:
+			at.rep, at.comp, from = at.rep+1, 1, i+1
+		case c == del.Component:
+			at.comp, from = at.comp+1, i+1
 		}
 	}
-	t.leaf(&at, start+from, raw[from:])
+	several, sub := false, 1
+	for i, c := range raw[from:] {
+		if c != 0 && (c == del.Repetition || c == del.Component) {
+			break
+		}
+		if c != 0 && c == del.Subcomponent {
+			several = true
+			if v.Offset()+from+i < pos {
+				sub++
+			}
+		}
+	}
+	if several {
+		at.sub = sub
+	}
+	return at
 }
 
-// leaf counts one leaf; empty ones and `""` carry nothing.
-func (t *tally) leaf(at *leafAt, pos int, raw []byte) {
-	if len(raw) == 0 {
-		return
-	}
-	if len(raw) == 2 && raw[0] == '"' && raw[1] == '"' {
-		if t.run.used.has(pos) || t.restated(at) {
-			return
+// deletions finds the leaves that are `""`: they carry nothing.
+func (t *tally) deletions(leaves []uint64) {
+	raw, del := t.run.m.Bytes(), t.run.m.Delimiters()
+	ends := string([]byte{del.Field, del.Repetition, del.Component, del.Subcomponent})
+	for pos := 0; ; pos++ {
+		next := bytes.Index(raw[pos:], []byte(`""`))
+		if next < 0 {
+			break
+		}
+		if pos += next; leaves[pos/64]>>(pos%64)&1 == 0 {
+			continue
+		}
+		at := t.at(pos)
+		if end := pos + 2; end < at.seg.End() && (raw[end] == 0 || strings.IndexByte(ends, raw[end]) < 0) {
+			continue
+		}
+		leaves[pos/64] &^= 1 << (pos % 64)
+		if t.run.used.has(pos) || t.restated(&at) {
+			continue
 		}
 		if t.nulls++; t.nulls == 1 {
 			t.null = at.path()
 		}
-		return
 	}
-	t.res.Leaves.Valued++
-	if t.run.used.has(pos) {
-		t.res.Leaves.Mapped++
-		return
-	}
-	if x := t.ignored(at); x != nil {
+	t.segment, t.field = 0, 1
+}
+
+// left tells what became of a leaf that no rule has carried over.
+func (t *tally) left(at leafAt) {
+	if x := t.ignored(&at); x != nil {
 		t.res.Leaves.Ignored++
 		if t.run.trace != nil {
 			t.run.trace.Ignored = append(t.run.trace.Ignored, IgnoredLeaf{at.path().String(), x.reason})
@@ -158,8 +163,9 @@ func (at *leafAt) path() hl7.Path { return at.seg.Path(at.field).Repeat(at.rep).
 
 // ignored gives the first rule that leaves a place out, nil when there is none.
 func (t *tally) ignored(at *leafAt) (first *ignored) {
-	for i := range t.ignore {
-		x := &t.ignore[i]
+	of := t.m.ignore[at.seg.Name()]
+	for i := range of {
+		x := &of[i]
 		if x.field != at.field || x.comp != 0 && x.comp != at.comp {
 			continue
 		}

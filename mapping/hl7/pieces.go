@@ -3,6 +3,7 @@ package hl7
 import (
 	"cmp"
 	"math/bits"
+	"slices"
 )
 
 // Pieces are a message taken apart in one pass, for a reader that wants every field: where its fields lie, the first
@@ -13,6 +14,7 @@ type Pieces struct {
 	segments []segmentPieces // and one more, where the fields of the last end
 	fields   []piece         // and one more, where the parts of the last end
 	parts    []uint32        // where each component ends
+	leaves   []uint64        // see Leaves
 }
 
 type segmentPieces struct {
@@ -35,16 +37,23 @@ const mostParts = 32
 
 // Reset takes a message apart; nil forgets the last one and keeps the memory.
 func (p *Pieces) Reset(m *Message) {
-	p.m, p.segments, p.fields, p.parts = m, p.segments[:0], p.fields[:0], p.parts[:0]
+	p.m, p.segments, p.fields, p.parts, p.leaves = m, p.segments[:0], p.fields[:0], p.parts[:0], p.leaves[:0]
 	if m == nil {
 		return
 	}
+	n := len(m.raw)/64 + 2 // one more for what lies across two words
+	p.leaves = slices.Grow(p.leaves, n)[:n]
+	clear(p.leaves)
 	for i := range m.segs {
 		p.segments = append(p.segments, segmentPieces{fields: uint32(len(p.fields))})
 		p.segment(&m.segs[i])
 	}
 	p.segments = append(p.segments, segmentPieces{fields: uint32(len(p.fields))})
 }
+
+// Leaves has bit i%64 of word i/64 when at byte i of the message begins a field, repetition, component or sub-component
+// that is not split any further and not empty. There are more words than bytes need.
+func (p *Pieces) Leaves() []uint64 { return p.leaves }
 
 // Valued tells which fields of a segment have any text, delimiters included: bit n is field n; those from 64 on are
 // not told.
@@ -124,21 +133,32 @@ func (f *piece) level(l level) level {
 
 // segment takes one segment apart.
 func (p *Pieces) segment(e *entry) {
-	raw, d, start := p.m.raw, &p.m.del, e.body()+1
+	raw, start := p.m.raw, e.body()+1
 	if start > e.end {
 		return
 	}
 	if e.name.header() {
-		enc := until(raw, start, e.end, d.Field)
+		enc := until(raw, start, e.end, p.m.del.Field)
 		p.literal(start-1, start)
 		p.literal(start, enc)
 		if start = enc + 1; enc == e.end {
 			return
 		}
 	}
-	f := piece{start: start, parts: uint32(len(p.parts))}
+	d := &p.m.del
+	field, repetition := ones*uint64(d.Field), ones*uint64(cmp.Or(d.Repetition, d.Field))
+	component, subcomponent := ones*uint64(cmp.Or(d.Component, d.Field)), ones*uint64(cmp.Or(d.Subcomponent, d.Field))
+	f, behind := piece{start: start, parts: uint32(len(p.parts))}, uint64(high>>56) // a delimiter stands before start
 	for i := start; i < e.end; i += 8 {
-		for hits := d.marks(raw, i, e.end); hits != 0; hits &= hits - 1 {
+		word, inside := wordAt(raw, i), ^uint64(0)
+		if left := e.end - i; left < 8 {
+			inside = 1<<(8*left) - 1
+		}
+		hits := zeros(word^field) | zeros(word^repetition) | zeros(word^component)
+		ends := hits | zeros(word^subcomponent)
+		p.begin(i, ^ends&(ends<<8|behind)&high&inside)
+		behind = ends >> 56
+		for hits &= inside; hits != 0; hits &= hits - 1 {
 			at := i + uint32(bits.TrailingZeros64(hits))/8
 			c := raw[at]
 			if f.first == 0 { // in the first repetition
@@ -148,7 +168,7 @@ func (p *Pieces) segment(e *entry) {
 				}
 			}
 			if c == d.Field {
-				p.field(f, at)
+				p.field(&f, at)
 				f = piece{start: at + 1, parts: uint32(len(p.parts))}
 			}
 		}
@@ -156,31 +176,41 @@ func (p *Pieces) segment(e *entry) {
 	if f.first == 0 {
 		p.part(&f, e.end)
 	}
-	p.field(f, e.end)
+	p.field(&f, e.end)
+}
+
+// begin notes the leaves that begin in the eight bytes from i on: the high bit of each.
+func (p *Pieces) begin(i uint32, high uint64) {
+	if high == 0 {
+		return
+	}
+	eight := high >> 7 * 0x0102040810204080 >> 56 // one bit a byte
+	p.leaves[i/64] |= eight << (i % 64)
+	p.leaves[i/64+1] |= eight >> (64 - i%64) // a shift by 64 gives 0
 }
 
 // literal takes in a field that is not split.
 func (p *Pieces) literal(start, end uint32) {
 	f := piece{start: start, parts: uint32(len(p.parts)), literal: true}
 	p.part(&f, end)
-	p.field(f, end)
+	if p.field(&f, end); start < end {
+		p.begin(start, high&-high)
+	}
 }
 
 // field takes in a field.
-func (p *Pieces) field(f piece, end uint32) {
-	repeats := f.first != 0
-	if f.end = end; !repeats {
-		f.first = end
-	}
-	p.fields = append(p.fields, f)
+func (p *Pieces) field(f *piece, end uint32) {
 	s := &p.segments[len(p.segments)-1]
-	bit := uint64(1) << (uint32(len(p.fields)) - s.fields) // a shift by 64 or more gives 0
+	bit := uint64(2) << (uint32(len(p.fields)) - s.fields) // a shift by 64 or more gives 0
 	if f.start < end {
 		s.valued |= bit
 	}
-	if repeats {
+	if f.end = end; f.first == 0 {
+		f.first = end
+	} else {
 		s.repeated |= bit
 	}
+	p.fields = append(p.fields, *f)
 }
 
 // part takes in a component of a field.
@@ -188,16 +218,4 @@ func (p *Pieces) part(f *piece, end uint32) {
 	if f.count < mostParts {
 		p.parts, f.count = append(p.parts, end), f.count+1
 	}
-}
-
-// marks tells which of the eight bytes from i on, and before end, part fields, repetitions or components: the high
-// bit of each that does.
-func (d *Delimiters) marks(b []byte, i, end uint32) uint64 {
-	word := wordAt(b, i)
-	hits := zeros(word^ones*uint64(d.Field)) | zeros(word^ones*uint64(cmp.Or(d.Repetition, d.Field))) |
-		zeros(word^ones*uint64(cmp.Or(d.Component, d.Field)))
-	if left := end - i; left < 8 {
-		hits &= 1<<(8*left) - 1
-	}
-	return hits
 }

@@ -2,6 +2,7 @@ package hl7
 
 import (
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -23,6 +24,7 @@ func TestSplitInOnePassLikeOneByOne(t *testing.T) {
 			t.Fatalf("%q: %v", text, err)
 		}
 		split.Reset(m)
+		leaves(t, m, &split)
 		for _, s := range m.All() {
 			n := 0
 			for i, f := range s.All() {
@@ -64,6 +66,20 @@ func TestSplitInOnePassLikeOneByOne(t *testing.T) {
 				t.Fatalf("%q: %d fields, not %d", text, got, n)
 			}
 		}
+	}
+}
+
+// leaves holds where leaves begin against the walk over them.
+func leaves(t *testing.T, m *Message, split *Pieces) {
+	t.Helper()
+	want := make([]uint64, len(split.Leaves()))
+	for _, v := range m.Leaves() {
+		if v.Size() > 0 {
+			want[v.Offset()/64] |= 1 << (v.Offset() % 64)
+		}
+	}
+	if got := split.Leaves(); !slices.Equal(got, want) {
+		t.Fatalf("%q: leaves begin at %x, not %x", m.Bytes(), got, want)
 	}
 }
 
