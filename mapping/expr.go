@@ -17,13 +17,13 @@ import (
 // expr is a compiled CEL expression. What the maps mostly write (comparisons, and/or/not, membership, our
 // own functions) is lowered to Go closures; anything else runs in CEL under costLimit.
 type expr struct {
-	str      func(*scope) string // of a text expression
-	yes      func(*scope) bool   // of a condition
-	reads    []variable          // what it looks at
-	marks    []*place            // the single places among reads
-	others   []func(*scope)      // of reads that are none, to count what they stand for as carried over
-	constant bool                // the same for every message
+	yes    func(*scope) bool   // of a condition
+	str    func(*scope) string // of a text expression
+	marks  []*place            // the single places among reads
+	others []func(*scope)      // of reads that are none, to count what they stand for as carried over
 	facts
+	reads    []variable // what it looks at
+	constant bool       // the same for every message
 }
 
 // reading tells whether an expression looks at a name.

@@ -7,9 +7,9 @@ import (
 // facts are what a condition demands, as far as that can be seen: it holds only where all of them do. They let a map
 // leave whole groups of its rules aside at once.
 type facts struct {
-	needs   []*place // places that must be valued
-	choices []choice
 	rest    func(*scope) bool // where there are choices: what else the condition demands; nil: nothing
+	needs   []*place          // places that must be valued
+	choices []choice
 }
 
 // choice demands that the text of a place is one of some words, or none of them.

@@ -11,15 +11,15 @@ import (
 // place is where a rule reads in a message: a field of a segment ("PID-3[2].1"), or a component of the data
 // type its map is about ("CX.4.1"). Numbers are 0 where not stated.
 type place struct {
-	segment               string // "" inside a data type map
-	name                  segName
 	field, rep, comp, sub int
-	datatype              string // what stands there by the standard; "varies" when it is open
-	repeats               bool   // the field may repeat and the place does not say which
-	coded                 bool   // the field is a CWE or the like
+	segment               string // "" inside a data type map
+	own                   bool   // in the segment that the map is about; one of a map of notes may be in another
 	every                 bool   // PRD-1[*]: all repetitions, also where the scope stands on one
 	everywhere            bool   // OBX[*]-5: in every segment of the name, wherever the scope stands
-	own                   bool   // in the segment that the map is about; one of a map of notes may be in another
+	repeats               bool   // the field may repeat and the place does not say which
+	coded                 bool   // the field is a CWE or the like
+	name                  segName
+	datatype              string // what stands there by the standard; "varies" when it is open
 }
 
 var (

@@ -9,26 +9,26 @@ import (
 	"github.com/dermgate/dermgate/mapping/issue"
 )
 
-// rule is one compiled FROM -> TO: HOW into FHIR. What tells that a rule has nothing to do stands first: most
-// rules are left there, and the processor fetches no more of them.
+// rule is one compiled FROM -> TO: HOW into FHIR. A message runs some hundred rules once each: what all of them ask
+// for stands first, so that the processor fetches little of each.
 type rule struct {
-	field   int32 // from is this field of the map's own segment, and no note: it is found without a search; 0: no
-	part    int32 // from is in this component of the value that a data type map is about; 0: no
-	slots   int32 // of set
-	many    bool  // it writes every value there is
-	join    bool  // all values are one
-	once    bool  // a value that reads as one before it in the resource is not written again
-	whole   bool  // what a map has written here can be incomplete, and goes then
-	plain   bool  // it writes one primitive, and nothing beside it
-	lead    bool  // of a composite it converts the first component
-	to      target
-	from    *place // where it reads; nil when value is set
-	when    *expr
+	field   int32      // from is this field of the map's own segment, and no note: it is found without a search; 0: no
+	part    int32      // from is in this component of the value that a data type map is about; 0: no
+	many    bool       // it writes every value there is
+	join    bool       // all values are one
+	plain   bool       // it writes one primitive, and nothing beside it
+	lead    bool       // of a composite it converts the first component
+	once    bool       // a value that reads as one before it in the resource is not written again
+	whole   bool       // what a map has written here can be incomplete, and goes then
+	from    *place     // where it reads; nil when value is set
+	when    *expr      // nil: always
 	convert conversion // into a primitive; nil: only write knows
-	value   *expr
-	write   writer
 	missing *missing
+	value   *expr
+	to      target
+	write   writer
 	set     []constant
+	slots   int32 // of set
 	pos     pos
 }
 

@@ -9,11 +9,11 @@ import (
 
 // target is where a rule writes: the way from the map's element down, and the element at its end.
 type target struct {
-	way  []step
-	def  *fhir.ElementDef // the element written
 	slot int              // where the invocation keeps it, so that a later rule reaches into it; -1: nowhere
 	sole bool             // nothing but the rules with this slot writes it: what is kept there tells all
-	top  string           // first element of the way, for the check of required ones
+	def  *fhir.ElementDef // the element written
+	way  []step
+	top  string // first element of the way, for the check of required ones
 }
 
 // step is an element on the way. The first rule that needs it adds it, later ones of the same invocation

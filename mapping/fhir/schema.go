@@ -54,19 +54,20 @@ const (
 	boolean
 )
 
-// ElementDef is one element of a type.
+// ElementDef is one element of a type. What every written element asks for stands first, on one line of the processor's
+// cache.
 type ElementDef struct {
-	Name    string // in JSON: "birthDate", "valueString"
-	Choice  string // "value" for valueString; empty when it is no choice
 	Type    *Type
-	Min     int
 	Max     int      // -1: any number
+	mask    present  // order as a set
+	lead    string   // what stands before its value in compact JSON: `,"birthDate":"`, `,"name":[`
+	Choice  string   // "value" for valueString; empty when it is no choice
+	order   int      // place in the type, the same for all forms of a choice
+	Name    string   // in JSON: "birthDate", "valueString"
 	Binding *Binding // of a code whose value set is required; nil: any code
 	Targets []string // resource types that a Reference may point at; nil: any
-	lead    string   // what stands before its value in compact JSON: `,"birthDate":"`, `,"name":[`
-	order   int      // place in the type, the same for all forms of a choice
-	mask    present  // the same as a set
-	at      int      // place in Type.Elements
+	Min     int
+	at      int // place in Type.Elements
 }
 
 // Binding is a required binding: only these codes may stand in the element.
