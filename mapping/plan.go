@@ -1,22 +1,20 @@
 package mapping
 
-import "slices"
+import (
+	"math/bits"
+	"slices"
+)
 
 // plan is one of a map's stretches of 64 rules, with what tells beforehand which of them can do nothing: most rules
 // read what most messages leave empty, or are for values of another kind. In its masks bit i is rule first+i.
 type plan struct {
 	first  int
 	rules  uint64
-	silent []silent
+	wanted uint64     // the fields or parts that by is about
+	by     [64]uint64 // the rules that do nothing when a field of the segment, or a part of the value, is empty
 	apart  []elsewhere
 	tests  []test
 	told   uint64 // the rules whose conditions' choices are all in tests
-}
-
-// silent are rules that do nothing when a field of the segment, or a part of the value, is empty.
-type silent struct {
-	n     int32 // from 1 to 63
-	rules uint64
 }
 
 // elsewhere are rules that read another segment, and do nothing where there is none to be seen.
@@ -43,16 +41,11 @@ func (p *program) plans() {
 	for first := 0; first < len(p.rules); first += 64 {
 		rules := p.rules[first:min(first+64, len(p.rules))]
 		out := plan{first: first, rules: ^uint64(0) >> (64 - len(rules))}
-		at := map[int32]uint64{}
 		for i := range rules {
 			for _, n := range p.wants(&rules[i]) {
-				at[n] |= 1 << i
+				out.wanted, out.by[n] = out.wanted|1<<n, out.by[n]|1<<i
 			}
 		}
-		for n, mask := range at {
-			out.silent = append(out.silent, silent{n, mask})
-		}
-		slices.SortFunc(out.silent, func(a, b silent) int { return int(a.n - b.n) })
 		out.apart = p.others(rules)
 		out.tests, out.told = p.testsOf(rules)
 		p.plan = append(p.plan, out)
@@ -172,10 +165,8 @@ func newTest(at *place, claims []claim) test {
 // conditions hold. valued has bit n when there is any text in field or part n.
 func (p *plan) possible(s *scope, valued uint64) (rules, told uint64) {
 	rules, told = p.rules, p.told
-	for i := range p.silent {
-		if q := &p.silent[i]; valued>>q.n&1 == 0 {
-			rules &^= q.rules
-		}
+	for empty := p.wanted &^ valued; empty != 0; empty &= empty - 1 {
+		rules &^= p.by[bits.TrailingZeros64(empty)]
 	}
 	for i := range p.apart {
 		if q := &p.apart[i]; rules&q.rules != 0 && !s.run.relative(s.seg, q.name).OK() {

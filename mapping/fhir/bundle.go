@@ -40,14 +40,15 @@ func (b *Bundle) Add(fullURL, typ string) (Element, error) {
 
 // AddType is Add for a type that was looked up before.
 func (b *Bundle) AddType(fullURL UUID, typ *Type) (Element, error) {
-	entry, r, err := b.entry(typ)
-	if err != nil {
-		return Element{}, err
+	if typ.Kind != Resource {
+		return Element{}, fmt.Errorf("fhir: %s is no resource", typ.Name)
 	}
-	if err = entry.SetUUID(bundleDefs().fullURL, fullURL); err == nil {
-		r.set(typ.id, strings.TrimPrefix(fullURL.url, urnUUID), fullURL.data)
-	}
-	return r, err
+	d := bundleDefs()
+	entry := b.Root.insert(d.entry, d.entry.Type)
+	entry.set(d.fullURL, fullURL.url, fullURL.data)
+	r := entry.insert(d.resource, typ)
+	r.set(typ.id, strings.TrimPrefix(fullURL.url, urnUUID), fullURL.data)
+	return r, nil
 }
 
 // entry appends an entry with a new resource.
@@ -59,13 +60,16 @@ func (b *Bundle) entry(typ *Type) (entry, resource Element, err error) {
 }
 
 // bundleDefs looks up once what every entry of a Bundle has.
-var bundleDefs = sync.OnceValue(func() (d struct{ entry, fullURL, resource *ElementDef }) {
+var bundleDefs = sync.OnceValue(func() *entryDefs {
+	d := new(entryDefs)
 	bundle, _ := R4().Resource("Bundle")
 	d.entry, _ = bundle.Element("entry")
 	d.fullURL, _ = d.entry.Type.Element("fullUrl")
 	d.resource, _ = d.entry.Type.Element("resource")
 	return d
 })
+
+type entryDefs struct{ entry, fullURL, resource *ElementDef }
 
 // Resources gives the resources of the entries, in order.
 func (b *Bundle) Resources() iter.Seq[Element] {

@@ -49,16 +49,15 @@ type UUID struct {
 
 // MakeUUID gives the urn:uuid: of 16 bytes. Its text goes into a builder, from where it is taken without a copy.
 func MakeUUID(b [16]byte, in *strings.Builder) UUID {
+	var digits [32]byte
+	hex.Encode(digits[:], b[:])
 	var text [len(urnUUID) + 36]byte
-	at, from := copy(text[:], urnUUID), 0
-	for _, to := range [...]int{4, 6, 8, 10, 16} {
-		if from > 0 {
-			text[at] = '-'
-			at++
-		}
-		at += hex.Encode(text[at:], b[from:to])
-		from = to
-	}
+	copy(text[:], urnUUID+"........-....-....-....-")
+	copy(text[9:17], digits[:8])
+	copy(text[18:22], digits[8:12])
+	copy(text[23:27], digits[12:16])
+	copy(text[28:32], digits[16:20])
+	copy(text[33:], digits[20:])
 	n := in.Len()
 	in.Write(text[:])
 	return UUID{in.String()[n:], sound}
