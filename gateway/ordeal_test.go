@@ -209,37 +209,52 @@ func (c *cutter) cut() {
 }
 
 // fullDisk is a file system of its own that can be filled.
-type fullDisk struct{ dir string }
+type fullDisk struct {
+	*testing.T
+	dir string
+}
 
-// smallDisk mounts one of 256 MiB; nil where this user may not.
+// largest is its size while it is not full: what a long ordeal keeps.
+const largest = "size=8g"
+
+// smallDisk mounts one; nil where this user may not.
 func smallDisk(t *testing.T) *fullDisk {
 	if runtime.GOOS != "linux" || os.Geteuid() != 0 {
 		t.Log("not root: no disk is filled")
 		return nil
 	}
 	dir := t.TempDir()
-	if out, err := exec.Command("mount", "-t", "tmpfs", "-o", "size=256m,mode=0700", "tmpfs", dir).CombinedOutput(); err != nil {
+	if out, err := exec.Command("mount", "-t", "tmpfs", "-o", largest+",mode=0700", "tmpfs", dir).CombinedOutput(); err != nil {
 		t.Logf("no disk is filled: %v: %s", err, out)
 		return nil
 	}
 	t.Cleanup(func() { _ = exec.Command("umount", "-l", dir).Run() })
-	return &fullDisk{dir}
+	return &fullDisk{t, dir}
 }
 
+// fill makes it as small as what is on it.
 func (d *fullDisk) fill() {
-	f, err := os.Create(filepath.Join(d.dir, "full"))
+	size, err := usedBytes(d.dir)
 	if err != nil {
-		return
+		d.Fatal(err)
 	}
-	defer f.Close()
-	for chunk := make([]byte, 1<<20); len(chunk) > 0; {
-		if _, err := f.Write(chunk); err != nil {
-			chunk = chunk[:len(chunk)/2]
+	d.remount(fmt.Sprintf("size=%d", max(size, 1<<16)))
+}
+
+func (d *fullDisk) free() { d.remount(largest) }
+
+func (d *fullDisk) remount(options string) {
+	for range 20 { // what is on it may have grown meanwhile
+		if exec.Command("mount", "-o", "remount,"+options, d.dir).Run() == nil {
+			return
+		}
+		size, _ := usedBytes(d.dir)
+		if options != largest {
+			options = fmt.Sprintf("size=%d", size+(1<<16))
 		}
 	}
+	d.Errorf("%s cannot be made smaller", d.dir)
 }
-
-func (d *fullDisk) free() { _ = os.Remove(filepath.Join(d.dir, "full")) }
 
 // start starts the gateway on a store.
 func (o *ordeal) start(store string) {
