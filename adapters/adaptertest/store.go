@@ -70,6 +70,7 @@ func Store(t *testing.T, open Open) {
 		{"cases by patient, organisation, kind, state, newest first", (*suite).cases},
 		{"deliveries by destination, case, state, oldest first", (*suite).deliveries},
 		{"what is not there is not found", (*suite).notFound},
+		{"whatever workers and people do in whatever order, it does what a model says", (*suite).agrees},
 		{"health", (*suite).health},
 	}
 	for _, test := range append(tests, pruning...) {

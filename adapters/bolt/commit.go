@@ -119,7 +119,8 @@ func (s *Store) together(ops []*op) error {
 	if !wrote {
 		return nil
 	}
-	if err := tx.Commit(); err != nil {
+	t.put(bMeta, clockKey, number(uint64(t.now)))
+	if err := first(t.err, tx.Commit()); err != nil {
 		return unavailable(err)
 	}
 	return nil

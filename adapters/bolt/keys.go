@@ -10,7 +10,7 @@ import (
 
 // Buckets. n is a number of the file's one sequence (8 bytes, big-endian): it orders by time.
 const (
-	bMeta       = "meta"       // schema, health; owns the sequence
+	bMeta       = "meta"       // schema, health, clock; owns the sequence
 	bIDs        = "ids"        // kind, id → n
 	bIdem       = "idem"       // hash of the slot's key → digest, n of the message
 	bRefs       = "refs"       // hash of the reference, case id → nothing

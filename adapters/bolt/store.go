@@ -24,10 +24,14 @@ import (
 // schema is the version of the file's layout. A file of another version is refused, never guessed at.
 const schema = "1"
 
+// clockKey of bMeta holds the store's time of the last commit.
+var clockKey = []byte("clock")
+
 // Store is a flow.Store in one file.
 type Store struct {
 	db      *bbolt.DB
-	started time.Time // wall clock and, with it, the monotonic one
+	started time.Time     // wall clock and, with it, the monotonic one
+	ahead   time.Duration // of the wall clock: it was set back since the file was written last
 	ops     chan *op
 	quit    chan struct{}
 	stopped chan struct{} // closed when the committer has ended
@@ -42,9 +46,9 @@ var _ flow.Store = (*Store)(nil)
 // Open opens the file, made when it is not there, and compacts it where half of it is free. It fails when another
 // process holds it, or when it was written by another version. Leases in it are void: their holder was the process
 // that had the file before.
-func Open(path string) (*Store, error) { return open(path, compactFree) }
+func Open(path string) (*Store, error) { return open(path, compactFree, 0) }
 
-func open(path string, compactFree int64) (*Store, error) {
+func open(path string, compactFree int64, ahead time.Duration) (*Store, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return nil, fmt.Errorf("bolt: %w", err)
 	}
@@ -59,7 +63,7 @@ func open(path string, compactFree int64) (*Store, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("bolt: %s: %w", path, err), held.Close())
 	}
-	s := &Store{db: db, lock: held, compact: compact, started: time.Now(), ops: make(chan *op, maxBatch), quit: make(chan struct{}),
+	s := &Store{db: db, lock: held, compact: compact, started: time.Now(), ahead: ahead, ops: make(chan *op, maxBatch), quit: make(chan struct{}),
 		stopped: make(chan struct{})}
 	if err := errors.Join(s.prepare(), syncDir(filepath.Dir(path))); err != nil {
 		return nil, errors.Join(fmt.Errorf("bolt: %s: %w", path, err), db.Close(), held.Close())
@@ -94,6 +98,7 @@ func (s *Store) prepare() error {
 		case string(v) != schema:
 			return fmt.Errorf("the file has layout %q, this gateway reads %q", v, schema)
 		}
+		s.resume(meta.Get(clockKey))
 		t := &txn{tx: tx, now: s.now()}
 		return t.voidLeases()
 	})
@@ -117,8 +122,18 @@ func (s *Store) Health(ctx context.Context) error {
 	})
 }
 
-// now is the store's clock in nanoseconds since 1970: the wall clock when the file was opened and the time
-// passed since, so that setting the clock makes no lease end and no delivery late.
-func (s *Store) now() int64 { return s.started.Add(time.Since(s.started)).UnixNano() }
+// now is the store's clock in nanoseconds since 1970: the wall clock when the file was opened, or the last time in the
+// file when that is later, and the time passed since. Setting the clock makes no lease end and no delivery late, neither
+// while the gateway runs nor over a restart.
+func (s *Store) now() int64 {
+	return s.started.Add(s.ahead + time.Since(s.started)).UnixNano()
+}
+
+// resume lets the clock go on from the last time in the file, where the wall clock was set back.
+func (s *Store) resume(last []byte) {
+	if len(last) == 8 {
+		s.ahead += max(0, time.Duration(int64(binary.BigEndian.Uint64(last))-s.now()))
+	}
+}
 
 func at(nanos int64) time.Time { return time.Unix(0, nanos).UTC() }
