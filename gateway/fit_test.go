@@ -33,7 +33,7 @@ func limited(t *testing.T, kind string, ag, epr int) (context.Context, *world) {
 }
 
 // taking is the demo with a request that goes to the A&G platform and to the EPR, each with its own keys about photos.
-func taking(t *testing.T, kind, ag, epr string) (context.Context, *world) {
+func taking(t *testing.T, kind, ag, epr string, before ...func(*world)) (context.Context, *world) {
 	t.Helper()
 	gin.SetMode(gin.ReleaseMode)
 	text := string(demoConfig)
@@ -48,7 +48,7 @@ func taking(t *testing.T, kind, ag, epr string) (context.Context, *world) {
 		}
 		text = strings.Replace(text, old, with, 1)
 	}
-	return runningBy(t, []byte(text), 90*time.Second)
+	return runningBy(t, []byte(text), 90*time.Second, before...)
 }
 
 func first(kind string) string {

@@ -34,14 +34,17 @@ func running(t *testing.T) (context.Context, *world) {
 	return runningBy(t, demoConfig, time.Minute)
 }
 
-// runningBy starts one by another configuration, and gives the test so much time.
-func runningBy(t *testing.T, config []byte, within time.Duration) (context.Context, *world) {
+// runningBy starts one by another configuration, and gives the test so much time; before may change it before it runs.
+func runningBy(t *testing.T, config []byte, within time.Duration, before ...func(*world)) (context.Context, *world) {
 	t.Helper()
 	gin.SetMode(gin.ReleaseMode)
 	ctx, stop := context.WithTimeout(context.Background(), within)
 	w, err := startWorld(ctx, config, [3]string{"127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"}, observe.NewLogger(io.Discard, slog.LevelInfo))
 	if err != nil {
 		t.Fatal(err)
+	}
+	for _, change := range before {
+		change(w)
 	}
 	running, end := context.WithCancel(ctx)
 	done := make(chan error, 1)

@@ -59,12 +59,18 @@ sources:
     checks: {consent: warn}
   - {name: gp-fhir, kind: fhir, checks: {consent: warn}}
 destinations:
-  - {name: epr, kind: mllp, address: %[5]s, message: REF_I12, concurrency: 4}
+  - {name: epr, kind: mllp, address: %[5]s, message: REF_I12, %[6]s}
 routes:
   - {when: {case: referral}, to: [epr]}
 `
 
 func startStreams(t testing.TB, photo []byte) *streams {
+	t.Helper()
+	return startStreamsTo(t, photo, "concurrency: 4")
+}
+
+// startStreamsTo has more keys for the hospital.
+func startStreamsTo(t testing.TB, photo []byte, keys string) *streams {
 	t.Helper()
 	s := &streams{t: t, mllp: freePort(t), http: freePort(t), admin: freePort(t), arrived: map[string]bool{}}
 	if photo != nil {
@@ -81,7 +87,7 @@ func startStreams(t testing.TB, photo []byte) *streams {
 	t.Cleanup(func() { cancel(); <-done })
 	dir := t.TempDir()
 	s.p = &process{t: t, config: filepath.Join(dir, "gateway.yaml"), log: filepath.Join(dir, "log")}
-	text := fmt.Sprintf(streamConfig, dir, s.http, s.admin, s.mllp, s.server.Address())
+	text := fmt.Sprintf(streamConfig, dir, s.http, s.admin, s.mllp, s.server.Address(), keys)
 	if err := os.WriteFile(s.p.config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -153,14 +159,24 @@ func (s *streams) delivered() int {
 
 // peak is the largest resident size the gateway had, in megabytes.
 func (s *streams) peak() float64 {
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.p.cmd.Process.Pid))
-	if err != nil {
-		s.t.Fatal(err)
+	s.t.Helper()
+	mb := peakOf(s.p.cmd.Process.Pid)
+	if mb == 0 {
+		s.t.Fatal("the gateway is gone")
 	}
-	_, after, _ := strings.Cut(string(status), "VmHWM:")
+	return mb
+}
+
+// peakOf is the largest resident size that a process had, in megabytes; 0 when it has ended.
+func peakOf(pid int) float64 {
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	_, after, found := strings.Cut(string(status), "VmHWM:")
+	if err != nil || !found {
+		return 0
+	}
 	kb, err := strconv.Atoi(strings.Fields(after)[0])
 	if err != nil {
-		s.t.Fatal(err)
+		return 0
 	}
 	return float64(kb) / 1000
 }

@@ -45,7 +45,7 @@ func defaults(data string) *Config {
 		Photos:   Photos{Folder: filepath.Join(data, "photos"), Cache: Cache{Path: filepath.Join(data, "photo-cache"), Bytes: 1 << 30}, Floor: Floor{SSIM: 0.95, Side: 1000, Quality: 75}},
 		HTTP:     Listener{Listen: "127.0.0.1:8080"},
 		Admin:    Listener{Listen: "127.0.0.1:8081"},
-		Limits:   Limits{MessageBytes: 64 << 20, PhotoBytes: 25 << 20, PhotoPixels: 64e6, PixelsAtOnce: 48e6, Attachments: 200},
+		Limits:   Limits{MessageBytes: 64 << 20, PhotoBytes: 25 << 20, PhotoPixels: 64e6, PixelsAtOnce: 24e6, Attachments: 200},
 		Alarms:   Alarms{OldestWaiting: 15 * time.Minute, OldestParked: time.Hour},
 		Shutdown: Shutdown{Grace: 10 * time.Second},
 		Owners:   Owners{Requester: "practice", Provider: Owner{Name: "provider"}, Operations: Owner{Name: "operations"}},

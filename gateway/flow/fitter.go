@@ -153,7 +153,7 @@ func (p *Pipeline) fittingNow(ctx context.Context, id ID) (bool, error) {
 	return false, nil
 }
 
-// Budget bounds the pixels of photos that are worked on at once, and with them memory: a photo holds up to some six
+// Budget bounds the pixels of photos that are worked on at once, and with them memory: a photo holds up to some eight
 // bytes a pixel while it is made to fit.
 type Budget struct {
 	pixels *semaphore.Weighted
