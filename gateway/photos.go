@@ -17,7 +17,7 @@ func openPhotos(ctx context.Context, cfg *config.Config) (*blob.Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("photos: %w", err)
 	}
-	s, err := blob.OpenFolder(cfg.Photos.Folder, keys)
+	s, err := openShelf(ctx, cfg.Photos, keys)
 	if errors.Is(err, blob.ErrKey) {
 		return nil, config.Faults{cfg.Fault("photos.key_file", "photos: "+err.Error())}
 	}
@@ -25,6 +25,13 @@ func openPhotos(ctx context.Context, cfg *config.Config) (*blob.Store, error) {
 		return nil, fmt.Errorf("photos: %w", err)
 	}
 	return s, nil
+}
+
+func openShelf(ctx context.Context, p config.Photos, keys blob.Keys) (*blob.Store, error) {
+	if p.Bucket != "" {
+		return blob.OpenBucket(ctx, p.Bucket, blob.Cache{Dir: p.Cache.Path, Bytes: p.Cache.Bytes}, keys)
+	}
+	return blob.OpenFolder(p.Folder, keys)
 }
 
 // photoKeys gives the keys of photos: the configured ones, or with the embedded store one made beside its file.
@@ -48,5 +55,5 @@ func photoKeys(cfg *config.Config) (k blob.Keys, err error) {
 
 // auditLog names the file of the audit log: it lies beside the photos unless the site says otherwise.
 func auditLog(cfg *config.Config) string {
-	return cmp.Or(cfg.Audit, filepath.Join(cmp.Or(cfg.Photos.Folder, cfg.Photos.Cache.Path), "audit.jsonl"))
+	return cmp.Or(cfg.Audit, filepath.Join(cfg.Photos.Folder, "audit.jsonl"))
 }

@@ -25,6 +25,8 @@ type desk struct {
 	hold func() // lets go of the lock on dir
 }
 
+func newDesk(dir string) *desk { return &desk{root: filepath.Join(dir, staging)} }
+
 // open gives the process's own folder, making it when needed.
 func (d *desk) open() (string, error) {
 	d.mu.Lock()

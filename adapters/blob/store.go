@@ -7,7 +7,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"regexp"
 	"time"
 
@@ -19,7 +18,7 @@ import (
 type Store struct {
 	shelf shelf
 	ring  *ring
-	desk  desk // where objects without an owner lie
+	desk  *desk // where objects without an owner lie
 }
 
 // shelf is where objects that have a name lie, sealed. Its errors wrap flow.ErrUnavailable or flow.ErrNotFound.
@@ -41,6 +40,7 @@ type shelf interface {
 	readRing(ctx context.Context) ([]byte, error)
 	// changeRing replaces the ring by what change makes of it; nil stands for none.
 	changeRing(ctx context.Context, change func([]byte) ([]byte, error)) error
+	close() error
 }
 
 // Object is what was kept.
@@ -57,11 +57,11 @@ func OpenFolder(dir string, k Keys) (*Store, error) {
 	if err := makeFolders(f.disk, dir); err != nil {
 		return nil, unavailable(err)
 	}
-	return openStore(context.Background(), f, filepath.Join(dir, staging), k)
+	return openStore(context.Background(), f, newDesk(dir), k)
 }
 
-func openStore(ctx context.Context, sh shelf, stage string, k Keys) (*Store, error) {
-	s := &Store{shelf: sh, desk: desk{root: stage}}
+func openStore(ctx context.Context, sh shelf, d *desk, k Keys) (*Store, error) {
+	s := &Store{shelf: sh, desk: d}
 	if _, err := s.desk.clear(time.Now().Add(-abandonedAfter)); err != nil {
 		return nil, unavailable(err)
 	}
@@ -218,7 +218,7 @@ func (s *Store) Sweep(ctx context.Context, keep func(name string) bool, age time
 // Close gives up the place where this process stages. What is staged still, is lost.
 func (s *Store) Close() error {
 	s.desk.leave()
-	return nil
+	return s.shelf.close()
 }
 
 // isGone tells that a file is not there.

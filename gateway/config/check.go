@@ -138,6 +138,9 @@ func (c *checker) photos() {
 	if c.Photos.Bucket != "" && !c.Photos.Key.Given() {
 		c.fault("photos", "a bucket needs key or key_file: the photos are sealed before they leave this machine")
 	}
+	if c.Photos.Bucket != "" && c.Audit == "" {
+		c.fault("photos", "with a bucket the audit log has no folder to lie in: audit: {path: …}")
+	}
 	if len(c.Photos.OldKeys) > 0 && !c.Photos.Key.Given() {
 		c.fault("photos", "old keys need the key that takes their place: key or key_file")
 	}

@@ -48,7 +48,8 @@ func TestFaults(t *testing.T) {
 			"1:39: timezone is a time zone of the IANA database such as Europe/London"}},
 		{"ods", "site: {name: A, ods: rxx01}\nsources: [{name: a, kind: fhir}]\n", []string{
 			"1:22: ods is an ODS code such as RXX01: capitals and digits"}},
-		{"a bucket without a key", minimal("photos: {url: 's3://photos?region=eu-west-2'}\n"), []string{"4:9: a bucket needs key or key_file: the photos are sealed before they leave this machine"}},
+		{"a bucket without a key", minimal("photos: {url: 's3://photos?region=eu-west-2'}\n"), []string{
+			"4:9: a bucket needs key or key_file: the photos are sealed before they leave this machine", "4:9: with a bucket the audit log has no folder to lie in: audit: {path: …}"}},
 		{"no place for photos", minimal("photos: {url: 'ftp://photos', key: k}\n"), []string{"4:15: url is a folder as file:///var/lib/gateway/photos, or file://./photos beside the configuration, or a bucket as s3://photos?region=eu-west-2"}},
 		{"a password in the address of a bucket", minimal("photos: {url: 's3://id:secret@photos', key: k}\n"), []string{"4:15: url is a folder as file:///var/lib/gateway/photos, or file://./photos beside the configuration, or a bucket as s3://photos?region=eu-west-2"}},
 		{"old keys and no new one", minimal("photos: {url: 'file:///p', old_keys: [k]}\n"), []string{"4:9: old keys need the key that takes their place: key or key_file"}},
