@@ -272,7 +272,7 @@ func checkLoosely(t *testing.T, name string, f *Fitted, original []byte) {
 func FuzzFit(f *testing.F) {
 	seed(f)
 	f.Fuzz(func(t *testing.T, b []byte) {
-		to := Target{Bytes: int64(len(b))/2 + 50}
+		to := Target{Bytes: int64(len(b))/2 + 50, SRGB: len(b)%2 == 0}
 		got, err := Fit(bytes.NewReader(b), Limits{Pixels: 1 << 18}, to, Floor{SSIM: 0.3, Side: 8, Quality: 5})
 		if err != nil {
 			if issue.From(err).Kind == issue.Internal {

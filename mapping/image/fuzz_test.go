@@ -6,6 +6,8 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"github.com/dermgate/dermgate/fixtures/photos"
 )
 
 func seed(f *testing.F) {
@@ -23,6 +25,9 @@ func seed(f *testing.F) {
 	photo := aJPEG(f, 16, 16)
 	f.Add(photo)
 	f.Add(withExif(photo, phone(6)))
+	f.Add(photos.WithEverything(photo, 6))
+	f.Add(aHEIC(phone(6), photos.DisplayP3()))
+	f.Add(pngProfile(f, photos.AdobeRGB()))
 	f.Add(append(photo, photo...))
 	f.Add(aPNG(f))
 	f.Add(aGIF(f, 2))
@@ -42,6 +47,10 @@ func FuzzInspect(f *testing.F) {
 	seed(f)
 	f.Fuzz(func(t *testing.T, b []byte) {
 		facts, err := inspect(b, Limits{})
+		Remarks(bytes.NewReader(b), facts)
+		if icc, err := Profile(bytes.NewReader(b)); len(icc) > mostProfile || err != nil && len(icc) > 0 {
+			t.Errorf("a profile of %d bytes, %v", len(icc), err)
+		}
 		if err == nil && facts.Type.Photo() && facts.measured() && int64(facts.Width)*int64(facts.Height) > 64e6 {
 			t.Errorf("%d by %d passed", facts.Width, facts.Height)
 		}
