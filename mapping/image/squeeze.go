@@ -93,34 +93,67 @@ func (s *squeeze) estimate(q jpeg.Quantisers) (float64, error) {
 // search gives the finest quantisers with which the picture is estimated to take no more bytes than aimed at,
 // nil when those would be under the floor.
 func (s *squeeze) search(aim float64) (jpeg.Quantisers, error) {
+	if !s.scans {
+		factor, err := s.coarseness(aim, 6)
+		return s.coarser(factor), err
+	}
+	factor, err := s.coarseness(aim, 4)
+	if factor == 0 || err != nil {
+		return nil, err
+	}
+	// What scans save depends on the quantisers: now it is known better.
+	if err := s.calibrate(s.coarser(factor)); err != nil {
+		return nil, err
+	}
+	if n, err := s.estimate(s.coarser(factor)); err != nil {
+		return nil, err
+	} else if n > aim {
+		factor, err = s.coarseness(aim, 6)
+		return s.coarser(factor), err
+	}
+	factor, err = s.between(max(1, factor/1.2), factor, aim, 5)
+	return s.coarser(factor), err
+}
+
+// coarser gives quantisers by a factor on the finest; nil for 0.
+func (s *squeeze) coarser(factor float64) jpeg.Quantisers {
+	if factor == 0 {
+		return nil
+	}
+	return s.finest.Coarser(factor)
+}
+
+// coarseness gives the least factor on the finest quantisers that is enough, by so many halvings; 0 when there is none above
+// the floor.
+func (s *squeeze) coarseness(aim float64, halvings int) (float64, error) {
 	for low, high := 1., 1.; high < 256; low, high = high, high*1.5 { // beyond, every step is the largest
 		q := s.finest.Coarser(high)
 		n, err := s.estimate(q)
 		switch {
 		case err != nil || q.Quality() < s.floor.Quality:
-			return nil, err
+			return 0, err
 		case n <= aim:
-			return s.between(low, high, aim)
+			return s.between(low, high, aim, halvings)
 		}
 	}
-	return nil, nil
+	return 0, nil
 }
 
 // between narrows down a factor that is too fine and one that is coarse enough.
-func (s *squeeze) between(low, high, aim float64) (jpeg.Quantisers, error) {
-	for step := 0; step < 6 && low < high; step++ {
+func (s *squeeze) between(low, high, aim float64, halvings int) (float64, error) {
+	for step := 0; step < halvings && low < high; step++ {
 		middle := math.Sqrt(low * high)
 		n, err := s.estimate(s.finest.Coarser(middle))
 		switch {
 		case err != nil:
-			return nil, err
+			return 0, err
 		case n > aim:
 			low = middle
 		default:
 			high = middle
 		}
 	}
-	return s.finest.Coarser(high), nil
+	return high, nil
 }
 
 // optimise writes the same coefficients in fewer bytes, if they are likely to fit.
@@ -151,11 +184,6 @@ func (s *squeeze) write(bands jpeg.Bands) ([]byte, error) {
 func (s *squeeze) requantise() (*rung, error) {
 	for _, aim := range []float64{0.99, 0.997} { // of the bytes; the second after the first was found wrong
 		q, err := s.search(float64(s.to.Bytes) * aim)
-		if q != nil && err == nil && aim < 0.995 { // what scans save depends on the quantisers
-			if err = s.calibrate(q); err == nil {
-				q, err = s.search(float64(s.to.Bytes) * aim)
-			}
-		}
 		if q == nil || err != nil {
 			return nil, err
 		}
@@ -163,7 +191,7 @@ func (s *squeeze) requantise() (*rung, error) {
 		if err != nil || out == nil || int64(len(out.bytes)) <= s.to.Bytes {
 			return out, err
 		}
-		s.factor *= float64(len(out.bytes)) / expected
+		s.times *= float64(len(out.bytes)) / expected
 	}
 	return nil, nil
 }

@@ -1,0 +1,76 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/dermgate/dermgate/fixtures/photos"
+	coefficients "github.com/dermgate/dermgate/mapping/image/jpeg"
+)
+
+// BenchmarkPhotoMemory is how large gateway photo becomes (peak-MB) by a photo of 48 MP, as phones write it and progressive,
+// that has to be optimised, requantised or resized. Below 250 MB is wanted.
+func BenchmarkPhotoMemory(b *testing.B) {
+	l := photos.Megapixels(1, 48)
+	l.Quality = 96
+	sequential := l.JPEG()
+	progressive, err := coefficients.EncodeProgressive(coefficients.Stream(sequential, coefficients.Limits{}))
+	if err != nil {
+		b.Fatal(err)
+	}
+	for name, photo := range map[string][]byte{"sequential": sequential, "progressive": progressive} {
+		in := filepath.Join(b.TempDir(), "in.jpg")
+		if err := os.WriteFile(in, photo, 0o600); err != nil {
+			b.Fatal(err)
+		}
+		for _, hundredths := range []int{94, 80, 30} {
+			b.Run(fmt.Sprintf("%s/to-%d-percent", name, hundredths), func(b *testing.B) {
+				for b.Loop() {
+					peak, said := peakOf(b, "photo", "--max-bytes", fmt.Sprint(len(photo)*hundredths/100), in)
+					b.ReportMetric(peak, "peak-MB")
+					b.Logf("%d bytes: %s", len(photo), regexp.MustCompile(`"step":"[a-z]*"`).FindString(said))
+				}
+			})
+		}
+	}
+}
+
+// peakOf runs the built program and gives its largest resident size in MB, and what it said.
+func peakOf(b *testing.B, args ...string) (peak float64, said string) {
+	b.Helper()
+	path, err := binary()
+	if err != nil {
+		b.Fatal(err)
+	}
+	cmd := exec.Command(path, args...)
+	var out bytes.Buffer
+	cmd.Stdout = &out
+	if err := cmd.Start(); err != nil {
+		b.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- cmd.Wait() }()
+	status, largest := fmt.Sprintf("/proc/%d/status", cmd.Process.Pid), regexp.MustCompile(`VmHWM:\s+(\d+) kB`)
+	for {
+		select {
+		case err := <-done:
+			if err != nil {
+				b.Fatal(err, out.String())
+			}
+			return peak, out.String()
+		case <-time.After(2 * time.Millisecond): // Maxrss of a process begins at that of its parent
+			text, _ := os.ReadFile(status)
+			if m := largest.FindSubmatch(text); m != nil {
+				kb, _ := strconv.Atoi(string(m[1]))
+				peak = float64(kb) / 1000
+			}
+		}
+	}
+}
