@@ -147,12 +147,33 @@ func (x acts) resolve(ctx context.Context, act api.Act) error {
 	if err != nil {
 		return public(err)
 	}
+	if !act.Case.IsZero() {
+		return x.link(ctx, del, act)
+	}
 	step, ok := ers.Resolved(del, act.UBRN, act.At)
 	if !ok {
 		return issue.New(issue.Conflict, "delivery", "nothing about this delivery is unknown, or it is no UBRN of 12 digits")
 	}
 	act.Step, act.Verb = &step, "replay"
 	err = x.a.store.Act(ctx, act.Act)
+	x.a.pokeAll()
+	return public(err)
+}
+
+// link says whose a held answer is: it is then applied to that case.
+func (x acts) link(ctx context.Context, del flow.Delivery, act api.Act) error {
+	if del.To != flow.ToCase || !del.Case.IsZero() {
+		return issue.New(issue.Conflict, "delivery", "it is no answer that is held: it knows its case")
+	}
+	if _, err := x.a.store.Case(ctx, act.Case); err != nil {
+		if errors.Is(err, flow.ErrNotFound) {
+			return issue.New(issue.NotFound, "case", "no such case").Because(err)
+		}
+		return public(err)
+	}
+	act.Step = &flow.Step{Name: flow.LinkedTo, At: act.At, Data: map[string]string{"case": act.Case.String(), "by": act.Person, "why": act.Reason}}
+	act.Verb = "replay"
+	err := x.a.store.Act(ctx, act.Act)
 	x.a.pokeAll()
 	return public(err)
 }

@@ -160,9 +160,10 @@ func releaseVerb(std stdio) *cobra.Command {
 
 func resolveVerb(std stdio) *cobra.Command {
 	o := &operator{std: std}
-	var ubrn string
+	var ubrn, about string
 	var not bool
-	c := &cobra.Command{Use: "resolve ID --ubrn N | --not-created", Short: "say what became of a create whose answer was lost", Example: "  gateway resolve DELIVERY --ubrn 000000070000 --reason 'seen in e-RS'", Args: cobra.ExactArgs(1),
+	c := &cobra.Command{Use: "resolve ID --ubrn N | --not-created | --case CASE", Short: "say what became of a create whose answer was lost, or whose an answer is that is held",
+		Example: "  gateway resolve DELIVERY --ubrn 000000070000 --reason 'seen in e-RS'\n  gateway resolve DELIVERY --case CASE --reason 'the number was mistyped; asked the specialist'", Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			more := map[string]any{}
 			if ubrn != "" {
@@ -171,10 +172,14 @@ func resolveVerb(std stdio) *cobra.Command {
 			if not {
 				more["not_created"] = true
 			}
+			if about != "" {
+				more["case"] = about
+			}
 			return o.act(cmd.Context(), "deliveries", args[0], "resolve", more)
 		}}
 	c.Flags().StringVar(&ubrn, "ubrn", "", "it was created, under this number")
 	c.Flags().BoolVar(&not, "not-created", false, "it was not created")
+	c.Flags().StringVar(&about, "case", "", "it is an answer about this case")
 	return o.flags(c, true)
 }
 

@@ -18,7 +18,7 @@ func sourceRules(c *config.Config, s config.Source) (flow.SourceRules, error) {
 		Name: s.Name, Organisation: s.Organisation, App: s.Sender.App, Facility: s.Sender.Facility, Overlay: s.Overlay, Charset: s.Charset, Processing: s.Processing,
 		BatchAnswer: s.Acknowledge.Batch == config.BatchOne,
 		Checks: flow.Checks{Consent: check(s.Checks.Consent), Images: check(s.Checks.Images), NHSNumber: check(s.Checks.NHSNumber), Photo: check(s.Checks.Photo),
-			Profile: check(s.Checks.Profile), Unmapped: check(s.Checks.Unmapped)},
+			Profile: check(s.Checks.Profile), Unmapped: check(s.Checks.Unmapped), Unmatched: check(s.Checks.Unmatched)},
 		Limits: image.Limits{Bytes: c.Limits.PhotoBytes, Pixels: c.Limits.PhotoPixels}, Attachments: c.Limits.Attachments, Rash: s.RashCodes,
 	}
 	if s.Acknowledge.Mode == config.Enhanced {

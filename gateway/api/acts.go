@@ -18,6 +18,7 @@ type decision struct {
 	Translate  bool   `json:"translate"`
 	UBRN       string `json:"ubrn"`
 	NotCreated bool   `json:"not_created"`
+	Case       string `json:"case"`
 	Merge      bool   `json:"merge"`
 	Content    string `json:"content"`
 
@@ -29,7 +30,7 @@ type decision struct {
 var decisionKeys = map[string][]string{
 	"replay":   {"to", "translate", "content"},
 	"redirect": {"to", "translate"},
-	"resolve":  {"ubrn", "not_created"},
+	"resolve":  {"ubrn", "not_created", "case"},
 	"release":  {"merge"},
 }
 
@@ -86,8 +87,15 @@ func (a *Admin) decided(c *gin.Context, verb string, keys []string, complete fun
 		return d, Act{}, false
 	}
 	who, _ := IdentityOf(c.Request.Context())
+	var about flow.ID
+	if d.Case != "" {
+		if about, err = flow.ParseID(d.Case); err != nil {
+			refuse(c, issue.New(issue.Structure, "case", "an id is a UUID"))
+			return d, Act{}, false
+		}
+	}
 	act := flow.Act{Verb: verb, To: d.To, Person: who.Name, Reason: d.Reason, Key: key, At: a.Now()}
-	return d, Act{Act: act, Translate: d.Translate, UBRN: d.UBRN, NotCreated: d.NotCreated, Merge: d.Merge, Content: d.Content}, true
+	return d, Act{Act: act, Translate: d.Translate, UBRN: d.UBRN, NotCreated: d.NotCreated, Merge: d.Merge, Content: d.Content, Case: about}, true
 }
 
 // complete tells what a verb still needs to know.
@@ -97,8 +105,8 @@ func complete(verb string, d decision) error {
 		return issue.New(issue.Required, "to", "redirect to which destination?")
 	case d.Translate && d.Content != "":
 		return issue.New(issue.Conflict, "content", "either translated again, or edited")
-	case verb == "resolve" && (d.UBRN != "") == d.NotCreated:
-		return issue.New(issue.Required, "ubrn", "resolve with the ubrn it was created under, or with not_created")
+	case verb == "resolve" && d.Case != "" && (d.UBRN != "" || d.NotCreated), verb == "resolve" && d.Case == "" && (d.UBRN != "") == d.NotCreated:
+		return issue.New(issue.Required, "ubrn", "resolve with the ubrn it was created under, with not_created, or with the case that a held answer is about")
 	case d.UBRN != "" && !ubrnPattern.MatchString(d.UBRN):
 		return issue.New(issue.Value, "ubrn", "a UBRN has 12 digits")
 	}

@@ -57,11 +57,12 @@ type Acts interface {
 // Act is a decision about a delivery or destination, with what some verbs say besides.
 type Act struct {
 	flow.Act
-	Translate  bool   // replay: translate the message again first
-	UBRN       string // resolve: the create had worked, under this number
-	NotCreated bool   // resolve: the create had not worked
-	Merge      bool   // release: after a merge of patient records
-	Content    string // replay: what a person made of the bytes; empty: as they are
+	Translate  bool    // replay: translate the message again first
+	UBRN       string  // resolve: the create had worked, under this number
+	NotCreated bool    // resolve: the create had not worked
+	Case       flow.ID // resolve: the case that a held answer is about
+	Merge      bool    // release: after a merge of patient records
+	Content    string  // replay: what a person made of the bytes; empty: as they are
 }
 
 // Probe is one thing that must hold for the gateway to take messages or, where Lesser says what it is called

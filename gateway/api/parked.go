@@ -58,6 +58,11 @@ const mostShown = 1000
 
 func (a *Admin) parked(ctx context.Context, to string) ([]flow.Cause, error) {
 	ds, err := a.Messages.Deliveries(ctx, flow.DeliveryQuery{State: flow.Parked, To: to, Limit: mostParked})
+	if err == nil && to == "" { // answers that are held, and news that could not be applied
+		var own []flow.Delivery
+		own, err = a.Messages.Deliveries(ctx, flow.DeliveryQuery{State: flow.Parked, To: flow.ToCase, Limit: mostParked})
+		ds = append(ds, own...)
+	}
 	if err != nil {
 		return nil, missing(err, "delivery")
 	}

@@ -22,7 +22,10 @@ type heap struct {
 	down   bool
 }
 
-func (h *heap) Deliveries(context.Context, flow.DeliveryQuery) ([]flow.Delivery, error) {
+func (h *heap) Deliveries(_ context.Context, q flow.DeliveryQuery) ([]flow.Delivery, error) {
+	if q.To == flow.ToCase {
+		return nil, nil
+	}
 	return slices.Clone(h.parked), nil
 }
 

@@ -248,7 +248,7 @@ const (
 )
 
 // Checks of a source.
-type Checks struct{ Consent, Images, NHSNumber, Photo, Profile, Unmapped Check }
+type Checks struct{ Consent, Images, NHSNumber, Photo, Profile, Unmapped, Unmatched Check }
 
 // Validate is how strictly the HL7 v2 of a source is held to the standard: each of Off, Warn, Refuse.
 type Validate struct {

@@ -69,7 +69,7 @@ func defaultSource(s Source) Source {
 	s.Carries = []string{Requests, Answers}
 	s.Acknowledge = Acknowledge{Mode: Original, WhenDown: "AR", Batch: BatchEach}
 	s.Repeat = Repeat{Window: 14 * 24 * time.Hour}
-	s.Checks = Checks{Consent: Hold, Images: Hold, NHSNumber: Require, Photo: Strictly, Profile: Warn, Unmapped: Off}
+	s.Checks = Checks{Consent: Hold, Images: Hold, NHSNumber: Require, Photo: Strictly, Profile: Warn, Unmapped: Off, Unmatched: Hold}
 	s.RashCodes = []string{"RASH", "271807003"} // SNOMED CT: eruption of skin
 	s.Validate = Validate{Structure: Off, Datatype: Off, Table: Off, Length: Off, Required: Off}
 	s.Connections, s.PerAddress = 256, 64

@@ -281,6 +281,7 @@ func (d *decoder) checks(n node, c *Checks) {
 		"photo":      oneOf(d, &c.Photo, Strictly, Warn, Off),
 		"profile":    oneOf(d, &c.Profile, Require, Hold, Warn, Off),
 		"unmapped":   oneOf(d, &c.Unmapped, Warn, Off),
+		"unmatched":  oneOf(d, &c.Unmatched, Hold, Require),
 	})
 }
 

@@ -154,6 +154,7 @@ func (p *Pipeline) Same(from, to string) error {
 	a, okA := p.endpoint(from)
 	b, okB := p.endpoint(to)
 	switch {
+	case from == to:
 	case !okB:
 		return issue.New(issue.NotFound, "to", "no such destination")
 	case okA && a.Kind != b.Kind:

@@ -14,20 +14,27 @@ import (
 // followUp makes the change for a message about a case that exists: it is kept with a work item, and
 // acknowledged; Apply works it into its case afterwards, once.
 func (p *Pipeline) followUp(ctx context.Context, t *Translated) (Change, error) {
-	id, err := p.find(ctx, t)
+	id, err := p.find(ctx, t, p.alarm)
+	if p.holds(t, err) {
+		id, err = ID{}, nil
+	}
 	if err != nil {
 		return Change{}, err
 	}
 	part := t.Idem.Partition()
 	messageID := NewID(part, "message", t.Idem.Key)
-	work := Delivery{ID: NewID(part, "work", t.Idem.Key), Case: id, Message: messageID, To: ToCase, Lane: id.String(),
+	lane := id
+	if id.IsZero() {
+		lane = messageID
+	}
+	work := Delivery{ID: NewID(part, "work", t.Idem.Key), Case: id, Message: messageID, To: ToCase, Lane: lane.String(),
 		Class: class(t.Facts.Urgency), Key: messageID.String(), What: t.Facts.Event, State: Waiting, Due: t.At, Created: t.At}
 	return p.withMessage(ctx, Change{Deliveries: []Delivery{work}}, t, messageID)
 }
 
-// find gives the one case that a message is about. None, several, or one of another patient is never
-// guessed at: the message is refused, and somebody is told.
-func (p *Pipeline) find(ctx context.Context, t *Translated) (ID, error) {
+// find gives the one case that a message is about. None, several, or one of another patient is never guessed at: an
+// answer is held (held.go), anything else refused, and somebody is told.
+func (p *Pipeline) find(ctx context.Context, t *Translated, alarm func(name, text string)) (ID, error) {
 	candidates, err := p.candidates(ctx, t.Facts)
 	if err != nil {
 		return ID{}, err
@@ -54,12 +61,13 @@ func (p *Pipeline) find(ctx context.Context, t *Translated) (ID, error) {
 	case len(match) == 1:
 		return match[0].ID, p.mayAnswer(t, match[0])
 	case len(match) > 1:
+		alarm("several-cases", "source "+t.Source+": a message whose identifiers lead to more than one case")
 		return ID{}, issue.New(issue.Conflict, where, "the identifiers lead to more than one case")
 	case other:
-		p.alarm("wrong-patient", "source "+t.Source+": an answer names another patient than its request")
+		alarm("wrong-patient", "source "+t.Source+": an answer names another patient than its request")
 		return ID{}, issue.New(issue.Conflict, place(t.Format, "PID-3", "Patient.identifier"), "the patient is not the one of the request")
 	}
-	p.alarm("no-case", "source "+t.Source+": a message about no known case")
+	alarm("no-case", "source "+t.Source+": a message about no known case")
 	return ID{}, issue.New(issue.NotFound, where, "no case is known by these identifiers")
 }
 
@@ -125,16 +133,21 @@ type Applier struct{ P *Pipeline }
 // the message's id. A message that does not translate any more parks, visibly. One whose case has photos that are being
 // made to fit waits, in its place.
 func (a Applier) Deliver(ctx context.Context, work Delivery, _ func(Step) error) (Outcome, error) {
+	t, err := a.P.reload(ctx, a.P.Maps(), work.Message)
+	if err != nil {
+		return Outcome{}, storeTrouble(err)
+	}
+	if work.Case.IsZero() {
+		if held, err := a.P.whose(ctx, &work, &t); err != nil || held.Result != "" {
+			return held, err
+		}
+	}
 	busy, err := a.P.fittingNow(ctx, work.Case)
 	if err != nil {
 		return Outcome{}, err
 	}
 	if busy {
 		return Outcome{Result: Again, After: fittingEvery}, nil
-	}
-	t, err := a.P.reload(ctx, a.P.Maps(), work.Message)
-	if err != nil {
-		return Outcome{}, storeTrouble(err)
 	}
 	for {
 		err := a.P.apply(ctx, work, &t)
@@ -182,6 +195,9 @@ func (p *Pipeline) apply(ctx context.Context, work Delivery, t *Translated) erro
 	}
 	d.why, d.set, d.files, d.kept = work.Message, t.set, letterFiles(t), true
 	moved := d.c.Moves
+	if work.Note != "" {
+		d.tell("act", work.Note, work.ID.String())
+	}
 	if t.Facts.Event != NoticeStatus { // seven a notice: only what they come to is part of the story
 		d.tell("received", t.Facts.Event+" from "+t.Source, work.Message.String())
 	}
@@ -310,15 +326,30 @@ func (d *decision) guardPriority(f Facts) {
 // answered takes an answer to advice: the first one, or one that differs from the last. A recommendation
 // to refer stays a recommendation; nothing but the answer leaves (INV1).
 func (d *decision) answered(ctx context.Context, t *Translated) error {
-	e := pathway.ReturnWithAdvice
+	e, known := pathway.ReturnWithAdvice, d.c.Outcome.Text
 	if d.c.State == pathway.Responded || d.c.State == pathway.Reviewed {
-		if t.Facts.Advice == d.c.Outcome.Text {
+		if t.Facts.Advice == known {
 			return nil
 		}
 		e, d.amends = pathway.AnswerAmended, true
 	}
+	over := d.c.State == pathway.EndedNoticeDue || d.p.Machines[d.c.Kind].Ended(d.c.State)
+	if over && t.Facts.Advice == known {
+		return nil
+	}
 	d.outcome(t)
+	if over {
+		return d.late(ctx, t)
+	}
 	return d.news(ctx, t, e)
+}
+
+// late brings home an answer that the end of its conversation has overtaken: the case stays ended, and what the specialist
+// wrote is not lost for it.
+func (d *decision) late(ctx context.Context, t *Translated) error {
+	d.tell("observed", "the answer came after the end", d.why.String())
+	d.ask("late-answer", "the answer came after the end of the conversation: read it")
+	return d.spread(ctx, t.Facts, t.Bundle)
 }
 
 func (d *decision) triaged(ctx context.Context, t *Translated) error {

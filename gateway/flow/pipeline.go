@@ -64,6 +64,7 @@ type Checks struct {
 	NHSNumber Check
 	Photo     Check // of a photo that is none; "strict" in the configuration is Require
 	Profile   Check // of resources that do not meet the UK Core profile of their type; empty: Off
+	Unmatched Check // of an answer that finds no case: Require refuses it; else it is held
 	Unmapped  Check // of fields that no rule carries: Warn tells the sender of each
 }
 
