@@ -33,7 +33,7 @@ func BenchmarkPhotoMemory(b *testing.B) {
 		for _, hundredths := range []int{94, 80, 30} {
 			b.Run(fmt.Sprintf("%s/to-%d-percent", name, hundredths), func(b *testing.B) {
 				for b.Loop() {
-					peak, said := peakOf(b, "photo", "--max-bytes", fmt.Sprint(len(photo)*hundredths/100), in)
+					peak, said := peakAlone(b, "photo", "--max-bytes", fmt.Sprint(len(photo)*hundredths/100), in)
 					b.ReportMetric(peak, "peak-MB")
 					b.Logf("%d bytes: %s", len(photo), regexp.MustCompile(`"step":"[a-z]*"`).FindString(said))
 				}
@@ -42,8 +42,8 @@ func BenchmarkPhotoMemory(b *testing.B) {
 	}
 }
 
-// peakOf runs the built program and gives its largest resident size in MB, and what it said.
-func peakOf(b *testing.B, args ...string) (peak float64, said string) {
+// peakAlone runs the built program and gives its largest resident size in MB, and what it said.
+func peakAlone(b *testing.B, args ...string) (peak float64, said string) {
 	b.Helper()
 	path, err := binary()
 	if err != nil {
