@@ -110,7 +110,7 @@ func (a *app) openPipeline(ctx context.Context) error {
 		Site:    flow.Site{Name: a.cfg.Site.Name, ODS: a.cfg.Site.ODS, Zone: a.cfg.Site.Timezone},
 		Sources: map[string]flow.SourceRules{}, Routes: routes(a.cfg),
 		Owners: flow.Owners{Provider: a.cfg.Owners.Provider.Name, Deputy: a.cfg.Owners.Provider.Deputy, Operations: a.cfg.Owners.Operations.Name},
-		Budget: flow.NewBudget(a.cfg.Limits.PixelsAtOnce), Decode: new(photoworker.Decoder).Decode, Decodes: photoworker.Taken,
+		Budget: flow.NewBudget(a.cfg.Limits.PixelsAtOnce), Decode: (&photoworker.Decoder{Within: 3 * time.Minute}).Decode, Decodes: photoworker.Taken,
 		Secret: a.photos.SearchKey(), Now: a.now, Poke: a.poke,
 		Alarm: a.alarms.event,
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/base64"
 	"fmt"
 	"image/jpeg"
 	"os"
@@ -161,5 +162,36 @@ func hasTask(t *testing.T, w *world, code, why string) {
 	c, _ := w.onlyCase(t)
 	if !slices.ContainsFunc(c.Tasks, func(k pathway.Task) bool { return k.Code == code && strings.Contains(k.Why, why) && k.Owner != "" }) {
 		t.Errorf("nobody is told %q: %s", why, fmt.Sprintf("%+v", c.Tasks))
+	}
+}
+
+// Photos of the same bytes, and many of them, each keep their place and a name of their own; one more than a source may
+// send is refused at its place.
+func TestManyPhotosAndTheSameTwice(t *testing.T) {
+	t.Parallel()
+	ctx, w := taking(t, "advice", "photo_types: [jpeg]", "photos: 250")
+	photo := base64.StdEncoding.EncodeToString(photos.Lesion{Seed: 1, View: photos.CloseUp, Width: 64, Height: 48, Quality: 60}.JPEG())
+	many := func(n int, data string) []byte {
+		b := numbered(t, n, nil)
+		for range n - 3 {
+			b = append(b, "OBX||ED|CLOSEUP^Close-up photo^L|L1|EMIS^image^jpeg^Base64^"+data+"||||||F\r"...)
+		}
+		return b
+	}
+	if ack := sendMLLP(t, ctx, w, many(200, photo)); ack.Code != "AA" {
+		t.Fatal(ack.Code, troubles(ack))
+	}
+	if err := until(ctx, "both have it", func() bool { return len(w.epr.Messages()) > 0 && len(w.ag.Requests()) > 0 }); err != nil {
+		t.Fatal(err)
+	}
+	names := map[string]bool{}
+	for _, p := range w.ag.Requests()[0].Photos {
+		names[p.Name] = true
+	}
+	if at, n := len(w.epr.Messages()[0].Photos), len(w.ag.Requests()[0].Photos); at != 200 || n != 200 || len(names) != 200 {
+		t.Errorf("%d photos at the EPR, %d at the platform by %d names", at, n, len(names))
+	}
+	if ack := sendMLLP(t, ctx, w, many(201, photo)); ack.Code != "AE" || !strings.Contains(troubles(ack), "104 OBX") {
+		t.Errorf("201 photos: %s%s", ack.Code, troubles(ack))
 	}
 }

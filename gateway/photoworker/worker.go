@@ -16,13 +16,16 @@ import (
 	"github.com/dermgate/dermgate/mapping/issue"
 )
 
+// mostProcessor is what a worker may take of a processor: a photo that waits for one on a busy machine is not to blame.
+const mostProcessor = 30 * time.Second
+
 // environment marks the process of a worker.
 const environment = "DERMGATE_PHOTO_WORKER"
 
 // Decoder decodes photos in worker processes. The zero Decoder starts this program again, which has to call Work.
 type Decoder struct {
 	Command []string      // of the worker; nil: this program
-	Within  time.Duration // for one photo; 0: 30 s
+	Within  time.Duration // for one photo, of which 30 s may be processor time; 0: 30 s
 	Memory  int64         // bytes of a worker; 0: 1 GiB
 }
 
@@ -98,7 +101,7 @@ func (d *Decoder) start(ctx context.Context, f image.File, o order) (*worker, io
 	w := &worker{fed: make(chan error, 1)}
 	w.ctx, w.cancel = context.WithTimeout(ctx, within)
 	w.cmd = exec.CommandContext(w.ctx, command[0], command[1:]...)
-	w.cmd.Env = []string{fmt.Sprintf("%s=%d %d", environment, d.memory(), int64(within/time.Second)+1)} // nothing of ours
+	w.cmd.Env = []string{fmt.Sprintf("%s=%d %d", environment, d.memory(), int64(min(within, mostProcessor)/time.Second)+1)} // nothing of ours
 	w.cmd.WaitDelay = time.Second
 	in, err := w.cmd.StdinPipe()
 	if err != nil {
