@@ -71,7 +71,7 @@ type ledger struct {
 	disordered int
 }
 
-func startLedger(t *testing.T) *ledger {
+func startLedger(t testing.TB) *ledger {
 	l := &ledger{Server: &mllp.Server{Name: "sink", Addr: "127.0.0.1:0"}, came: map[string]map[string]int{}}
 	if err := l.Listen(); err != nil {
 		t.Fatal(err)

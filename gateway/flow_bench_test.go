@@ -1,0 +1,139 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/dermgate/dermgate/adapters/adaptertest"
+	"github.com/dermgate/dermgate/adapters/mllp"
+)
+
+// smallReferral is one of 1.5 KB.
+func smallReferral(n int) []byte {
+	m := referral(n)
+	for i := 2; len(m) < 1450; i++ {
+		m = fmt.Appendf(m, "OBX|%d|FT|HISTORY^History^L||Present for some weeks, itches at night, no bleeding||||||F\r", i)
+	}
+	return m
+}
+
+// BenchmarkFlow sends small referrals over 16 MLLP connections to a gateway in a process of its own, which delivers them
+// meanwhile: how many are durably kept and acknowledged a second, how long one takes, how many come to the sink a second,
+// and what is written for each. make bench-flow; beside it what a plain redis-benchmark, or the disk's own sync, does in
+// the same run.
+func BenchmarkFlow(b *testing.B) {
+	b.Run("bbolt", func(b *testing.B) {
+		dir := b.TempDir()
+		took, err := syncTime(dir)
+		if err != nil {
+			b.Fatal(err)
+		}
+		p := benchFlow(b, fmt.Sprintf("{embedded: {path: %s/gateway.db}}", dir), nil)
+		b.ReportMetric(float64(took.Microseconds()), "µs/sync")
+		b.ReportMetric(float64(written(p.cmd.Process.Pid))/float64(b.N), "written-B/msg")
+	})
+	b.Run("Redis", func(b *testing.B) {
+		server := adaptertest.Redis(b)
+		plain := plainRedis(b, server.Addr())
+		server.Send("FLUSHALL")
+		before := redisNumber(server, "aof_current_size")
+		benchFlow(b, fmt.Sprintf("{redis: {url: redis://%s/0}}", server.Addr()), func(rate float64) {
+			b.ReportMetric(rate/plain, "of-redis-benchmark")
+		})
+		b.ReportMetric((redisNumber(server, "aof_current_size")-before)/float64(b.N), "AOF-B/msg")
+		b.ReportMetric(redisNumber(server, "used_memory")/float64(b.N), "memory-B/msg")
+	})
+}
+
+func benchFlow(b *testing.B, store string, rated func(float64)) *process {
+	dir := b.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "photo.key"), bytes.Repeat([]byte("ab"), 32), 0o600); err != nil {
+		b.Fatal(err)
+	}
+	sink, address := startLedger(b), freePort(b)
+	p := &process{t: b, config: filepath.Join(dir, "gateway.yaml"), log: filepath.Join(dir, "log")}
+	text := fmt.Sprintf(crashConfig, store, dir, dir, freePort(b), freePort(b), address, sink.Address())
+	if err := os.WriteFile(p.config, []byte(text), 0o600); err != nil {
+		b.Fatal(err)
+	}
+	p.start()
+	b.Cleanup(p.kill)
+	var conn *mllp.Conn
+	for code := ""; code != "AA"; time.Sleep(20 * time.Millisecond) {
+		code, _ = exchange(&conn, address, smallReferral(0))
+	}
+	var n atomic.Int64
+	var mu sync.Mutex
+	var took []time.Duration
+	var senders sync.WaitGroup
+	b.ResetTimer()
+	begun := time.Now()
+	for range 16 {
+		senders.Go(func() {
+			var conn *mllp.Conn
+			for i := int(n.Add(1)); i <= b.N; i = int(n.Add(1)) {
+				at := time.Now()
+				if code, err := exchange(&conn, address, smallReferral(i)); code != "AA" {
+					b.Errorf("%s, %v", code, err)
+					return
+				}
+				mu.Lock()
+				took = append(took, time.Since(at))
+				mu.Unlock()
+			}
+		})
+	}
+	senders.Wait()
+	rate := float64(b.N) / time.Since(begun).Seconds()
+	b.StopTimer()
+	for sink.len() <= b.N && time.Since(begun) < 10*time.Minute {
+		time.Sleep(5 * time.Millisecond)
+	}
+	b.ReportMetric(float64(b.N)/time.Since(begun).Seconds(), "delivered/s")
+	b.ReportMetric(rate, "acknowledged/s")
+	if slices.Sort(took); len(took) > 0 {
+		b.ReportMetric(float64(took[len(took)*99/100].Microseconds())/1000, "p99-ms")
+	}
+	if rated != nil {
+		rated(rate)
+	}
+	return p
+}
+
+// written gives the bytes that a process had written to disk; 0 where the system does not say.
+func written(pid int) int {
+	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/io", pid))
+	_, after, _ := strings.Cut(string(text), "\nwrite_bytes: ")
+	n, _ := strconv.Atoi(strings.SplitN(after, "\n", 2)[0])
+	return n
+}
+
+func redisNumber(r *adaptertest.RedisServer, name string) float64 {
+	_, after, _ := strings.Cut(r.Send("INFO all"), "\r\n"+name+":")
+	n, _ := strconv.ParseFloat(strings.SplitN(after, "\r\n", 2)[0], 64)
+	return n
+}
+
+// plainRedis gives the SETs of 1.5 KB a second that redis-benchmark gets over 16 connections.
+func plainRedis(b *testing.B, address string) float64 {
+	_, port, _ := strings.Cut(address, ":")
+	out, err := exec.Command("redis-benchmark", "-p", port, "-c", "16", "-n", "5000", "-d", "1500", "-t", "set", "-q").CombinedOutput()
+	m := regexp.MustCompile(`SET: ([0-9.]+) requests per second`).FindSubmatch(out)
+	if err != nil || m == nil {
+		b.Fatalf("redis-benchmark (package redis-tools): %v: %s", err, out)
+	}
+	rate, _ := strconv.ParseFloat(string(m[1]), 64)
+	b.ReportMetric(rate, "redis-benchmark/s")
+	return rate
+}
