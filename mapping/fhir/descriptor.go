@@ -38,6 +38,7 @@ func (s *Schema) typeOf(m protoreflect.MessageDescriptor) *Type {
 	}
 	t.refers = t.Name == "Reference"
 	constrain(t)
+	t.ruled = t.refers || t.ties != nil || t.lack != nil || t.clash != nil || t.rules != nil
 	if t.Kind == Resource {
 		t.profile = ukCore().profile(t)
 	}

@@ -42,6 +42,7 @@ type Type struct {
 	clash    clash             // another, nil when there is none
 	lack     lack              // one whose need depends on what another says, nil when there is none
 	rules    []rule            // further ones
+	ruled    bool              // there is any of these, or it is Reference
 	profile  *Profile          // of UK Core; nil: none
 }
 

@@ -76,32 +76,39 @@ func (v *validator) object(e, root Element) {
 		v.fault(issue.Value, e, "", "an empty element")
 		return
 	}
-	has := e.n().has
-	if n.typ.needs&^has != 0 {
-		v.lacking(e, has)
+	if n.typ.needs&^n.has != 0 {
+		v.lacking(e, n.has)
 	}
-	if n.typ.refers {
+	if n.typ.ruled {
+		v.rules(e, root)
+	}
+	v.children(e, root)
+}
+
+// rules holds an element against what its type asks for beside its required elements.
+func (v *validator) rules(e, root Element) {
+	typ, has := e.n().typ, e.n().has
+	if typ.refers {
 		v.reference(e, root)
 	}
-	for i := range n.typ.ties {
-		if t := &n.typ.ties[i]; t.broken(has) {
+	for i := range typ.ties {
+		if t := &typ.ties[i]; t.broken(has) {
 			v.fault(issue.Required, e, t.lacks.Shown(), t.text)
 		}
 	}
-	if n.typ.lack != nil {
-		if d, why := n.typ.lack(e, has); d != nil {
+	if typ.lack != nil {
+		if d, why := typ.lack(e, has); d != nil {
 			v.fault(issue.Required, e, d.Shown(), why)
 		}
 	}
-	if n.typ.clash != nil {
-		if child, why := n.typ.clash(e, has); child.OK() {
+	if typ.clash != nil {
+		if child, why := typ.clash(e, has); child.OK() {
 			v.fault(issue.Structure, child, "", why)
 		}
 	}
-	for _, r := range n.typ.rules {
+	for _, r := range typ.rules {
 		r(v, e, has)
 	}
-	v.children(e, root)
 }
 
 // children validates what stands in an element, in one pass: repetitions and the forms of a choice are
@@ -112,10 +119,12 @@ func (v *validator) children(e, root Element) {
 		c := Element{e.t, i}
 		n := c.n()
 		i = n.next
-		if before != nil && before != n.def && n.def.Choice != "" && before.Choice == n.def.Choice {
-			v.fault(issue.Structure, c, "", "a choice given twice")
+		if d := n.def; d != before {
+			if before != nil && d.mask == before.mask {
+				v.fault(issue.Structure, c, "", "a choice given twice")
+			}
+			before = d
 		}
-		before = n.def
 		switch {
 		case n.data == sound && n.first == 0:
 		case n.typ.Kind == Primitive:
