@@ -7,5 +7,27 @@
 // network and no randomness here. Nothing is lost silently: every valued leaf of a message is mapped, ignored
 // for a stated reason, or listed as unmapped.
 //
+// # How a map runs
+//
+// Into FHIR, most of the work is done when maps load, so that a message meets only what may concern it:
+//
+//   - compile.go makes each map a program: its rules, each with its place (place.go), condition (expr.go, lowered to
+//     closures in lower.go), conversion (how.go, coded.go) and target (target.go). plan.go lays the rules out in
+//     stretches of 64 with a mask for every field that some of them cannot do without, and for every text that their
+//     conditions compare (facts.go).
+//   - run.go begins a message: hl7.Pieces takes it apart once (fields, components, which are valued, where leaves
+//     begin), layout.go sets its segments in relation.
+//   - resources.go goes over the groups of the message map; each resource that is to be made runs its programs.
+//     program.invoke (rule.go) asks the plan for the rules that are left and runs them one after another: rule.run
+//     chooses how values are found, one repetition of the own segment (most), each of them, or another segment's;
+//     rule.copy writes the common case, one text, rule.put all others. A rule that names a map runs that program in a
+//     scope of its own on the value.
+//   - resources.go links the resources, guard.go takes out what stayed incomplete, tofhir.go declares profiles, loss.go
+//     accounts for every leaf from two bitmaps: where leaves begin, and which bytes were carried over.
+//
+// The elements go into one fhir.Tree, an arena that is used again; texts are pieces of one copy of the message. So a
+// translation allocates a handful of blocks, whatever its size. What the validator and the writer need not look at
+// again is marked sound in the tree (fhir/sound.go).
+//
 // The language is described in docs/mapping.md; the maps are in maps/.
 package mapping

@@ -165,6 +165,9 @@ func (r *run) reset() {
 	r.pieces.Reset(nil)
 	r.layout.m, r.layout.owners = nil, nil
 	clear(r.instances)
+	clear(r.marks)
+	clear(r.sent)
+	r.marks, r.sent = r.marks[:0], r.sent[:0]
 	clear(r.payloads)
 	clear(r.made)
 	clear(r.saids)
@@ -173,7 +176,7 @@ func (r *run) reset() {
 	clear(r.slots[:cap(r.slots)])
 	r.instances, r.made, r.saids, r.payloads, r.slots, r.firsts = r.instances[:0], r.made[:0], r.saids[:0], r.payloads[:0], r.slots[:0], r.firsts[:0]
 	r.arena.close(len(r.body))
-	r.m, r.o, r.issues, r.files, r.unread, r.trace, r.marks, r.sent, r.hash, r.body, r.writes = nil, Options{}, nil, nil, nil, nil, nil, nil, "", "", 0
+	r.m, r.o, r.issues, r.files, r.unread, r.trace, r.hash, r.body, r.writes = nil, Options{}, nil, nil, nil, nil, "", "", 0
 	r.tree.Reset()
 }
 

@@ -58,19 +58,20 @@ func (r *run) declared(el fhir.Element) {
 
 // leaves names the valued leaves inside an input.
 func (r *run) leaves(in hl7.Value) []string {
-	out := []string{}
-	first := sort.Search(len(r.sent), func(i int) bool { return r.sent[i].start >= in.Offset() })
-	for _, leaf := range r.sent[first:] {
-		if leaf.start >= in.Offset()+in.Size() {
-			break
-		}
-		out = append(out, leaf.name)
+	from := func(pos int) int {
+		return sort.Search(len(r.sent), func(i int) bool { return r.sent[i].start >= pos })
+	}
+	inside := r.sent[from(in.Offset()):from(in.Offset()+in.Size())]
+	out := make([]string, len(inside))
+	for i, leaf := range inside {
+		out[i] = leaf.name
 	}
 	return out
 }
 
 // finish names the elements from their resources down: "Patient.identifier[0].value".
 func (t *Trace) finish(r *run, res *Result) {
+	t.Elements = slices.Grow(t.Elements, len(r.marks))
 	for i := range r.marks {
 		m := &r.marks[i]
 		path := m.el.Path()
