@@ -7,7 +7,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"strconv"
 	"testing"
 	"time"
 
@@ -57,7 +56,6 @@ func peakAlone(b *testing.B, args ...string) (peak float64, said string) {
 	}
 	done := make(chan error, 1)
 	go func() { done <- cmd.Wait() }()
-	status, largest := fmt.Sprintf("/proc/%d/status", cmd.Process.Pid), regexp.MustCompile(`VmHWM:\s+(\d+) kB`)
 	for {
 		select {
 		case err := <-done:
@@ -66,11 +64,7 @@ func peakAlone(b *testing.B, args ...string) (peak float64, said string) {
 			}
 			return peak, out.String()
 		case <-time.After(2 * time.Millisecond): // Maxrss of a process begins at that of its parent
-			text, _ := os.ReadFile(status)
-			if m := largest.FindSubmatch(text); m != nil {
-				kb, _ := strconv.Atoi(string(m[1]))
-				peak = float64(kb) / 1000
-			}
+			peak = max(peak, peakOf(cmd.Process.Pid))
 		}
 	}
 }
