@@ -30,6 +30,9 @@ func (s *streams) watchWorkers(ctx context.Context, done chan<- workers) {
 			children, _ := os.ReadFile(fmt.Sprintf("/proc/%d/task/%s/children", pid, thread.Name()))
 			for _, child := range strings.Fields(string(children)) {
 				id, _ := strconv.Atoi(child)
+				if env, _ := os.ReadFile("/proc/" + child + "/environ"); !bytes.HasPrefix(env, []byte("DERMGATE_PHOTO_WORKER=")) {
+					continue // it has just been forked, and shows the gateway's own memory
+				}
 				n, w.peak = n+1, max(w.peak, peakOf(id))
 			}
 		}

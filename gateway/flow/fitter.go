@@ -189,7 +189,11 @@ func (f *fitter) fit(ctx context.Context, d *decision, ph pathway.Photo, takes T
 		return done, nil
 	}
 	out := pathway.Fit{For: takes.String(), At: d.at}
-	free, err := f.p.Budget.take(ctx, int64(ph.Width)*int64(ph.Height))
+	pixels := int64(ph.Width) * int64(ph.Height)
+	if ph.Type != image.JPEG.MediaType() { // made a JPEG, whose colour is held in full
+		pixels *= 2
+	}
+	free, err := f.p.Budget.take(ctx, pixels)
 	if err != nil {
 		return out, err
 	}
