@@ -18,12 +18,14 @@ import (
 // TestBadMaps loads each broken site map over the shipped ones: every fault must be told at its own place,
 // in the words of the file "want".
 func TestBadMaps(t *testing.T) {
+	t.Parallel()
 	files, _ := filepath.Glob("testdata/bad/*.txtar")
 	if len(files) < 15 {
 		t.Fatalf("%d broken maps, want at least 15", len(files))
 	}
 	for _, file := range files {
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar"), func(t *testing.T) {
+			t.Parallel()
 			a, err := txtar.ParseFile(file)
 			if err != nil {
 				t.Fatal(err)

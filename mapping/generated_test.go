@@ -35,6 +35,7 @@ var values = []string{
 // every leaf is accounted for, and the same message gives the same bytes. The generator changes messages of the cases,
 // field by field and segment by segment, from a fixed seed.
 func TestGeneratedMessages(t *testing.T) {
+	t.Parallel()
 	seeds, each := seedMessages(t), 12
 	if testing.Short() {
 		each = 2

@@ -38,6 +38,7 @@ var refusedPatients = map[string]string{
 // TestCorpusAccountsForEveryLeaf translates every message of the corpus that a map takes: its leaves add up to
 // what the parser sees, and its Bundle passes our validator and google/fhir. With -v it prints the table.
 func TestCorpusAccountsForEveryLeaf(t *testing.T) {
+	t.Parallel()
 	types, without := map[string]*loss{}, map[string]int{}
 	for name, raw := range corpus.HL7v2() {
 		m, err := hl7.Parse(raw)

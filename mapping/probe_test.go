@@ -23,6 +23,7 @@ import (
 // translates messages of odd values with it: whatever the map, its Bundle must be valid. PROBE=250 looks at more sets of
 // maps, PROBE_FROM=1000 at others.
 func TestNoMapThatLoadsMakesAnInvalidBundle(t *testing.T) {
+	t.Parallel()
 	sets, messages := 12, 12
 	if n, err := strconv.Atoi(os.Getenv("PROBE")); err == nil {
 		sets = n

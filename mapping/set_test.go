@@ -76,6 +76,7 @@ func TestOneSetManyMessages(t *testing.T) {
 // TestWhateverComesTheBundleIsValid puts odd values into every field of a request: the Bundle must stay
 // valid, every leaf accounted for, and each answer writable.
 func TestWhateverComesTheBundleIsValid(t *testing.T) {
+	t.Parallel()
 	odd := []string{"", " ", `""`, "^", "^^^", "&", "~", "~~x", "a b  c", "x^y^z^1^2^3^4^5^6^7^8^9^10^11^12", "20260230", "99", "-1", "1e5", ".5",
 		`\T\\S\`, `\X00\`, `\X0D0A\`, `\.br\`, "été", "https://x/ y^^image^jpeg", "^image^jpeg^Base64^", "^IM^^Base64^AAAA", "W", "D", "U", "zzz&q&r^s&t",
 		strings.Repeat("long ", 300), "urn:oid:1.2", "NHS", "http://a b", "9990001014^^^NHS^NH", "0", "true", "01/02/2003"}

@@ -45,6 +45,7 @@ func TestSiteReplacesShipped(t *testing.T) {
 
 // What a site itself wrote for nothing is a fault as ever.
 func TestSiteForNothing(t *testing.T) {
+	t.Parallel()
 	for _, files := range []map[string]string{
 		{"tables/Colours.yaml": "table: Colours\ncodes: {R: red}\n"},
 		{"segments/ZPI[Patient].yaml": "map: ZPI[Patient]\nrules:\n  - ZPI-1[1] -> maritalStatus.text: string\n"},

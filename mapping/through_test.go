@@ -56,6 +56,7 @@ func answersAdvice(b *fhir.Bundle) bool {
 // TestElementsGoThroughHL7: over every shipped case, each element that a message carries comes back with its text.
 // What does not is declared, with the reason, and nothing is declared in vain.
 func TestElementsGoThroughHL7(t *testing.T) {
+	t.Parallel()
 	for _, th := range throughs {
 		t.Run(th.form, func(t *testing.T) {
 			used, cases := map[string]bool{}, 0

@@ -50,6 +50,7 @@ func bundles(t *testing.T) map[string]*mapping.Result {
 // that its map sends early, and none of those where a destination wants none; what an older version leaves out of the newest
 // is told or stands elsewhere in its segment.
 func TestNothingOutsideItsVersion(t *testing.T) {
+	t.Parallel()
 	early := []string{"PRD-10", "PRD-11", "PRD-13", "DG1-20", "DG1-21", "OBX-20", "OBX-21"}
 	seen := 0
 	for name, res := range bundles(t) {
