@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -22,20 +23,22 @@ import (
 	"github.com/dermgate/dermgate/mapping/maps"
 )
 
+// shippedMaps compiles the shipped maps, once: they do not change while the program runs.
+var shippedMaps = sync.OnceValues(func() (*mapping.Set, error) { return mapping.Load(maps.FS) })
+
 // loadMaps compiles the shipped maps and, over them, a site's own.
 func loadMaps(folder string) (*mapping.Set, error) {
-	layers := []fs.FS{maps.FS}
-	if folder != "" {
-		if f, err := os.Stat(folder); err != nil || !f.IsDir() {
-			why := "there is no such folder of maps"
-			if err == nil {
-				why = "a file: want the folder of the maps"
-			}
-			return nil, mapping.Faults{{File: folder, Line: 1, Col: 1, Text: why, Layer: siteLayer}}
-		}
-		layers = append(layers, os.DirFS(folder))
+	if folder == "" {
+		return shippedMaps()
 	}
-	set, err := mapping.Load(layers...)
+	if f, err := os.Stat(folder); err != nil || !f.IsDir() {
+		why := "there is no such folder of maps"
+		if err == nil {
+			why = "a file: want the folder of the maps"
+		}
+		return nil, mapping.Faults{{File: folder, Line: 1, Col: 1, Text: why, Layer: siteLayer}}
+	}
+	set, err := mapping.Load(maps.FS, os.DirFS(folder))
 	var found mapping.Faults
 	if err == nil {
 		found = set.Notes()
