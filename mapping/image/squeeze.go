@@ -17,7 +17,8 @@ type squeeze struct {
 	sample  *jpeg.Picture
 	times   float64 // as much there is of the picture
 	scans   bool    // written progressive
-	factor  float64 // bytes of the form it is written in, for one that a single scan takes
+	heads   int     // bytes of headers and tables that scans take besides
+	factor  float64 // bytes of the form it is written in, for one of its blocks in a single scan
 }
 
 // sampled is of how many rows of MCUs a sample has one.
@@ -58,36 +59,28 @@ const oneScan = 1 + 1./256
 
 // choose decides on the form to write in by the sample.
 func (s *squeeze) choose() error {
-	s.scans = true
-	if err := s.calibrate(s.finest); err != nil {
-		return err
-	}
-	if s.factor >= oneScan {
-		s.scans, s.factor = false, oneScan
-	}
-	return nil
-}
-
-// calibrate sees how many bytes the sample takes with some quantisers in scans.
-func (s *squeeze) calibrate(q jpeg.Quantisers) error {
-	if !s.scans {
-		return nil
-	}
-	p, err := jpeg.Collect(jpeg.Requantise(s.sample.Bands(), q, nil))
-	if err != nil {
-		return err
-	}
-	head, blocks, err := jpeg.Measure(p.Bands())
-	if err == nil && blocks > 0 {
-		s.factor = float64(len(p.EncodeProgressive())-head) / blocks
+	saved, err := s.calibrate(s.finest)
+	if s.scans = saved > 0; !s.scans {
+		s.heads, s.factor = 0, oneScan
 	}
 	return err
+}
+
+// calibrate sees how many bytes the sample takes with some quantisers in scans, and how many those save of the picture.
+func (s *squeeze) calibrate(q jpeg.Quantisers) (saved float64, err error) {
+	head, blocks, err := jpeg.Measure(jpeg.Requantise(s.sample.Bands(), q, nil))
+	if err != nil || blocks == 0 {
+		return 0, err
+	}
+	heads, inScans, err := jpeg.MeasureProgressive(jpeg.Requantise(s.sample.Bands(), q, nil))
+	s.heads, s.factor = heads-head, inScans/blocks*oneScan
+	return (blocks-inScans)*s.times*oneScan - float64(s.heads), err
 }
 
 // estimate tells how many bytes the picture takes with some quantisers.
 func (s *squeeze) estimate(q jpeg.Quantisers) (float64, error) {
 	head, blocks, err := jpeg.Measure(jpeg.Requantise(s.sample.Bands(), q, nil))
-	return float64(head) + blocks*s.times*s.factor, err
+	return float64(head+s.heads) + blocks*s.times*s.factor, err
 }
 
 // search gives the finest quantisers with which the picture is estimated to take no more bytes than aimed at,
@@ -102,7 +95,7 @@ func (s *squeeze) search(aim float64) (jpeg.Quantisers, error) {
 		return nil, err
 	}
 	// What scans save depends on the quantisers: now it is known better.
-	if err := s.calibrate(s.coarser(factor)); err != nil {
+	if _, err := s.calibrate(s.coarser(factor)); err != nil {
 		return nil, err
 	}
 	if n, err := s.estimate(s.coarser(factor)); err != nil {
@@ -111,7 +104,18 @@ func (s *squeeze) search(aim float64) (jpeg.Quantisers, error) {
 		factor, err = s.coarseness(aim, 6)
 		return s.coarser(factor), err
 	}
-	factor, err = s.between(max(1, factor/1.2), factor, aim, 5)
+	low := factor
+	for enough := true; enough && low > 1; {
+		low = max(1, low/1.2)
+		n, err := s.estimate(s.coarser(low))
+		if err != nil {
+			return nil, err
+		}
+		if enough = n <= aim; enough {
+			factor = low
+		}
+	}
+	factor, err = s.between(low, factor, aim, 5)
 	return s.coarser(factor), err
 }
 
@@ -158,12 +162,17 @@ func (s *squeeze) between(low, high, aim float64, halvings int) (float64, error)
 
 // optimise writes the same coefficients in fewer bytes, if they are likely to fit.
 func (s *squeeze) optimise() (*rung, error) {
-	if n, err := s.estimate(s.finest); err != nil || n > float64(s.to.Bytes)*1.02 {
+	expected, err := s.estimate(s.finest)
+	if err != nil || expected > float64(s.to.Bytes)*1.02 {
 		return nil, err
 	}
 	b, err := s.write(s.from)
-	if err != nil || int64(len(b)) > s.to.Bytes {
+	if err != nil {
 		return nil, err
+	}
+	if int64(len(b)) > s.to.Bytes {
+		s.times *= float64(len(b)) / expected
+		return nil, nil
 	}
 	return &rung{b, Optimised, nil, sameness}, nil
 }
@@ -182,7 +191,11 @@ func (s *squeeze) write(bands jpeg.Bands) ([]byte, error) {
 
 // requantise rounds coefficients to the steps that make the picture fit; nil when they would be too coarse.
 func (s *squeeze) requantise() (*rung, error) {
-	for _, aim := range []float64{0.99, 0.997} { // of the bytes; the second after the first was found wrong
+	first := 0.99 // of the bytes
+	if s.encodes > 0 {
+		first = 0.96 // a second encoding is the last
+	}
+	for _, aim := range []float64{first, 0.997} { // the second after the first was found wrong
 		q, err := s.search(float64(s.to.Bytes) * aim)
 		if q == nil || err != nil {
 			return nil, err

@@ -31,27 +31,40 @@ func (h *Header) script() []pass {
 // EncodeProgressive writes a picture in ten or so scans, reading its bands twice: once to count the symbols of all scans,
 // once to write them side by side.
 func EncodeProgressive(bands Bands) ([]byte, error) {
-	var w progressive
+	w, head, blocks, err := newProgressive(bands)
+	if err != nil {
+		return nil, err
+	}
 	if err := w.read(bands); err != nil {
 		return nil, err
 	}
-	for _, s := range w.scans {
-		s.counted()
-	}
-	if err := w.read(bands); err != nil {
-		return nil, err
-	}
-	size := 0
-	for _, s := range w.scans {
-		size += len(s.tables) + len(s.out)
-	}
-	out := w.header.head(nil, true)
-	out = append(make([]byte, 0, len(out)+size+2), out...)
+	out := append(make([]byte, 0, head+int(blocks)), w.header.head(nil, true)...)
 	for _, s := range w.scans {
 		out = append(append(out, s.tables...), s.out...)
 		s.out = nil // its memory is needed
 	}
 	return append(out, 0xff, mEOI), nil
+}
+
+// MeasureProgressive gives how many bytes bands take in the scans of EncodeProgressive: headers and tables, and the
+// blocks, but for zeros behind 0xFF.
+func MeasureProgressive(bands Bands) (head int, blocks float64, err error) {
+	_, head, blocks, err = newProgressive(bands)
+	return head, blocks, err
+}
+
+// newProgressive counts the symbols of all scans and makes their tables.
+func newProgressive(bands Bands) (w *progressive, head int, blocks float64, err error) {
+	w = new(progressive)
+	if err := w.read(bands); err != nil {
+		return nil, 0, 0, err
+	}
+	head = len(w.header.head(nil, true)) + len("\xff\xd9")
+	for _, s := range w.scans {
+		blocks += float64(s.counted()) / 8
+		head += len(s.tables)
+	}
+	return w, head, blocks, nil
 }
 
 // EncodeProgressive writes a picture in ten or so scans.
@@ -118,8 +131,8 @@ func (w *progressive) begin(h *Header) {
 	}
 }
 
-// counted makes the tables of what was counted; from now on symbols are written.
-func (s *passWriter) counted() {
+// counted makes the tables of what was counted, and gives how many bits it takes; from now on symbols are written.
+func (s *passWriter) counted() int64 {
 	n := s.extra
 	count := 1
 	switch {
@@ -141,6 +154,7 @@ func (s *passWriter) counted() {
 	s.tables = s.scanHeader(s.tables)
 	s.code, s.freq, s.last = s.codes[0], nil, [4]int{}
 	s.bitWriter = bitWriter{out: make([]byte, 0, n/8+n/8/128+16)}
+	return n
 }
 
 // scanHeader appends the SOS segment.
