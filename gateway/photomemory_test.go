@@ -54,16 +54,22 @@ func peakAlone(b *testing.B, args ...string) (peak float64, said string) {
 	if err := cmd.Start(); err != nil {
 		b.Fatal(err)
 	}
+	if peak, err = watch(cmd); err != nil {
+		b.Fatal(err, out.String())
+	}
+	return peak, out.String()
+}
+
+// watch waits for the end of a process, and gives the largest resident size in MB that it was seen with. Its Maxrss is no
+// less than what its parent had.
+func watch(cmd *exec.Cmd) (peak float64, err error) {
 	done := make(chan error, 1)
 	go func() { done <- cmd.Wait() }()
 	for {
 		select {
 		case err := <-done:
-			if err != nil {
-				b.Fatal(err, out.String())
-			}
-			return peak, out.String()
-		case <-time.After(2 * time.Millisecond): // Maxrss of a process begins at that of its parent
+			return peak, err
+		case <-time.After(2 * time.Millisecond):
 			peak = max(peak, peakOf(cmd.Process.Pid))
 		}
 	}
