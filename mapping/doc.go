@@ -11,7 +11,7 @@
 //
 // Into FHIR, most of the work is done when maps load, so that a message meets only what may concern it:
 //
-//   - compile.go makes each map a program: its rules, each with its place (place.go), condition (expr.go, lowered to
+//   - compile.go makes each map a program: its rules, each with its place (place.go, read in reading.go), condition (expr.go, lowered to
 //     closures in lower.go), conversion (how.go, coded.go) and target (target.go). plan.go lays the rules out in
 //     stretches of 64 with a mask for every field that some of them cannot do without, and for every text that their
 //     conditions compare (facts.go).
@@ -20,7 +20,7 @@
 //   - resources.go goes over the groups of the message map; each resource that is to be made runs its programs.
 //     program.invoke (rule.go) asks the plan for the rules that are left and runs them one after another: rule.run
 //     chooses how values are found, one repetition of the own segment (most), each of them, or another segment's;
-//     rule.copy writes the common case, one text, rule.put all others. A rule that names a map runs that program in a
+//     rule.copy writes the common case, one text, rule.put (put.go) all others. A rule that names a map runs that program in a
 //     scope of its own on the value.
 //   - resources.go links the resources, guard.go takes out what stayed incomplete, tofhir.go declares profiles, loss.go
 //     accounts for every leaf from two bitmaps: where leaves begin, and which bytes were carried over.
