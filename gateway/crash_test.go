@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/dermgate/dermgate/adapters/adaptertest"
 	"github.com/dermgate/dermgate/adapters/mllp"
 	"github.com/dermgate/dermgate/mapping/hl7"
 )
@@ -109,12 +109,7 @@ func (p *process) kill() {
 
 func freePort(t testing.TB) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
+	return fmt.Sprintf("127.0.0.1:%d", adaptertest.FreePort(t))
 }
 
 const crashConfig = `site: {name: Test, ods: RXX01}

@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"os/exec"
 	"strconv"
@@ -50,7 +51,7 @@ func redisServer(t testing.TB, secure *tls.Config, settings []string) *RedisServ
 	if err != nil {
 		t.Fatalf("these tests need a redis-server (apt-get install redis-server): %v", err)
 	}
-	r := &RedisServer{t: t, port: freePort(t), dir: t.TempDir(), tls: secure}
+	r := &RedisServer{t: t, port: FreePort(t), dir: t.TempDir(), tls: secure}
 	r.args = []string{program, "--bind", "127.0.0.1", "--dir", r.dir, "--save", "", "--port", fmt.Sprint(r.port)}
 	if secure != nil {
 		r.args = append(r.args[:len(r.args)-1], "0", "--tls-port", fmt.Sprint(r.port))
@@ -65,14 +66,19 @@ func redisServer(t testing.TB, secure *tls.Config, settings []string) *RedisServ
 	return r
 }
 
-func freePort(t testing.TB) int {
+// FreePort gives a port of 127.0.0.1 that nobody listens on, below those that the kernel gives to connections (from
+// 32768 on Linux): none of them can take it before it is used.
+func FreePort(t testing.TB) int {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 100 {
+		port := 10_000 + rand.N(20_000)
+		if l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port)); err == nil {
+			l.Close()
+			return port
+		}
 	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
+	t.Fatal("no port is free")
+	return 0
 }
 
 // URL of its first database.

@@ -27,7 +27,7 @@ func ClusterOf(t testing.TB, masters, replicas int, settings ...string) *RedisCl
 		patience = 4000 // nothing takes a master's place: a busy machine must not look like a dead one
 	}
 	for range masters * (1 + replicas) {
-		more := []string{"cluster-enabled yes", fmt.Sprintf("cluster-node-timeout %d", patience), fmt.Sprintf("cluster-port %d", freePort(t)), "repl-diskless-sync-delay 0", "repl-ping-replica-period 1"}
+		more := []string{"cluster-enabled yes", fmt.Sprintf("cluster-node-timeout %d", patience), fmt.Sprintf("cluster-port %d", FreePort(t)), "repl-diskless-sync-delay 0", "repl-ping-replica-period 1"}
 		c.Nodes = append(c.Nodes, Redis(t, append(more, settings...)...))
 	}
 	for i, n := range c.Nodes {
@@ -177,7 +177,7 @@ func SentinelsOver(t testing.TB, replicas int, settings ...string) *RedisSentine
 
 func sentinel(t testing.TB, master int) string {
 	t.Helper()
-	port := freePort(t)
+	port := FreePort(t)
 	file := filepath.Join(t.TempDir(), "sentinel.conf")
 	text := fmt.Sprintf("port %d\nbind 127.0.0.1\nsentinel monitor dermgate 127.0.0.1 %d 2\nsentinel down-after-milliseconds dermgate 500\nsentinel failover-timeout dermgate 3000\n", port, master)
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
