@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"io"
-	"log/slog"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -14,8 +13,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/gin-gonic/gin"
-
 	"github.com/dermgate/dermgate/gateway/flow"
 	"github.com/dermgate/dermgate/gateway/observe"
 )
@@ -23,25 +20,9 @@ import (
 // longRunning starts a gateway whose clock is a hundred days slow: what happens in it is old at once by the store's.
 func longRunning(t *testing.T) (context.Context, *world) {
 	t.Helper()
-	gin.SetMode(gin.ReleaseMode)
-	ctx, stop := context.WithTimeout(context.Background(), time.Minute)
-	w, err := startWorld(ctx, demoConfig, [3]string{"127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"}, observe.NewLogger(io.Discard, slog.LevelInfo))
-	if err != nil {
-		t.Fatal(err)
-	}
-	w.app.pipeline.Now = func() time.Time { return time.Now().Add(-100 * 24 * time.Hour) }
-	running, end := context.WithCancel(ctx)
-	done := make(chan error, 1)
-	go func() { done <- w.app.run(running) }()
-	t.Cleanup(func() {
-		end()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
-		w.close()
-		stop()
+	return runningBy(t, demoConfig, time.Minute, func(w *world) {
+		w.app.pipeline.Now = func() time.Time { return time.Now().Add(-100 * 24 * time.Hour) }
 	})
-	return ctx, w
 }
 
 // pass takes the steps of retention from the beginning to the end, after a time.

@@ -121,9 +121,6 @@ func (r *RedisServer) Restart() {
 	r.t.Fatalf("redis-server does not answer:\n%s", r.log)
 }
 
-// Dir is where its files are.
-func (r *RedisServer) Dir() string { return r.dir }
-
 // Send sends one inline command, such as "FLUSHALL", and gives the text of the answer, or its first line; empty
 // when there is none.
 func (r *RedisServer) Send(command string) string {

@@ -1,6 +1,7 @@
 package adaptertest
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"time"
@@ -38,37 +39,35 @@ func (s *suite) ended(name string, to ...string) flow.Change {
 // oldCases reads all pages of two.
 func (s *suite) oldCases(age time.Duration) (ids []flow.ID) {
 	s.Helper()
-	for after, n := "", 0; ; n++ {
-		page, next, err := s.s.OldCases(s.ctx, flow.Old{Age: age, After: after, Limit: 2})
-		s.ok(err)
-		if len(page) > 2 || n > 1000 {
-			s.Fatalf("page %d has %d cases", n, len(page))
-		}
-		for _, r := range page {
-			ids = append(ids, r.ID)
-		}
-		if after = next; after == "" {
-			return ids
-		}
+	for _, r := range pages(s, age, s.s.OldCases) {
+		ids = append(ids, r.ID)
 	}
+	return ids
 }
 
 func (s *suite) oldMessages(age time.Duration) (ids []flow.ID) {
 	s.Helper()
+	for _, m := range pages(s, age, s.s.OldMessages) {
+		if len(m.Raw.Inline) != 0 {
+			s.Fatal("a listed message comes with its bytes")
+		}
+		ids = append(ids, m.ID)
+	}
+	return ids
+}
+
+// pages reads what is older, two at a time, to the end.
+func pages[T any](s *suite, age time.Duration, list func(context.Context, flow.Old) ([]T, string, error)) (all []T) {
+	s.Helper()
 	for after, n := "", 0; ; n++ {
-		page, next, err := s.s.OldMessages(s.ctx, flow.Old{Age: age, After: after, Limit: 2})
+		page, next, err := list(s.ctx, flow.Old{Age: age, After: after, Limit: 2})
 		s.ok(err)
 		if len(page) > 2 || n > 1000 {
-			s.Fatalf("page %d has %d messages", n, len(page))
+			s.Fatalf("page %d has %d", n, len(page))
 		}
-		for _, m := range page {
-			if len(m.Raw.Inline) != 0 {
-				s.Fatal("a listed message comes with its bytes")
-			}
-			ids = append(ids, m.ID)
-		}
+		all = append(all, page...)
 		if after = next; after == "" {
-			return ids
+			return all
 		}
 	}
 }

@@ -31,15 +31,15 @@ func NewTrust(t testing.TB) *Trust {
 	return a
 }
 
-// Issue makes a certificate for 127.0.0.1, to be used by servers and clients, that ends after a time; self-signed while
-// there is no authority yet.
-func (a *Trust) Issue(name string, lasts time.Duration) tls.Certificate {
+// Issue makes a certificate for 127.0.0.1 and names of hosts, to be used by servers and clients, that ends after a time;
+// self-signed while there is no authority yet.
+func (a *Trust) Issue(name string, lasts time.Duration, hosts ...string) tls.Certificate {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		a.t.Fatal(err)
 	}
 	c := &x509.Certificate{SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: name}, NotAfter: time.Now().Add(lasts),
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, BasicConstraintsValid: true, IsCA: a.cert == nil, KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, DNSNames: hosts, BasicConstraintsValid: true, IsCA: a.cert == nil, KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}}
 	parent, signer := c, key
 	if a.cert != nil {
@@ -75,9 +75,15 @@ func (a *Trust) Files(dir string, pair tls.Certificate) {
 	}
 }
 
-// Config is one side's of a connection: whom it trusts and how it proves itself, to servers and clients.
-func (a *Trust) Config(name string) *tls.Config {
+// Pool trusts this authority.
+func (a *Trust) Pool() *x509.CertPool {
 	pool := x509.NewCertPool()
 	pool.AddCert(a.cert)
+	return pool
+}
+
+// Config is one side's of a connection: whom it trusts and how it proves itself, to servers and clients.
+func (a *Trust) Config(name string) *tls.Config {
+	pool := a.Pool()
 	return &tls.Config{RootCAs: pool, ClientCAs: pool, ClientAuth: tls.RequireAndVerifyClientCert, Certificates: []tls.Certificate{a.Issue(name, time.Hour)}}
 }

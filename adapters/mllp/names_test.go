@@ -8,7 +8,10 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+
 	"time"
+
+	"github.com/dermgate/dermgate/adapters/adaptertest"
 
 	"github.com/dermgate/dermgate/gateway/flow"
 )
@@ -16,7 +19,7 @@ import (
 // TestAllowedCertificateNames: a name must match exactly, as common name or DNS name, of a certificate that
 // was verified, and the address must be allowed as well.
 func TestAllowedCertificateNames(t *testing.T) {
-	ours := newAuthority(t)
+	ours := adaptertest.NewTrust(t)
 	for name, tt := range map[string]struct {
 		common string
 		dns    []string
@@ -38,7 +41,7 @@ func TestAllowedCertificateNames(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := &Server{AllowNames: tt.allow, TLS: &tls.Config{
-				Certificates: []tls.Certificate{ours.issue("gateway")}, ClientCAs: ours.pool(), ClientAuth: tls.RequireAndVerifyClientCert,
+				Certificates: []tls.Certificate{ours.Issue("gateway", time.Hour)}, ClientCAs: ours.Pool(), ClientAuth: tls.RequireAndVerifyClientCert,
 			}}
 			if tt.auth != 0 {
 				s.TLS.ClientAuth = tt.auth
@@ -48,7 +51,7 @@ func TestAllowedCertificateNames(t *testing.T) {
 			}
 			g := serve(t, s, nil)
 			c := &Client{Address: g.Address(), AckTimeout: 2 * time.Second,
-				TLS: &tls.Config{RootCAs: ours.pool(), Certificates: []tls.Certificate{ours.issue(tt.common, tt.dns...)}}}
+				TLS: &tls.Config{RootCAs: ours.Pool(), Certificates: []tls.Certificate{ours.Issue(tt.common, time.Hour, tt.dns...)}}}
 			defer func() { _ = c.Close() }()
 			out, err := c.Deliver(context.Background(), delivery("1"), nil)
 			if in := out.Result == flow.Delivered; in != tt.in || err != nil || len(g.accepted()) > 0 != tt.in {
@@ -72,20 +75,20 @@ func TestAllowedNamesLetNobodyInWithoutTLS(t *testing.T) {
 
 // TestRenewedCertificatesCountForNewConnections on both sides; a connection that is open stays.
 func TestRenewedCertificatesCountForNewConnections(t *testing.T) {
-	before, after := newAuthority(t), newAuthority(t)
-	var now atomic.Pointer[authority]
+	before, after := adaptertest.NewTrust(t), adaptertest.NewTrust(t)
+	var now atomic.Pointer[adaptertest.Trust]
 	now.Store(before)
 	g := serve(t, &Server{TLS: &tls.Config{GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
 		a := now.Load()
-		return &tls.Config{Certificates: []tls.Certificate{a.issue("gateway")}, ClientCAs: a.pool(), ClientAuth: tls.RequireAndVerifyClientCert}, nil
+		return &tls.Config{Certificates: []tls.Certificate{a.Issue("gateway", time.Hour)}, ClientCAs: a.Pool(), ClientAuth: tls.RequireAndVerifyClientCert}, nil
 	}}}, nil)
-	client := func(current func() *authority) *Client {
+	client := func(current func() *adaptertest.Trust) *Client {
 		return &Client{Address: g.Address(), AckTimeout: 2 * time.Second, CurrentTLS: func() *tls.Config {
 			a := current()
-			return &tls.Config{RootCAs: a.pool(), Certificates: []tls.Certificate{a.issue("emis")}}
+			return &tls.Config{RootCAs: a.Pool(), Certificates: []tls.Certificate{a.Issue("emis", time.Hour)}}
 		}}
 	}
-	open, fresh, left := client(now.Load), client(now.Load), client(func() *authority { return before })
+	open, fresh, left := client(now.Load), client(now.Load), client(func() *adaptertest.Trust { return before })
 	deliver := func(c *Client) flow.Result {
 		out, err := c.Deliver(context.Background(), delivery("1"), nil)
 		if err != nil {
@@ -113,11 +116,11 @@ func TestRenewedCertificatesCountForNewConnections(t *testing.T) {
 
 // TestTLSBefore12IsRefused, by the defaults of the configuration too.
 func TestTLSBefore12IsRefused(t *testing.T) {
-	ours := newAuthority(t)
-	g := serve(t, &Server{TLS: &tls.Config{Certificates: []tls.Certificate{ours.issue("gateway")}}}, nil)
+	ours := adaptertest.NewTrust(t)
+	g := serve(t, &Server{TLS: &tls.Config{Certificates: []tls.Certificate{ours.Issue("gateway", time.Hour)}}}, nil)
 	for version, ok := range map[uint16]bool{tls.VersionTLS11: false, tls.VersionTLS12: true, tls.VersionTLS13: true} {
 
-		c, err := tls.Dial("tcp", g.Address(), &tls.Config{RootCAs: ours.pool(), MinVersion: tls.VersionTLS10, MaxVersion: version})
+		c, err := tls.Dial("tcp", g.Address(), &tls.Config{RootCAs: ours.Pool(), MinVersion: tls.VersionTLS10, MaxVersion: version})
 		if (err == nil) != ok {
 			t.Errorf("%s: %v", tls.VersionName(version), err)
 		}

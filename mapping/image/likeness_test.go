@@ -28,12 +28,12 @@ func TestLikeness(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	coarse, err := ours.Collect(ours.Requantise(p.Bands(), q, nil))
+	coarse, err := ours.EncodeProgressive(ours.Requantise(p.Bands(), q, nil))
 	if err != nil {
 		t.Fatal(err)
 	}
 	planes := [2][3]stdimage.Gray{}
-	for i, b := range [][]byte{b, coarse.EncodeProgressive()} {
+	for i, b := range [][]byte{b, coarse} {
 		m, err := jpeg.Decode(bytes.NewReader(b))
 		if err != nil {
 			t.Fatal(err)

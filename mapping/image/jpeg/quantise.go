@@ -147,12 +147,6 @@ func (p *Plane) round(from *Plane, factors *[64]uint64) {
 	}
 }
 
-// Collect makes a picture of bands.
-func Collect(bands Bands) (*Picture, error) {
-	p, _, err := Sample(bands, 1)
-	return p, err
-}
-
 // fewest is how many bands a sample has, if the picture has them.
 const fewest = 12
 
