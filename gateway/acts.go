@@ -22,6 +22,9 @@ func (x acts) Act(ctx context.Context, act api.Act) error {
 	if act.Verb == "replay" && act.To != "" {
 		act.Verb = "redirect"
 	}
+	if err := x.own(ctx, act); err != nil {
+		return err
+	}
 	if act.Verb == "replay" || act.Verb == "redirect" {
 		if err := x.prepare(ctx, &act); err != nil {
 			return public(err)
@@ -30,6 +33,25 @@ func (x acts) Act(ctx context.Context, act api.Act) error {
 	err := x.a.store.Act(ctx, act.Act)
 	x.a.pokeAll()
 	return public(err)
+}
+
+// own refuses what makes no sense for the gateway's own work: there is nothing in it to be sent elsewhere.
+func (x acts) own(ctx context.Context, act api.Act) error {
+	if act.ID.IsZero() {
+		return nil
+	}
+	del, err := x.delivery(ctx, act.ID)
+	switch {
+	case err != nil && !errors.Is(err, flow.ErrNotFound):
+		return public(err)
+	case err != nil || !del.Internal(): // what is gone, the store speaks of
+		return nil
+	case act.To != "" || act.Translate || act.Content != "":
+		return issue.New(issue.UnsupportedType, "delivery", "work of the gateway itself is replayed as it is, or discarded")
+	case act.Verb == "discard" && del.To == flow.ToPrune:
+		return issue.New(issue.UnsupportedType, "delivery", "without it nothing old is removed any more: replay it")
+	}
+	return nil
 }
 
 // prepare gives an act its child, where the delivery is not sent as it is. One that was carried out before needs none:
@@ -88,6 +110,9 @@ func (x acts) Preview(ctx context.Context, act api.Act) (api.Preview, error) {
 	if _, err := del.Acted(flow.Act{Verb: act.Verb, To: act.To}); err != nil {
 		return api.Preview{}, err
 	}
+	if err := x.own(ctx, act); err != nil {
+		return api.Preview{}, err
+	}
 	p := api.Preview{Verb: act.Verb, To: cmp.Or(act.To, del.To), Cause: del.Cause}
 	if p.Behind, err = x.behind(ctx, del); err != nil {
 		return p, public(err)
@@ -109,8 +134,12 @@ func (x acts) Preview(ctx context.Context, act api.Act) (api.Preview, error) {
 	for _, s := range send.Steps {
 		p.Steps = append(p.Steps, s.Name)
 	}
-	p.Repeat = "what has it already knows it again by its key"
-	if !p.Same {
+	switch {
+	case del.Internal():
+		p.Repeat = "it is work of the gateway itself: what was done is not done again"
+	case p.Same:
+		p.Repeat = "what has it already knows it again by its key"
+	default:
 		p.Repeat = "a new key: whoever has the first already holds both"
 	}
 	return p, nil

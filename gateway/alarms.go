@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -198,17 +199,18 @@ func (w *alarms) silent(ctx context.Context) (out []condition, err error) {
 }
 
 // old looks at the oldest deliveries of each destination, waiting and parked; of the gateway's own work too, but for
-// clocks, which wait by their nature.
+// what waits by its nature.
 func (w *alarms) old(ctx context.Context) (out []condition, err error) {
-	names := []string{flow.ToCase, flow.ToPhotos}
+	var sent []string
 	for _, d := range w.a.cfg.Destinations {
-		names = append(names, d.Name)
+		sent = append(sent, d.Name)
 	}
+	names := map[flow.State][]string{flow.Waiting: slices.Concat(sent, []string{flow.ToCase, flow.ToPhotos}), flow.Parked: slices.Concat(sent, flow.Own())}
 	for state, limit := range map[flow.State]time.Duration{flow.Waiting: w.a.cfg.Alarms.OldestWaiting, flow.Parked: w.a.cfg.Alarms.OldestParked} {
 		if limit == 0 {
 			continue
 		}
-		for _, to := range names {
+		for _, to := range names[state] {
 			ds, err := w.a.store.Deliveries(ctx, flow.DeliveryQuery{To: to, State: state, Limit: 1})
 			if err != nil {
 				return nil, err

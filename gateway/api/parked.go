@@ -56,17 +56,22 @@ type parkedView struct {
 // mostShown is how many parked deliveries are listed beside their groups.
 const mostShown = 1000
 
+// parked groups what is parked for one destination, or for all: the gateway's own work too, such as answers that are held,
+// news that could not be applied, and photos that could not be made to fit.
 func (a *Admin) parked(ctx context.Context, to string) ([]flow.Cause, error) {
-	ds, err := a.Messages.Deliveries(ctx, flow.DeliveryQuery{State: flow.Parked, To: to, Limit: mostParked})
-	if err == nil && to == "" { // answers that are held, and news that could not be applied
-		var own []flow.Delivery
-		own, err = a.Messages.Deliveries(ctx, flow.DeliveryQuery{State: flow.Parked, To: flow.ToCase, Limit: mostParked})
-		ds = append(ds, own...)
+	names := []string{to}
+	if to == "" {
+		names = append(names, flow.Own()...)
 	}
-	if err != nil {
-		return nil, missing(err, "delivery")
+	var all []flow.Delivery
+	for _, name := range names {
+		ds, err := a.Messages.Deliveries(ctx, flow.DeliveryQuery{State: flow.Parked, To: name, Limit: mostParked})
+		if err != nil {
+			return nil, missing(err, "delivery")
+		}
+		all = append(all, ds...)
 	}
-	return flow.Causes(ds), nil
+	return flow.Causes(all), nil
 }
 
 // listParked groups what is parked by destination and cause: what was mended once is replayed at once.

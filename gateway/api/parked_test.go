@@ -23,10 +23,7 @@ type heap struct {
 }
 
 func (h *heap) Deliveries(_ context.Context, q flow.DeliveryQuery) ([]flow.Delivery, error) {
-	if q.To == flow.ToCase {
-		return nil, nil
-	}
-	return slices.Clone(h.parked), nil
+	return slices.DeleteFunc(slices.Clone(h.parked), func(d flow.Delivery) bool { return !q.Wanted(d) }), nil
 }
 
 func (h *heap) Act(_ context.Context, a Act) error {

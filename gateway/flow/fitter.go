@@ -45,6 +45,9 @@ func (f Fitter) Deliver(ctx context.Context, work Delivery, _ func(Step) error) 
 	}
 }
 
+// unfittedTask asks for a person's word on such work that is parked.
+const unfittedTask = "photos-unfitted"
+
 // mostFits is how often a decoder that does not start is tried before its photo is refused.
 const mostFits = 8
 
@@ -70,6 +73,9 @@ func (p *Pipeline) fitAndSend(ctx context.Context, work Delivery, made *fitter) 
 	}
 	d.why, d.kept, d.fitter = work.Message, true, made
 	d.c.Fitting = slices.DeleteFunc(d.c.Fitting, func(id string) bool { return id == work.ID.String() })
+	if len(d.c.Fitting) == 0 {
+		d.c.FinishTasks(unfittedTask, "gateway", d.at)
+	}
 	moved := d.c.Moves
 	if err := d.sendFitted(ctx, e, note); err != nil {
 		return err

@@ -123,7 +123,7 @@ func (d *decision) failed(ctx context.Context, del Delivery, o *Outcome) error {
 		}
 		return nil
 	case del.What == FitPhotos:
-		d.task("photos-unfitted", "the photos could not be made to fit: what waits for them is not sent. Replay "+del.ID.String())
+		d.task(unfittedTask, "the photos could not be made to fit: what waits for them is not sent. Replay "+del.ID.String())
 		return nil
 	case del.What == "poll":
 		d.task("poll-failed", "the answer of "+del.To+" cannot be read")

@@ -188,6 +188,9 @@ const (
 	ToPrune  = "~prune"  // the one that removes what was kept long enough
 )
 
+// Own names all internal destinations.
+func Own() []string { return []string{ToCase, ToPhotos, ToClock, ToAlarm, ToPrune} }
+
 // Class of a lane: a lower one is claimed first.
 const (
 	ClassUrgent  = 0 // suspected cancer, and messages whose urgency is unknown
