@@ -86,7 +86,7 @@ func (a *app) httpClient(d config.Destination) (*http.Client, error) {
 // dispatcher makes the worker of one destination.
 func (a *app) dispatcher(name string, dest flow.Destination, d config.Destination) *flow.Dispatcher {
 	return &flow.Dispatcher{
-		Store: a.store, To: name, Dest: a.metrics.Destination(name, dest), Accept: a.accept, Settled: a.pipeline.Settled, Stopped: a.pipeline.Stopped,
+		Store: a.store, To: name, Dest: a.metrics.Destination(name, dest), Accept: a.accept, Settled: a.pipeline.Settled, Before: a.pipeline.Before,
 		Concurrency: d.Concurrency, Every: a.every, Grace: a.cfg.Shutdown.Grace, Log: a.log,
 	}
 }

@@ -14,7 +14,7 @@ func (d *Dispatcher) attempt(ctx context.Context, del Delivery, l leave) {
 	start := time.Now()
 	ctx, release := d.hold(ctx, del, l)
 	defer release()
-	o, err := d.unlessStopped(ctx, del)
+	o, err := d.unlessBarred(ctx, del)
 	if o, err = judged(del, o, err); err == nil && o.Result == Retry && o.Untried {
 		d.log().Error("a fault of the gateway's own", d.about(del, "error", o.Cause)...)
 	}
@@ -58,15 +58,12 @@ func (d *Dispatcher) hold(ctx context.Context, del Delivery, l leave) (context.C
 	return ctx, func() { lose(context.Canceled) }
 }
 
-// unlessStopped delivers what its case lets go.
-func (d *Dispatcher) unlessStopped(ctx context.Context, del Delivery) (Outcome, error) {
-	if d.Stopped != nil {
-		stopped, err := d.Stopped(ctx, del)
-		if err != nil {
-			return Outcome{}, err
-		}
-		if stopped {
-			return Outcome{Result: Again, After: stoppedEvery, Untried: true}, nil
+// unlessBarred delivers what its case lets go.
+func (d *Dispatcher) unlessBarred(ctx context.Context, del Delivery) (Outcome, error) {
+	if d.Before != nil {
+		if o, err := d.Before(ctx, del); err != nil || o.Result != "" {
+			o.Untried = true
+			return o, err
 		}
 	}
 	return d.deliver(ctx, del)

@@ -119,8 +119,8 @@ func (d *decision) notice(ctx context.Context, o *pathway.Obligation) error {
 	if err != nil {
 		return err
 	}
-	if d.c.Died || died(request.First("Patient")) {
-		d.person(o, "the patient has died: nothing is sent to them")
+	if d.c.Died {
+		d.person(o, theyDied)
 		return nil
 	}
 	number := nhsNumber(request.First("Patient"))
@@ -150,8 +150,15 @@ func (d *decision) notice(ctx context.Context, o *pathway.Obligation) error {
 func (d *decision) person(o *pathway.Obligation, why string) {
 	o.Discharge(pathway.NoticePerson, why, d.at)
 	d.c.AddTask(pathway.Task{Code: "tell-patient", Owner: d.c.Request.Organisation, Why: o.Event + ": " + why, Opened: d.at, Due: o.Due})
-	d.tell("task", "somebody must tell the patient: "+o.Event, "")
+	told := "somebody must tell the patient: " + o.Event
+	if why == theyDied {
+		told = o.Event + ": " + why
+	}
+	d.tell("task", told, "")
 }
+
+// theyDied is why a notice is not sent. Whether it is owed to anybody else, a person says.
+const theyDied = "the patient has died: nothing is sent to them"
 
 // deliver adds a delivery in the case's lane of a destination. key is the outbound idempotency key.
 func (d *decision) deliver(ctx context.Context, e Endpoint, m outgoing) error {

@@ -603,9 +603,11 @@ func TestAStoppedDeliveryIsNotAttempted(t *testing.T) {
 	r := newRig(t, takes)
 	stopped, free := r.put("stopped", 1), r.put("free", 1)
 	var asked atomic.Int64
-	r.Stopped = func(_ context.Context, d flow.Delivery) (bool, error) {
-		asked.Add(1)
-		return d.ID == stopped.Deliveries[0].ID, nil
+	r.Before = func(_ context.Context, d flow.Delivery) (flow.Outcome, error) {
+		if asked.Add(1); d.ID != stopped.Deliveries[0].ID {
+			return flow.Outcome{}, nil
+		}
+		return flow.Outcome{Result: flow.Again, After: 10 * time.Millisecond}, nil
 	}
 	r.start()
 	r.waits(free.Deliveries[0].ID, flow.Done)

@@ -247,6 +247,7 @@ func (d *decision) observe(ctx context.Context, t *Translated) error {
 	case Updated:
 		return d.updated(ctx, t)
 	}
+	d.death(t.Bundle.First("Patient"), "message "+d.why.String())
 	if f.Event != StatusOnly && f.Event != StatusAsked && f.Event != Reviewed && f.Event != Tracked {
 		if err := d.caughtUp(ctx); err != nil {
 			return err

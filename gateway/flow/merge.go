@@ -2,9 +2,6 @@ package flow
 
 import (
 	"context"
-	"errors"
-	"strings"
-	"time"
 
 	"github.com/dermgate/dermgate/gateway/pathway"
 	"github.com/dermgate/dermgate/mapping/fhir"
@@ -17,9 +14,6 @@ import (
 
 // Merged is the event of a message that merges patient records.
 const Merged = "merged"
-
-// stoppedEvery is how often a delivery of a stopped case looks whether it may go.
-const stoppedEvery = 5 * time.Second
 
 // mergesRecords tells a Bundle that replaces a record of a patient by another.
 func mergesRecords(b *fhir.Bundle) bool {
@@ -51,26 +45,6 @@ func (d *decision) stop(t *Translated) {
 	d.c.Stopped = "merge"
 	d.tell("stopped", "nothing leaves until a person has decided: "+why, d.why.String())
 	d.task("merge", why+": make sure whose case it is, then release it with --merge, or give it up")
-}
-
-// Stopped tells whether a delivery has to wait for a person's word on its case. What was told to nobody yet is not news
-// for a patient either. Polls go on: what a channel says is observed.
-func (p *Pipeline) Stopped(ctx context.Context, del Delivery) (bool, error) {
-	if del.Case.IsZero() || del.Internal() || del.What == "poll" || del.What == Acknowledgement {
-		return false, nil
-	}
-	record, err := p.Store.Case(ctx, del.Case)
-	if errors.Is(err, ErrNotFound) {
-		return false, nil // of a store that has lost it, which its settlement will tell
-	}
-	if err != nil {
-		return false, err
-	}
-	if !strings.Contains(string(record.State), `"stopped":`) { // most are not: no need to read all of the case
-		return false, nil
-	}
-	d, err := p.read(record)
-	return err == nil && d.c.Stopped != "", err
 }
 
 // ReleaseMerged lets a case go on that a merge has stopped: a named person has made sure whose it is. Pressed twice, it

@@ -113,15 +113,22 @@ func (d *decision) updated(ctx context.Context, t *Translated) error {
 	if identity := slices.DeleteFunc(differs, func(name string) bool { return !slices.Contains([]string{"name", "gender", "birthDate"}, name) }); len(identity) > 0 {
 		d.task("patient-changed", "the patient's record has another "+strings.Join(identity, ", ")+" than the request: make sure whose case it is")
 	}
-	switch dead := died(record); {
-	case dead && !d.c.Died:
-		d.c.Died = true
-		d.task("patient-died", "the patient's record says that they have died: nothing is sent to them; see what becomes of the case")
-	case d.c.Died && record.Child("deceasedBoolean").Text() == "false":
+	d.death(record, "the patient's record")
+	if d.c.Died && record.Child("deceasedBoolean").Text() == "false" {
 		d.c.Died = false
 		d.tell("observed", "the patient's record says that they live", d.why.String())
 	}
 	return nil
+}
+
+// death takes from a message that its patient has died: the request, an answer, or the record. That they live only the record
+// says: many senders fill PID-30 with N from a template.
+func (d *decision) death(patient fhir.Element, says string) {
+	if d.c.Died || !died(patient) {
+		return
+	}
+	d.c.Died = true
+	d.task("patient-died", says+" says that they have died: nothing is sent to them; see what becomes of the case")
 }
 
 // compared names the elements in which an update differs from what is known of a patient, and those that it deletes. What it

@@ -117,9 +117,13 @@ func (d *decision) failed(ctx context.Context, del Delivery, o *Outcome) error {
 	}
 	d.tell("parked", del.What+" for "+del.To+": "+why+causeOf(o), del.ID.String())
 	switch {
-	case strings.HasPrefix(del.What, "notice:"):
+	case del.notice():
+		why := "the channel refused the message"
+		if d.c.Died {
+			why = theyDied
+		}
 		if ob := d.c.Obligation(del.Key); ob != nil {
-			d.person(ob, "the channel refused the message")
+			d.person(ob, why)
 		}
 		return nil
 	case del.What == FitPhotos:

@@ -1,0 +1,45 @@
+package flow
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/dermgate/dermgate/mapping/issue"
+)
+
+// stoppedEvery is how often a delivery of a stopped case looks whether it may go.
+const stoppedEvery = 5 * time.Second
+
+// Before is the dispatcher's hook: what became known since something was queued may keep it from going. Of a case that waits
+// for a person's word (merge.go) it comes again later: what was told to nobody yet is not news for a patient either. A
+// notice to a patient who has died since is parked. Polls go on: what a channel says is observed.
+func (p *Pipeline) Before(ctx context.Context, del Delivery) (Outcome, error) {
+	if del.Case.IsZero() || del.Internal() || del.What == "poll" || del.What == Acknowledgement {
+		return Outcome{}, nil
+	}
+	record, err := p.Store.Case(ctx, del.Case)
+	if errors.Is(err, ErrNotFound) {
+		return Outcome{}, nil // of a store that has lost it, which its settlement will tell
+	}
+	if err != nil {
+		return Outcome{}, err
+	}
+	if state := string(record.State); !strings.Contains(state, `"stopped":`) && !strings.Contains(state, `"died":`) { // most are not: no need to read all of the case
+		return Outcome{}, nil
+	}
+	d, err := p.read(record)
+	switch {
+	case err != nil:
+		return Outcome{}, err
+	case d.c.Stopped != "":
+		return Outcome{Result: Again, After: stoppedEvery}, nil
+	case d.c.Died && del.notice():
+		return Outcome{Result: Refused, Cause: issue.New(issue.Denied, "", theyDied)}, nil
+	}
+	return Outcome{}, nil
+}
+
+// notice tells what goes to the patient.
+func (del Delivery) notice() bool { return strings.HasPrefix(del.What, "notice:") }
