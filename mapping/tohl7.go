@@ -135,17 +135,21 @@ func (g *outGroup) write(s *scope) {
 	}
 }
 
-// following writes the segments that belong to the one just written, their set ids from 1.
+// following writes the segments that belong to the one just written, their set ids from 1, through neighbours of one name.
 func (g *outGroup) following(s *scope) {
-	for _, inner := range g.inner {
-		if !s.out.begun {
+	written, before := s.out.begun, 0
+	for i, inner := range g.inner {
+		if !written {
 			s.out.alone(inner, g.segment, s)
 			continue
 		}
-		before := s.out.counts[inner.segment]
-		s.out.counts[inner.segment] = 0
+		if i == 0 || g.inner[i-1].segment != inner.segment {
+			before, s.out.counts[inner.segment] = s.out.counts[inner.segment], 0
+		}
 		inner.write(s)
-		s.out.counts[inner.segment] = before
+		if i+1 == len(g.inner) || g.inner[i+1].segment != inner.segment {
+			s.out.counts[inner.segment] = before
+		}
 	}
 }
 

@@ -114,7 +114,8 @@ func (t *Translated) imageSets() (map[string]*imageSet, []string) {
 	return sets, names
 }
 
-// dermoscopyCodes are those of an observation that is about dermoscopy, as maps/tables/PhotoView.yaml has them for photos.
+// dermoscopyCodes are those of an observation that is about dermoscopy and came as FHIR; over HL7 v2 the table PhotoView has
+// them, and a site's own.
 var dermoscopyCodes = []string{"DERMOSCOPY", "DERMOSCOPIC", "DERMATOSCOPY", "DERMATOSCOPIC", "446078004"}
 
 // excused tells whether a coded reason is given for no dermoscopic photo of a lesion: an Observation about dermoscopy with
@@ -122,7 +123,7 @@ var dermoscopyCodes = []string{"DERMOSCOPY", "DERMOSCOPIC", "DERMATOSCOPY", "DER
 func excused(b *fhir.Bundle, lesion string) bool {
 	for o := range b.All("Observation") {
 		about := fhir.OwnExtension(o, "lesion")
-		if about != "" && about != lesion || !hasCode(o.Child("code"), dermoscopyCodes) {
+		if about != "" && about != lesion || fhir.OwnExtension(o, "photo-view") != viewDermoscopic && !hasCode(o.Child("code"), dermoscopyCodes) {
 			continue
 		}
 		for _, name := range []string{"valueCodeableConcept", "dataAbsentReason"} {
