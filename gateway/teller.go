@@ -91,7 +91,7 @@ func (t *teller) table() {
 		if err := json.Unmarshal(k.record.State, &c); err != nil {
 			continue
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%d of %d\t%s\t%s\t%s\n", k.label, c.Urgency, c.State, len(c.Sendable()), len(c.Photos), c.Outcome.Code, toldOf(c),
+		fmt.Fprintf(w, "%s\t%s\t%s\t%d of %d\t%s\t%s\t%s\n", k.label, c.Urgency, c.State, len(c.Sendable()), len(c.Sendable())+len(c.Withheld()), c.Outcome.Code, toldOf(c),
 			k.record.Index.Changed.Sub(c.Opened).Round(time.Millisecond))
 	}
 	w.Flush()

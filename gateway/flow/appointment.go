@@ -164,29 +164,3 @@ func (d *decision) known(name, value string) {
 		d.c.Channel[name] = value
 	}
 }
-
-// settleAppointment makes an appointment that was copied into the request's Bundle name the request's own resources, and
-// drops references to what stayed behind.
-func settleAppointment(b *fhir.Bundle, a fhir.Element, from map[string]string) {
-	var stale []fhir.Element
-	var walk func(e fhir.Element)
-	walk = func(e fhir.Element) {
-		for c := range e.Children("") {
-			ref := c.Child("reference")
-			if !ref.OK() {
-				walk(c)
-				continue
-			}
-			if to, ok := from[ref.Text()]; ok {
-				ref.SetText(to)
-			}
-			if !b.Resolve(ref.Text()).OK() {
-				stale = append(stale, c)
-			}
-		}
-	}
-	walk(a)
-	for _, ref := range stale {
-		ref.Remove()
-	}
-}

@@ -30,7 +30,8 @@ type decision struct {
 	files    map[string]fhir.Data // of the answer that is sent on, by their hash
 	kept     bool                 // what caused it is acknowledged: it waits for photos that are made to fit
 	fitter   *fitter              // makes photos fit; nil: others do that first
-	asked    []string             // media of photos that the message being rendered carries
+	carried  []pathway.Photo      // files that the message being rendered may carry, as its destination may have them
+	asked    []string             // media of those that it does
 	again    string               // key of the act by which something is sent anew; empty else
 	amends   bool                 // it changes one that was given before
 	restates bool                 // it is news without a move: a message of its own

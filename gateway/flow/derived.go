@@ -21,10 +21,7 @@ func (d *decision) derivative(b *fhir.Bundle, ph pathway.Photo) error {
 	if !m.OK() {
 		return nil
 	}
-	att := m.Child("content")
-	if ph.Document {
-		att = att.Child("attachment")
-	}
+	att := attachment(m, ph)
 	w := writer{}
 	w.set(att, "url", shaURL+ph.SHA256)
 	w.set(att, "size", fmt.Sprint(ph.Size))
@@ -42,6 +39,19 @@ func (d *decision) derivative(b *fhir.Bundle, ph pathway.Photo) error {
 	w.extension(att, "original-sha256", "valueString", ph.Original)
 	w.extension(att, "derivation", "valueString", stepOf(ph))
 	return cmp.Or(w.err, d.provenance(b, ph))
+}
+
+// attachment gives the place of a file in its resource: of a document with several, the one that names it.
+func attachment(m fhir.Element, ph pathway.Photo) fhir.Element {
+	if !ph.Document {
+		return m.Child("content")
+	}
+	for c := range m.Children("content") {
+		if a := c.Child("attachment"); a.Child("url").Text() == shaURL+ph.Original {
+			return a
+		}
+	}
+	return m.At("content.attachment")
 }
 
 // What a photo shows and what took it, in the words of the extension photo-view and of DICOM.
@@ -88,6 +98,9 @@ func (d *decision) provenance(b *fhir.Bundle, ph pathway.Photo) error {
 		return err
 	}
 	at, step := d.c.Opened, string(image.WasStripped)
+	if !ph.At.IsZero() {
+		at = ph.At
+	}
 	if ph.Fitted != nil {
 		at, step = ph.Fitted.At, ph.Fitted.Step
 	}

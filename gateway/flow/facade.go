@@ -110,7 +110,7 @@ func (f *Facade) view(ctx context.Context, r CaseRecord) (*fhir.Bundle, error) {
 	if err != nil {
 		return nil, err
 	}
-	b, err := d.compose(request, nil, d.c.ID, shownPhotos(d.c))
+	b, err := d.compose(request, nil, d.c.ID, shownPhotos(d.c.Sendable()))
 	if err != nil {
 		return nil, err
 	}
@@ -123,7 +123,7 @@ func (f *Facade) view(ctx context.Context, r CaseRecord) (*fhir.Bundle, error) {
 		if err != nil {
 			return nil, err
 		}
-		if err := d.addAnswer(b, withoutTasks(t.Bundle)); err != nil {
+		if err := d.addAnswer(b, withoutTasks(t.Bundle), shownPhotos(d.c.Brought(answer))); err != nil {
 			return nil, err
 		}
 	}
@@ -329,7 +329,7 @@ func (f *Facade) Binary(ctx context.Context, s Subject, sha string) (io.ReadClos
 		if err := json.Unmarshal(r.State, &c); err != nil {
 			return nil, "", fmt.Errorf("facade: %w", err)
 		}
-		if ph, ok := file(&c, sha, s.Organisation == r.Index.Organisation); ok {
+		if ph, ok := file(&c, sha, s.Organisation == r.Index.Organisation, s.Organisation == r.Index.Performer); ok {
 			body, err := f.P.Bodies.Open(ctx, partOf(ph))
 			return body, ph.Type, err
 		}
@@ -337,9 +337,9 @@ func (f *Facade) Binary(ctx context.Context, s Subject, sha string) (io.ReadClos
 	return nil, "", errHidden()
 }
 
-// shownPhotos are the photos of a case as they may be seen.
-func shownPhotos(c *pathway.Case) (out []pathway.Photo) {
-	for _, ph := range c.Sendable() {
+// shownPhotos are those of the photos of a case that may be seen, as they may be.
+func shownPhotos(all []pathway.Photo) (out []pathway.Photo) {
+	for _, ph := range all {
 		if ph, ok := ph.Shown(); ok {
 			out = append(out, ph)
 		}
@@ -348,9 +348,12 @@ func shownPhotos(c *pathway.Case) (out []pathway.Photo) {
 }
 
 // file finds what may travel of a case by its hash, in any form that a destination got it in; for who sent it also a
-// photo as it came.
-func file(c *pathway.Case, sha string, own bool) (pathway.Photo, bool) {
-	for _, ph := range c.Sendable() {
+// photo as it came: who asked, or, of what an answer brought, who was asked.
+func file(c *pathway.Case, sha string, asked, answered bool) (pathway.Photo, bool) {
+	for _, ph := range c.Photos {
+		if ph.Waiting != "" {
+			continue
+		}
 		if ph.SHA256 == sha && !ph.Unclean {
 			return ph, true
 		}
@@ -359,7 +362,7 @@ func file(c *pathway.Case, sha string, own bool) (pathway.Photo, bool) {
 				return ph.As(&ph.Fits[i]), true
 			}
 		}
-		if own && ph.Original == sha {
+		if own := asked && ph.From == "" || answered && ph.From != ""; own && ph.Original == sha {
 			return pathway.Photo{Blob: ph.Keep, SHA256: sha, Type: ph.Came}, true
 		}
 	}

@@ -22,7 +22,7 @@ type Facts struct {
 	Business     string          `json:"business,omitempty"` // e-RS status code
 	Result       string          `json:"result,omitempty"`   // outcome in the words of the routing rules
 	Outcome      pathway.Outcome `json:"outcome,omitzero"`
-	Advice       string          `json:"advice,omitempty"` // digest of the answer's text
+	Advice       string          `json:"advice,omitempty"` // digest of the answer's text and files
 	Act          string          `json:"act,omitempty"`    // of a person's Task: review, cancer-tracking, attest-told
 	Organisation string          `json:"organisation,omitempty"`
 	Performer    string          `json:"performer,omitempty"`
@@ -310,6 +310,18 @@ func adviceDigest(b *fhir.Bundle) string {
 		for p := range c.Children("payload") {
 			text.WriteString(p.Child("contentString").Text())
 			text.WriteByte(0)
+		}
+	}
+	for r := range b.Resources() { // a letter that is amended may be a file alone
+		switch r.Type().Name {
+		case "Media":
+			text.WriteString(r.At("content.url").Text())
+		case "DocumentReference":
+			for c := range r.Children("content") {
+				if !fhir.IsOriginal(r) {
+					text.WriteString(c.At("attachment.url").Text())
+				}
+			}
 		}
 	}
 	if text.Len() == 0 {

@@ -25,6 +25,8 @@ type fitNote struct {
 	To    string `json:"to"`
 	What  string `json:"what,omitempty"`  // empty: nothing, somebody waits for the photos
 	Photo string `json:"photo,omitempty"` // Media of PhotoOf
+	// Media are the photos that somebody waits for; none: all.
+	Media []string `json:"media,omitempty"`
 }
 
 // unfitted tells whether a photo that the message carries has still to be made to fit its destination.
@@ -34,24 +36,33 @@ func (d *decision) unfitted(e Endpoint) bool {
 	})
 }
 
-// sendable gives the photos and documents that may travel, as a destination may have them. One that cannot be
-// made to fit stays behind when cancer is suspected, as photos that wait do, and in any case when it is not clean;
-// the photos of a referral are left to e-RS to judge, which has the referral before them.
-func (d *decision) sendable(e Endpoint) (out []pathway.Photo) {
+// sendable gives the photos and documents of the request that may travel, as a destination may have them. One that cannot
+// be made to fit stays behind when cancer is suspected, as photos that wait do, and in any case when it is not clean;
+// the photos of a referral are left to e-RS to judge, which has the referral before them. No answer waits for one: its sender
+// has it.
+func (d *decision) sendable(e Endpoint, n telling) (out []pathway.Photo) {
 	for _, ph := range d.c.Sendable() {
-		if !e.Takes.fits(ph) {
-			f := ph.Fit(e.Takes.String())
-			switch {
-			case f != nil && f.Refused == "":
-				ph = ph.As(f)
-				ph.Name = strings.TrimSuffix(ph.Name, path.Ext(ph.Name)) + "." + image.TypeNamed(ph.Type).Ext()
-			case f != nil && (ph.Unclean || d.c.Suspected() && !d.follows(e)):
-				continue
-			}
+		ph, refused := e.Takes.as(ph)
+		if !refused || !ph.Unclean && !(d.c.Suspected() && !d.follows(e)) && !d.tells(e, n) {
+			out = append(out, ph)
 		}
-		out = append(out, ph)
 	}
 	return out
+}
+
+// as gives a photo in the form that was made for what is taken of it, else as it is; refused tells that it cannot be made to
+// fit.
+func (t Takes) as(ph pathway.Photo) (out pathway.Photo, refused bool) {
+	f := ph.Fit(t.String())
+	if t.fits(ph) || f == nil {
+		return ph, false
+	}
+	if f.Refused != "" {
+		return ph, true
+	}
+	ph = ph.As(f)
+	ph.Name = strings.TrimSuffix(ph.Name, path.Ext(ph.Name)) + "." + image.TypeNamed(ph.Type).Ext()
+	return ph, false
 }
 
 // follows tells a channel that gets the photos after the request, and tells of each that it does not take.
@@ -60,7 +71,7 @@ func (d *decision) follows(e Endpoint) bool { return e.Kind == ToERS && d.c.Kind
 // unfit gives why the message must not be sent as it is: more files than its destination takes, or a photo that
 // cannot be made to fit. A suspected cancer goes without them.
 func (d *decision) unfit(e Endpoint, n telling) *Unfit {
-	if !n.carries() && len(d.asked) == 0 {
+	if d.tells(e, n) || !n.carries() && len(d.asked) == 0 {
 		return nil
 	}
 	if i := d.crowd(e, n); i != nil {
@@ -73,7 +84,7 @@ func (d *decision) unfit(e Endpoint, n telling) *Unfit {
 		return nil
 	}
 	for i, ph := range d.c.Photos {
-		if n.photo != nil && n.photo.Media != ph.Media || ph.Waiting != "" || e.Takes.fits(ph) {
+		if n.photo != nil && n.photo.Media != ph.Media || ph.Waiting != "" || ph.From != "" || e.Takes.fits(ph) {
 			continue
 		}
 		if f := ph.Fit(e.Takes.String()); f != nil && f.Refused != "" {
@@ -86,10 +97,21 @@ func (d *decision) unfit(e Endpoint, n telling) *Unfit {
 // crowd tells of more files than a destination takes in one message.
 func (d *decision) crowd(e Endpoint, n telling) *issue.Issue {
 	files := len(d.c.Sendable())
-	if e.Takes.Files <= 0 || n.photo != nil || files <= e.Takes.Files {
+	if e.Takes.Files <= 0 || n.photo != nil || files <= e.Takes.Files || !d.repeats(e, n) {
 		return nil
 	}
 	return issue.New(issue.TooLong, "files", fmt.Sprintf("%d files, and %s takes %d in one message", files, e.Name, e.Takes.Files))
+}
+
+// tells tells an RRI, ORU or MDM, by which who asked hears what became of it, from the request itself: that goes as REF, and
+// in FHIR both look alike.
+func (d *decision) tells(e Endpoint, n telling) bool {
+	return e.Kind == ToMLLP && n.photo == nil && !strings.HasPrefix(d.form(e, n.what), "REF_")
+}
+
+// repeats tells a message that has the photos of the request in it: of those that tell, a letter.
+func (d *decision) repeats(e Endpoint, n telling) bool {
+	return !d.tells(e, n) || d.letters(e, n) && e.LetterPhotos == PhotosEmbedded
 }
 
 // carries tells a message that brings the files of a request.
@@ -128,13 +150,13 @@ func (d *decision) sendFitted(ctx context.Context, e Endpoint, note fitNote) err
 	}
 	switch note.What {
 	case "":
-		return d.fitAll(ctx, e)
+		return d.fitAll(ctx, e, note.Media)
 	case "photos":
 		return d.sendPhotos(ctx, e)
 	case PhotoOf:
 		for _, ph := range d.c.Sendable() {
 			if ph.Media == note.Photo {
-				return d.sendOne(ctx, e, ph)
+				return d.sendTold(ctx, e, telling{what: PhotoOf, photo: &ph})
 			}
 		}
 		return nil
@@ -142,11 +164,11 @@ func (d *decision) sendFitted(ctx context.Context, e Endpoint, note fitNote) err
 	return d.sendRequest(ctx, e)
 }
 
-// fitAll makes the photos of the case fit a destination, and remembers what came of each.
-func (d *decision) fitAll(ctx context.Context, e Endpoint) error {
+// fitAll makes photos of the case fit a destination, all of them where media names none, and remembers what came of each.
+func (d *decision) fitAll(ctx context.Context, e Endpoint, media []string) error {
 	for i := range d.c.Photos {
 		ph := &d.c.Photos[i]
-		if ph.Waiting != "" || e.Takes.fits(*ph) || ph.Fit(e.Takes.String()) != nil {
+		if len(media) > 0 && !slices.Contains(media, ph.Media) || ph.Waiting != "" || e.Takes.fits(*ph) || ph.Fit(e.Takes.String()) != nil {
 			continue
 		}
 		f, err := d.fitter.fit(ctx, d, *ph, e.Takes)
@@ -161,6 +183,9 @@ func (d *decision) fitAll(ctx context.Context, e Endpoint) error {
 			continue
 		}
 		d.tell("photo", where+f.Refused, "")
+		if ph.From != "" { // nobody here can send another one: bring it over (leave)
+			continue
+		}
 		d.ask("photo-too-large", where+f.Refused)
 		d.p.alarm("photo-too-large", "case "+d.c.ID+": "+where+f.Refused)
 	}

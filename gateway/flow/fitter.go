@@ -93,7 +93,10 @@ func (p *Pipeline) fitAndSend(ctx context.Context, work Delivery, made *fitter) 
 }
 
 // errUnfitted says that photos have to be made to fit a destination before a message about them can be applied.
-type errUnfitted struct{ to string }
+type errUnfitted struct {
+	to    string
+	media []string
+}
 
 func (e *errUnfitted) Error() string { return "photos are not made to fit " + e.to + " yet" }
 
@@ -101,7 +104,7 @@ func (e *errUnfitted) Error() string { return "photos are not made to fit " + e.
 const fittingEvery = 500 * time.Millisecond
 
 // fitFirst has photos made to fit for a message that cannot be applied before.
-func (p *Pipeline) fitFirst(ctx context.Context, work Delivery, to string) error {
+func (p *Pipeline) fitFirst(ctx context.Context, work Delivery, t *Translated, wait *errUnfitted) error {
 	record, err := p.Store.Case(ctx, work.Case)
 	if err != nil {
 		return err
@@ -110,12 +113,15 @@ func (p *Pipeline) fitFirst(ctx context.Context, work Delivery, to string) error
 	if err != nil {
 		return err
 	}
-	e, ok := p.endpoint(to)
+	e, ok := p.endpoint(wait.to)
 	if !ok {
 		return issue.New(issue.NotFound, "destination", "photos wait for a destination that is not configured any more")
 	}
 	d.why = work.Message
-	if err := d.fitting(e, fitNote{To: to}, work.ID.String(), fmt.Sprint(d.version)); err != nil {
+	if err := d.bring(ctx, t); err != nil {
+		return err
+	}
+	if err := d.fitting(e, fitNote{To: wait.to, Media: wait.media}, work.ID.String(), fmt.Sprint(d.version)); err != nil {
 		return err
 	}
 	change, err := d.change(ctx, d.c.Moves)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/dermgate/dermgate/gateway/pathway"
 	"github.com/dermgate/dermgate/mapping/fhir"
@@ -154,7 +153,7 @@ func (a Applier) Deliver(ctx context.Context, work Delivery, _ func(Step) error)
 		wait := (*errUnfitted)(nil)
 		unfitted := errors.As(err, &wait)
 		if unfitted {
-			err = a.P.fitFirst(ctx, work, wait.to)
+			err = a.P.fitFirst(ctx, work, &t, wait)
 		}
 		if errors.Is(err, ErrStale) {
 			continue
@@ -216,20 +215,6 @@ func (p *Pipeline) apply(ctx context.Context, work Delivery, t *Translated) erro
 	return nil
 }
 
-// photographed gives the photos that an answer brings to somebody: only those of the request are made fit to travel.
-func (d *decision) photographed(t *Translated) {
-	n := 0
-	for _, f := range t.Files {
-		known := slices.ContainsFunc(d.c.Photos, func(ph pathway.Photo) bool { return ph.Original == f.SHA256 || ph.SHA256 == f.SHA256 })
-		if f.Facts.Type.Photo() && !known {
-			n++
-		}
-	}
-	if n > 0 && !t.Facts.ofRequester() {
-		d.task("answer-photos", fmt.Sprintf("%s came with %d photos, which are not sent on: bring them over from message %s", t.Facts.Event, n, d.why))
-	}
-}
-
 // observe moves the case by what a message says happened, and sends the news where the routes say.
 func (d *decision) observe(ctx context.Context, t *Translated) error {
 	f := t.Facts
@@ -254,7 +239,9 @@ func (d *decision) observe(ctx context.Context, t *Translated) error {
 		}
 	}
 	d.guardPriority(f)
-	d.photographed(t)
+	if err := d.bring(ctx, t); err != nil {
+		return err
+	}
 	switch f.Event {
 	case Answered:
 		return d.answered(ctx, t)

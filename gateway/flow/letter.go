@@ -65,7 +65,7 @@ func (d *decision) replaces(e Endpoint, what string) string {
 }
 
 // lettered remembers the letter that answers, and sends the photos that are documents of their own.
-func (d *decision) lettered(ctx context.Context, e Endpoint, m outgoing) error {
+func (d *decision) lettered(ctx context.Context, e Endpoint, m outgoing, n telling) error {
 	if m.form != "MDM_T02" && m.form != "MDM_T10" {
 		return nil
 	}
@@ -78,22 +78,21 @@ func (d *decision) lettered(ctx context.Context, e Endpoint, m outgoing) error {
 	if e.LetterPhotos != PhotosDocuments {
 		return nil
 	}
-	for _, ph := range d.sendable(e) {
+	for _, ph := range d.carried {
 		filed := e.Name + " " + ph.Media
 		if ph.Document || slices.Contains(d.c.Filed, filed) {
 			continue
 		}
 		d.c.Filed = append(d.c.Filed, filed)
-		if err := d.sendOne(ctx, e, ph); err != nil {
+		one := telling{what: PhotoOf, photo: &ph}
+		if ph.From != "" {
+			one.answer = n.answer
+		}
+		if err := d.sendTold(ctx, e, one); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-// sendOne sends a photo as a document of its own.
-func (d *decision) sendOne(ctx context.Context, e Endpoint, ph pathway.Photo) error {
-	return d.sendTold(ctx, e, telling{what: PhotoOf, photo: &ph})
 }
 
 // telling is what a destination is to hear.
@@ -103,17 +102,23 @@ type telling struct {
 	photo  *pathway.Photo // of PhotoOf
 }
 
-// travelling gives the photos that may go into a message.
+// travelling gives those of the files that may be carried which go into a message.
 func (d *decision) travelling(e Endpoint, n telling) []pathway.Photo {
-	switch {
+	switch all := slices.Clone(d.carried); {
 	case n.photo != nil:
-		return slices.DeleteFunc(d.sendable(e), func(ph pathway.Photo) bool { return ph.Media != n.photo.Media })
-	case d.c.Suspected() && d.crowd(e, n) != nil: // which ones go, nobody here decides
-		return slices.DeleteFunc(d.sendable(e), func(ph pathway.Photo) bool { return !ph.Document })
-	case e.Kind == ToMLLP && strings.HasPrefix(d.form(e, n.what), "MDM_") && e.LetterPhotos != PhotosEmbedded:
+		return slices.DeleteFunc(all, func(ph pathway.Photo) bool { return ph.Media != n.photo.Media })
+	case (d.c.Suspected() || d.tells(e, n)) && d.crowd(e, n) != nil: // which ones go, nobody here decides
+		return slices.DeleteFunc(all, func(ph pathway.Photo) bool { return !ph.Document && ph.From == "" })
+	case d.letters(e, n) && e.LetterPhotos != PhotosEmbedded:
 		return nil
+	default:
+		return all
 	}
-	return d.sendable(e)
+}
+
+// letters tells whether a destination is told by a letter.
+func (d *decision) letters(e Endpoint, n telling) bool {
+	return e.Kind == ToMLLP && strings.HasPrefix(d.form(e, n.what), "MDM_")
 }
 
 // changed remembers what the requester last sent of a request, which an RRI answers by its event and control id.

@@ -80,7 +80,7 @@ func (d *decision) sendTold(ctx context.Context, e Endpoint, n telling) error {
 	if err := d.deliver(ctx, e, m); err != nil {
 		return err
 	}
-	return d.lettered(ctx, e, m)
+	return d.lettered(ctx, e, m, n)
 }
 
 // rendered renders a message whose photos fit its destination; later says that they first have to be made to.
@@ -90,6 +90,7 @@ func (d *decision) rendered(ctx context.Context, e Endpoint, n telling) (m outgo
 		if m, err = d.render(ctx, e, n); err != nil || !d.unfitted(e) {
 			if err == nil {
 				m.unfit = d.unfit(e, n)
+				d.leave(e, n)
 			}
 			if err == nil && e.MessageBytes > 0 && m.size > e.MessageBytes {
 				err = issue.New(issue.TooLong, "", fmt.Sprintf("larger than the %d bytes that a message to %s may have", e.MessageBytes, e.Name))
@@ -98,9 +99,9 @@ func (d *decision) rendered(ctx context.Context, e Endpoint, n telling) (m outgo
 		}
 		switch {
 		case d.fitter != nil:
-			err = d.fitAll(ctx, e)
+			err = d.fitAll(ctx, e, d.asked)
 		case d.kept:
-			err = &errUnfitted{e.Name}
+			err = &errUnfitted{e.Name, d.asked}
 		default:
 			return m, true, d.fitLater(e, n)
 		}
@@ -127,6 +128,7 @@ func (d *decision) render(ctx context.Context, e Endpoint, n telling) (outgoing,
 	}
 	id := d.derive(of...)
 	m := outgoing{what: n.what, key: id.String(), mediaType: "application/fhir+json", maps: d.set.Digest()}
+	d.carried = append(d.sendable(e, n), d.brought(e, n)...)
 	b, err := d.compose(request, n.answer, m.key, d.travelling(e, n))
 	if err != nil {
 		return outgoing{}, err
@@ -137,7 +139,7 @@ func (d *decision) render(ctx context.Context, e Endpoint, n telling) (outgoing,
 		m.mediaType, m.form = "application/hl7-v2", d.form(e, n.what)
 		err = d.hl7(ctx, e, &m, b)
 	case ToFHIR:
-		if err = d.embed(ctx, e, b); err == nil && e.Transaction {
+		if err = d.embed(ctx, b); err == nil && e.Transaction {
 			err = d.transact(b)
 		}
 		if err == nil {
@@ -173,7 +175,7 @@ func (d *decision) hl7(ctx context.Context, e Endpoint, m *outgoing, b *fhir.Bun
 		Message: m.form, Answers: d.answers(m.what).ControlID, Replaces: d.replaces(e, m.what), Version: e.Version, Strict: e.Strict, Limits: e.Limits, Lengths: e.Lengths, ControlID: m.key, Application: e.Application, At: d.at,
 		Sender: mapping.Party{App: "DERMGATE", Facility: d.p.Site.ODS}, Receiver: mapping.Party{App: e.App, Facility: e.Facility},
 		Charset: e.Charset, Zone: d.p.Site.Zone, Received: received,
-		Files: func(sha string) (fhir.Data, error) { return d.file(ctx, e, sha) },
+		Files: func(sha string) (fhir.Data, error) { return d.file(ctx, sha) },
 	})
 	if err == nil && issues.Worst() != nil {
 		err = issues.Worst()
@@ -196,8 +198,8 @@ func places(l issue.List) string {
 }
 
 // file gives a photo that may travel, by the hash of its derivative, or a file of the answer.
-func (d *decision) file(ctx context.Context, e Endpoint, sha string) (fhir.Data, error) {
-	for _, ph := range d.sendable(e) {
+func (d *decision) file(ctx context.Context, sha string) (fhir.Data, error) {
+	for _, ph := range d.carried {
 		if ph.SHA256 == sha {
 			d.asked = append(d.asked, ph.Media)
 			return d.p.content(ctx, ph), nil
@@ -232,7 +234,7 @@ func (d *decision) compose(request, answer *fhir.Bundle, key string, travel []pa
 		return nil, err
 	}
 	if answer != nil {
-		if err := d.addAnswer(b, answer); err != nil {
+		if err := d.addAnswer(b, answer, travel); err != nil {
 			return nil, err
 		}
 	}
@@ -297,62 +299,6 @@ func copyEntries(dst, src *fhir.Bundle, keep func(url string, r fhir.Element) bo
 	return nil
 }
 
-// addAnswer brings the news of an answer into the Bundle of its request: the Task, the texts, and the
-// letters. Its subject and focus become the request's own resources.
-func (d *decision) addAnswer(b, answer *fhir.Bundle) error {
-	request, patient := fullURL(b.First("ServiceRequest")), fullURL(b.First("Patient"))
-	booked := answer.First("Appointment")
-	actors := map[string]bool{} // of an appointment, but for the patient
-	for p := range booked.Children("participant") {
-		if actor := p.At("actor.reference").Text(); actor != fullURL(answer.First("Patient")) {
-			actors[actor] = true
-		}
-	}
-	var documents []string
-	err := copyEntries(b, answer, func(url string, r fhir.Element) bool {
-		switch name := r.Type().Name; name {
-		case "DocumentReference":
-			if fhir.IsOriginal(r) { // of the answer: the other side has it
-				return false
-			}
-			documents = append(documents, url)
-			return true
-		case "Task", "Communication", "Appointment":
-			return true
-		default:
-			return actors[url] || slices.Contains(parties, name) && !b.Resolve(url).OK()
-		}
-	})
-	if err != nil {
-		return err
-	}
-	w := writer{}
-	enclose(&w, b, documents)
-	for t := range b.All("Task") {
-		repoint(&w, t, "focus", request)
-		repoint(&w, t, "for", patient)
-	}
-	for c := range b.All("Communication") {
-		repoint(&w, c, "basedOn", request)
-		repoint(&w, c, "subject", patient)
-	}
-	if a := b.First("Appointment"); a.OK() {
-		settleAppointment(b, a, map[string]string{fullURL(answer.First("ServiceRequest")): request, fullURL(answer.First("Patient")): patient})
-	}
-	if w.err == nil && booked.OK() && !b.First("Task").OK() { // which says where the request stands now
-		w.err = d.caseTask(b)
-	}
-	return w.err
-}
-
-func repoint(w *writer, e fhir.Element, name, url string) {
-	ref := e.Child(name)
-	if !ref.OK() {
-		ref = w.add(e, name)
-	}
-	w.set(ref, "reference", url)
-}
-
 // dropReferences removes the references to resources that stay behind.
 func dropReferences(b *fhir.Bundle, gone map[string]bool) {
 	if len(gone) == 0 {
@@ -375,8 +321,8 @@ func dropReferences(b *fhir.Bundle, gone map[string]bool) {
 
 // embed puts the photos beside their Media as Binary entries, for a destination that takes all in one
 // message; the writer streams them.
-func (d *decision) embed(ctx context.Context, e Endpoint, b *fhir.Bundle) error {
-	for _, ph := range d.sendable(e) {
+func (d *decision) embed(ctx context.Context, b *fhir.Bundle) error {
+	for _, ph := range d.carried {
 		m := b.Resolve(ph.Media)
 		if !m.OK() {
 			continue
@@ -386,10 +332,7 @@ func (d *decision) embed(ctx context.Context, e Endpoint, b *fhir.Bundle) error 
 		if err != nil {
 			return err
 		}
-		att := m.Child("content")
-		if ph.Document {
-			att = att.Child("attachment")
-		}
+		att := attachment(m, ph)
 		w := writer{}
 		w.set(bin, "contentType", ph.Type)
 		w.set(att, "url", url)

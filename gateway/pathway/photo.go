@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Photo is one photo or document of the request.
+// Photo is one photo or document of the request, or of an answer to it.
 type Photo struct {
 	Media    string   `json:"media"`             // fullUrl of the Media or DocumentReference
 	Original string   `json:"original"`          // hex SHA-256 of the bytes as received
@@ -22,6 +22,9 @@ type Photo struct {
 	Removed  []string `json:"removed,omitempty"` // metadata taken out, by name
 	Waiting  string   `json:"waiting,omitempty"` // why it may not travel yet: "consent"
 	Document bool     `json:"document,omitempty"`
+	// From is the message of the answer that brought it, and At when; empty of what the request brought.
+	From string    `json:"from,omitempty"`
+	At   time.Time `json:"at,omitzero"`
 	// Unclean is a photo whose private metadata goes only when it is decoded: it travels as one of Fits, never as it came.
 	Unclean bool  `json:"unclean,omitempty"`
 	Says    Says  `json:"says,omitzero"`
@@ -86,21 +89,30 @@ func (p Photo) Shown() (Photo, bool) {
 	return p, false
 }
 
-// Withheld gives the photos that wait, Sendable the others.
-func (c *Case) Withheld() (out []Photo) { return photos(c.Photos, true) }
+// Withheld gives the photos that wait, Sendable the others, of the request.
+func (c *Case) Withheld() []Photo {
+	return c.photos(func(p *Photo) bool { return p.From == "" && p.Waiting != "" })
+}
 
-// Sendable gives the photos and documents that may travel.
-func (c *Case) Sendable() (out []Photo) { return photos(c.Photos, false) }
+// Sendable gives the photos and documents of the request that may travel.
+func (c *Case) Sendable() []Photo {
+	return c.photos(func(p *Photo) bool { return p.From == "" && p.Waiting == "" })
+}
+
+// Brought gives the photos and documents that a message brought in answer.
+func (c *Case) Brought(message string) []Photo {
+	return c.photos(func(p *Photo) bool { return p.From == message })
+}
 
 // Releasable tells whether a photo waits for anything but the reason given.
 func (c *Case) Releasable(but string) bool {
 	return slices.ContainsFunc(c.Photos, func(p Photo) bool { return p.Waiting != "" && p.Waiting != but })
 }
 
-func photos(all []Photo, waiting bool) (out []Photo) {
-	for _, p := range all {
-		if (p.Waiting != "") == waiting {
-			out = append(out, p)
+func (c *Case) photos(of func(*Photo) bool) (out []Photo) {
+	for i := range c.Photos {
+		if of(&c.Photos[i]) {
+			out = append(out, c.Photos[i])
 		}
 	}
 	return out

@@ -25,7 +25,7 @@ func FuzzParse(f *testing.F) {
 		}
 		f.Add(b)
 	}
-	for _, s := range []string{adt, "MSH|^", "MSH|^~\\&\rOBX|\\X", "MSH|^~\\&|\rOBX|a\r\nbcde\x1c\r", "MSH#!@%*$#\nZRF1#a@b!c*d",
+	for _, s := range []string{adt, "MSH|^", "MSH|^~\\&\rOBX|\\X", "MSH|^~\\&|\rOBX|a\r\nbcde\x1c\r", "MSH#!@%*$#\nZRF1#a@b!c*d", "\xfe\xff",
 		"MSH|^~\\&|||||||SIU^S15\rSCH|1||||||||||~^^^20261210\rNTE\rTQ1\rPID\rRGS\rAIS||D\rNTE\rAIP\rAIL\rPV1\rRGS"} {
 		f.Add([]byte(s))
 	}
@@ -33,7 +33,13 @@ func FuzzParse(f *testing.F) {
 		in := bytes.Clone(b)
 		m, err := Parse(b)
 		if err != nil {
-			if _, err := ParseAck(Refuse(b, Ack{Code: "AR"})); err != nil {
+			refusal := Refuse(b, Ack{Code: "AR"})
+			if w, ok := wideOf(b); ok { // which is answered in kind
+				if refusal, ok = w.decode(refusal); !ok {
+					t.Fatal("the refusal is not in the encoding of what it refuses")
+				}
+			}
+			if _, err := ParseAck(refusal); err != nil {
 				t.Fatalf("the refusal does not parse: %v", err)
 			}
 			return
