@@ -20,6 +20,7 @@ import (
 	"github.com/dermgate/dermgate/adapters/file"
 	"github.com/dermgate/dermgate/adapters/hl7http"
 	"github.com/dermgate/dermgate/adapters/mllp"
+	"github.com/dermgate/dermgate/adapters/nhsauth"
 	"github.com/dermgate/dermgate/adapters/notify"
 	"github.com/dermgate/dermgate/gateway/api"
 	"github.com/dermgate/dermgate/gateway/config"
@@ -48,12 +49,15 @@ type app struct {
 	alarms   *alarms
 	accept   flow.Accept
 	workers  map[string]*flow.Dispatcher
-	servers  []*mllp.Server
-	folders  []*file.Source
-	mount    []func(gin.IRouter) // routes of sources
-	open     []func(gin.IRouter) // routes that know their callers themselves
-	public   net.Listener
-	admin    net.Listener
+	// applications that are registered with token services, and the users who have signed in for a destination's work
+	applications map[string]*nhsauth.Client
+	sessions     map[string]*nhsauth.Sessions
+	servers      []*mllp.Server
+	folders      []*file.Source
+	mount        []func(gin.IRouter) // routes of sources
+	open         []func(gin.IRouter) // routes that know their callers themselves
+	public       net.Listener
+	admin        net.Listener
 }
 
 // build makes the gateway and binds its listeners; nothing is taken in before run.
@@ -61,7 +65,8 @@ func build(ctx context.Context, cfg *config.Config, log *slog.Logger) (*app, err
 	if faults := append(cfg.Check(), unsupported(cfg)...); len(faults) > 0 {
 		return nil, faults
 	}
-	a := &app{cfg: cfg, log: log, now: time.Now, every: time.Second, metrics: observe.NewMetrics(), workers: map[string]*flow.Dispatcher{}}
+	a := &app{cfg: cfg, log: log, now: time.Now, every: time.Second, metrics: observe.NewMetrics(), workers: map[string]*flow.Dispatcher{},
+		applications: map[string]*nhsauth.Client{}, sessions: map[string]*nhsauth.Sessions{}}
 	a.alarms = newAlarms(a)
 	for _, step := range []func(context.Context) error{a.openStore, a.openPipeline, a.openDestinations, a.openSources, a.listen} {
 		if err := step(ctx); err != nil {
@@ -112,7 +117,7 @@ func (a *app) openPipeline(ctx context.Context) error {
 		Owners: flow.Owners{Provider: a.cfg.Owners.Provider.Name, Deputy: a.cfg.Owners.Provider.Deputy, Operations: a.cfg.Owners.Operations.Name},
 		Budget: flow.NewBudget(a.cfg.Limits.PixelsAtOnce), Decode: (&photoworker.Decoder{Within: 3 * time.Minute}).Decode, Decodes: photoworker.Taken,
 		Secret: a.photos.SearchKey(), Now: a.now, Poke: a.poke,
-		Alarm: a.alarms.event,
+		Alarm: a.alarms.event, SignedIn: func(to string, work flow.ID, idToken string) { a.signIn(to, work.String(), idToken) },
 	}
 	a.accept = a.alarms.listen(a.metrics.Accept(a.pipeline.Accept))
 	return nil

@@ -83,7 +83,7 @@ func (o *outside) close() {
 func (o *outside) env(dir string, ports [3]string) map[string]string {
 	token := o.token.Issue()
 	return map[string]string{
-		"DIR": dir, "MLLP": ports[0], "HTTP": ports[1], "ADMIN": ports[2],
+		"TOKEN_URL": o.token.Endpoint(), "DIR": dir, "MLLP": ports[0], "HTTP": ports[1], "ADMIN": ports[2],
 		"ERS": o.ers.Base(), "AG": o.ag.Base(), "EPR": o.epr.Address(), "GP_EMIS": o.emis.Address(), "GP_SYSTMONE": o.systmone.Address(),
 		"NOTIFY": o.notify.Base(), "NOTIFY_KEY": o.notify.APIKey, "NOTIFY_SECRET": o.notify.ApplicationID + "." + o.notify.APIKey, "ERS_TOKEN": token,
 	}

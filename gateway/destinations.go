@@ -11,6 +11,7 @@ import (
 	"github.com/dermgate/dermgate/adapters/ers"
 	"github.com/dermgate/dermgate/adapters/fhirhttp"
 	"github.com/dermgate/dermgate/adapters/mllp"
+	"github.com/dermgate/dermgate/adapters/nhsauth"
 	"github.com/dermgate/dermgate/adapters/notify"
 	"github.com/dermgate/dermgate/gateway/config"
 	"github.com/dermgate/dermgate/gateway/flow"
@@ -23,21 +24,16 @@ func (a *app) destinations(d config.Destination) (map[string]flow.Destination, e
 	if err != nil {
 		return nil, fmt.Errorf("destination %s: %w", d.Name, err)
 	}
-	token := (&tokens{auth: d.Auth, http: client, now: a.now}).Token
 	open := a.pipeline.Bodies.Open
 	switch d.Kind {
 	case config.MLLP:
 		return a.mllpDestination(d, open)
 	case config.FHIR:
-		return map[string]flow.Destination{d.Name: &fhirhttp.Destination{Name: d.Name, Base: d.BaseURL, Transaction: d.Mode == "transaction", OpenBody: open, Authorise: bearer(token), HTTP: client, Now: a.now}}, nil
+		return map[string]flow.Destination{d.Name: &fhirhttp.Destination{Name: d.Name, Base: d.BaseURL, Transaction: d.Mode == "transaction", OpenBody: open, Token: a.token(d.Auth, client), HTTP: client, Now: a.now}}, nil
 	case config.ERS:
-		c := ers.Client{Base: d.BaseURL, Token: token, ODS: d.ODS, BusinessFunction: d.BusinessFunction, OnBehalfOf: d.OnBehalfOf, HTTP: client}
-		return map[string]flow.Destination{
-			d.Name:         &ers.Destination{Client: c, OpenBody: open, OpenPart: open, Service: d.Service, Specialty: cmp.Or(d.Specialty, "DERMATOLOGY"), ClinicType: d.ClinicType, Now: a.now},
-			pollOf(d.Name): &ers.Poller{Client: c, Name: d.Name, Every: d.Poll, Now: a.now},
-		}, nil
+		return a.ersDestination(d, client, open), nil
 	case config.Notify:
-		return map[string]flow.Destination{d.Name: &notify.Destination{Base: d.BaseURL, Token: token, OpenBody: open, HTTP: client}}, nil
+		return map[string]flow.Destination{d.Name: &notify.Destination{Base: d.BaseURL, Token: a.token(d.Auth, client), OpenBody: open, HTTP: client}}, nil
 	}
 	return nil, fmt.Errorf("destination %s: unknown kind %s", d.Name, d.Kind)
 }
@@ -53,15 +49,35 @@ func (a *app) mllpDestination(d config.Destination, open func(context.Context, f
 	return map[string]flow.Destination{d.Name: client}, nil
 }
 
-func bearer(token func(context.Context) (string, error)) func(*http.Request) error {
-	return func(r *http.Request) error {
-		t, err := token(r.Context())
-		if err == nil && t != "" {
-			r.Header.Set("Authorization", "Bearer "+t)
-		}
-		return err
+// ersDestination makes what writes to e-RS as its users, and what reads there. A configured token is that of a user, and
+// does both; else users sign in, and what becomes of their requests is read as the provider's application, where there is
+// one.
+func (a *app) ersDestination(d config.Destination, client *http.Client, open func(context.Context, flow.BodyRef) (io.ReadCloser, error)) map[string]flow.Destination {
+	writes := ers.Client{Base: d.BaseURL, ODS: d.ODS, BusinessFunction: d.BusinessFunction, OnBehalfOf: d.OnBehalfOf, HTTP: a.paced(d, client)}
+	dest := &ers.Destination{OpenBody: open, OpenPart: open, Service: d.Service, Specialty: cmp.Or(d.Specialty, "DERMATOLOGY"), ClinicType: d.ClinicType, Now: a.now}
+	if byUsers(d) {
+		users := &nhsauth.Sessions{Client: a.application(d.Auth, client)}
+		a.sessions[d.Name], dest.User = users, users
+	} else {
+		writes.Token = fixed(d.Auth)
 	}
+	dest.Client = writes
+	out := map[string]flow.Destination{d.Name: dest}
+	if readsERS(d) {
+		reads := writes
+		if d.PollAuth != nil {
+			reads.Token, reads.Application = a.token(d.PollAuth, client), d.PollAuth.TokenURL != ""
+		}
+		out[pollOf(d.Name)] = &ers.Poller{Client: reads, Name: d.Name, Every: d.Poll, Now: a.now}
+	}
+	return out
 }
+
+// byUsers tells an e-RS destination whose users sign in.
+func byUsers(d config.Destination) bool { return d.Kind == config.ERS && d.Auth.TokenURL != "" }
+
+// readsERS tells an e-RS destination that can be asked what became of a request.
+func readsERS(d config.Destination) bool { return !byUsers(d) || d.PollAuth != nil }
 
 // httpClient makes the client of a destination: no redirects, its own connections, a limit on each call.
 func (a *app) httpClient(d config.Destination) (*http.Client, error) {
@@ -76,9 +92,6 @@ func (a *app) httpClient(d config.Destination) (*http.Client, error) {
 	timeout := d.Timeout
 	if d.Kind == config.ERS {
 		timeout = max(timeout, 190*time.Second) // longer than the proxy's 180 s: a cut call leaves an unknown create
-		if d.Rate > 0 {
-			transport = &paced{transport, a.gate, "calls:" + d.Name, d.Rate}
-		}
 	}
 	return &http.Client{Transport: transport, Timeout: timeout, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}, nil
 }
@@ -101,6 +114,16 @@ func (a *app) guarded(w *flow.Dispatcher, d config.Destination) *flow.Dispatcher
 	w.HoldParked = d.WhenParked == config.WhenParkedStop
 	w.Down = func(open bool) { a.alarms.down(context.Background(), w.To, open) }
 	return w
+}
+
+// paced gives the client that keeps the pace of a destination.
+func (a *app) paced(d config.Destination, client *http.Client) *http.Client {
+	if d.Rate <= 0 {
+		return client
+	}
+	slow := *client
+	slow.Transport = &paced{client.Transport, a.gate, "calls:" + d.Name, d.Rate}
+	return &slow
 }
 
 // paced lets calls go no faster than a destination takes them from all replicas together, whoever makes them: e-RS

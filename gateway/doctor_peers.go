@@ -114,7 +114,7 @@ func (d *doctor) examineService(ctx context.Context, e *examination, t config.De
 		e.fault("files that can be used", "%v", err)
 		return
 	}
-	token, err := (&tokens{auth: t.Auth, http: client, now: d.now}).Token(ctx)
+	token, err := d.tokenOf(ctx, t, client)
 	if err != nil {
 		e.fault("the client id, the key and its kid as they are registered, and the token service's own address", "no token: %v", err)
 		return
@@ -142,6 +142,17 @@ func (d *doctor) examineService(ctx context.Context, e *examination, t config.De
 	default:
 		e.well("it answers (%s)", resp.Status)
 	}
+}
+
+// tokenOf gives a token for looking at a service: of the application, where users sign in.
+func (d *doctor) tokenOf(ctx context.Context, t config.Destination, client *http.Client) (string, error) {
+	switch {
+	case t.Auth == nil:
+		return "", nil
+	case t.Auth.TokenURL == "":
+		return t.Auth.Token.Read()
+	}
+	return application(t.Auth, client, d.now).Token(ctx, "")
 }
 
 func ask(ctx context.Context, client *http.Client, address, token string) (*http.Response, []byte, error) {

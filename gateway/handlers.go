@@ -12,7 +12,11 @@ import (
 )
 
 // subject says who stands behind an HTTP request, as the listener verified it.
-func subject(r *http.Request) flow.Subject { return api.SubjectOf(r.Context()) }
+func subject(r *http.Request) flow.Subject {
+	s := api.SubjectOf(r.Context())
+	s.Token = r.Header.Get(api.SignInHeader)
+	return s
+}
 
 // listener binds an HTTP listener, with TLS where configured. Client certificates are asked for and not
 // demanded where bearer tokens are taken too.
@@ -60,7 +64,7 @@ func (a *app) handlers() (public, admin http.Handler, err error) {
 		return nil, nil, err
 	}
 	record := func(ctx context.Context, e api.Entry) error { return a.audit.Record(ctx, observe.Entry(e)) }
-	p := &api.Public{Security: in, Sources: a.mount, Open: a.open, Facade: &flow.Facade{P: a.pipeline}, Audit: record, MaxBytes: a.cfg.Limits.MessageBytes, Log: a.log}
+	p := &api.Public{Security: in, Sources: a.mount, Open: append(a.open, a.publish), Facade: &flow.Facade{P: a.pipeline}, Audit: record, MaxBytes: a.cfg.Limits.MessageBytes, Log: a.log}
 	o := &api.Admin{Security: operators, Cases: a.store, Messages: a.store, Acts: acts{a}, Explain: explainer{a.pipeline}, Original: a.pipeline, Release: a.pipeline,
 		Patient: a.pipeline.PatientKey, Ready: []api.Probe{{Name: "running", Check: a.staying}, {Name: "store", Check: a.store.Health}, {Name: "maps", Check: a.maps.check, Lesser: "stale"}}, Metrics: a.metrics.Handler(), Backup: a.backup, Audit: record, Now: a.now, Log: a.log}
 	return p.Handler(), o.Handler(), nil

@@ -26,6 +26,7 @@ import (
 type operator struct {
 	std               stdio
 	server, token     string
+	signIn            string // CIS2 ID token
 	caFile, cert, key string
 	reason            string
 	asJSON            bool
@@ -61,6 +62,7 @@ func casesVerb(std stdio) *cobra.Command {
 			var out struct {
 				Cases []struct {
 					ID, Kind, State, Urgency, Organisation string
+					ForUser                                bool
 					Changed                                time.Time
 				} `json:"cases"`
 			}
@@ -71,7 +73,7 @@ func casesVerb(std stdio) *cobra.Command {
 			w := tabwriter.NewWriter(std.out, 2, 8, 2, ' ', 0)
 			fmt.Fprintln(w, "CASE\tKIND\tSTATE\tURGENCY\tASKED BY\tCHANGED")
 			for _, k := range out.Cases {
-				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", k.ID, k.Kind, k.State, k.Urgency, k.Organisation, k.Changed.Format(time.DateTime))
+				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", k.ID, k.Kind, k.State+map[bool]string{true: " (held for a user)"}[k.ForUser], k.Urgency, k.Organisation, k.Changed.Format(time.DateTime))
 			}
 			return w.Flush()
 		}}
@@ -145,9 +147,17 @@ func why(i *issue.Issue) string {
 func releaseVerb(std stdio) *cobra.Command {
 	o := &operator{std: std}
 	var merge bool
-	c := &cobra.Command{Use: "release ID", Short: "let a held request, or its photos, go; with --merge a case that a merge of patient records has stopped",
-		Example: "  gateway release CASE --reason 'consent recorded'", Args: cobra.ExactArgs(1),
+	var signIn string
+	c := &cobra.Command{Use: "release ID", Short: "let a held request, or its photos, go; as a user who has signed in, what is held for one; with --merge a case that a merge has stopped",
+		Example: "  gateway release CASE --reason 'consent recorded'\n  gateway release CASE --reason 'signed and sent' --user-token-file id-token.txt", Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if signIn != "" {
+				b, err := input([]string{signIn}, std.in)
+				if err != nil {
+					return err
+				}
+				o.signIn = strings.TrimSpace(string(b))
+			}
 			more := map[string]any{}
 			if merge {
 				more["merge"] = true
@@ -155,6 +165,7 @@ func releaseVerb(std stdio) *cobra.Command {
 			return o.act(cmd.Context(), "cases", args[0], "release", more)
 		}}
 	c.Flags().BoolVar(&merge, "merge", false, "you have made sure whose case it is")
+	c.Flags().StringVar(&signIn, "user-token-file", "", "file with your CIS2 ID token (-: standard input): what is held for a user is sent as you")
 	return o.flags(c, true)
 }
 
@@ -251,6 +262,9 @@ func (o *operator) send(ctx context.Context, method, path string, body any, most
 	req.Header.Set("Idempotency-Key", uuid.NewString())
 	if o.token != "" {
 		req.Header.Set("Authorization", "Bearer "+o.token)
+	}
+	if o.signIn != "" {
+		req.Header.Set(api.SignInHeader, o.signIn)
 	}
 	resp, err := client.Do(req)
 	if err != nil {

@@ -115,7 +115,10 @@ func endpoint(c *config.Config, d config.Destination) (flow.Endpoint, error) {
 	case config.FHIR:
 		e.Kind, e.Transaction = flow.ToFHIR, d.Mode == "transaction"
 	case config.ERS:
-		e.Kind, e.Poll, e.PollEvery = flow.ToERS, pollOf(d.Name), d.Poll
+		e.Kind, e.ForUser = flow.ToERS, byUsers(d)
+		if readsERS(d) {
+			e.Poll, e.PollEvery = pollOf(d.Name), d.Poll
+		}
 	case config.Notify:
 		e.Kind = flow.ToNotify
 		notices, err := notices(d.Templates)

@@ -21,12 +21,17 @@ const longestAnswer = 16 << 20
 
 // Client is how e-RS is reached: for whom, as whom.
 type Client struct {
-	Base             string                                // "https://…/referrals/FHIR"
-	Token            func(context.Context) (string, error) // a signed-in user's bearer token; asked again after a 401
-	ODS              string                                // NHSD-End-User-Organisation-ODS
-	BusinessFunction string                                // "REFERRING_CLINICIAN", "REFERRING_CLINICIAN_ADMIN"
-	OnBehalfOf       string                                // SDS user id; empty for referrers
-	HTTP             *http.Client                          // nil: a plain client with a 190 s limit, longer than the proxy's 180 s
+	Base string // "https://…/referrals/FHIR"
+	// Token gives a bearer token; refused is one that e-RS did not take, empty at first. An *issue.Issue says what is wrong
+	// when there is none, with Where flow.ForUser when a user must sign in; so does an empty token.
+	Token            func(ctx context.Context, refused string) (string, error)
+	Application      bool         // the token is an application's own: e-RS knows for whom, and the next three are not sent
+	ODS              string       // NHSD-End-User-Organisation-ODS
+	BusinessFunction string       // "REFERRING_CLINICIAN", "REFERRING_CLINICIAN_ADMIN"
+	OnBehalfOf       string       // SDS user id; empty for referrers
+	HTTP             *http.Client // nil: a plain client with a 190 s limit, longer than the proxy's 180 s
+
+	user bool // the token is that of a user, who may sign in anew
 }
 
 // call is one request to e-RS.
@@ -59,13 +64,13 @@ var errStale = errors.New("e-RS: stale version")
 // do makes a call. The error is errStale or a *stop, which already says what to do with the delivery. A
 // token that e-RS does not take is asked for again once.
 func (c *Client) do(ctx context.Context, k call) (reply, error) {
-	token, err := c.token(ctx, k)
+	token, err := c.token(ctx, k, "")
 	if err != nil {
 		return reply{}, err
 	}
 	r, status, err := c.send(ctx, k, token)
 	if err == nil && status == http.StatusUnauthorized {
-		renewed, tokenErr := c.token(ctx, k)
+		renewed, tokenErr := c.token(ctx, k, token)
 		if tokenErr != nil {
 			return reply{}, tokenErr
 		}
@@ -76,16 +81,21 @@ func (c *Client) do(ctx context.Context, k call) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
+	if c.user && status == http.StatusUnauthorized {
+		return reply{}, stopped(flow.Held, issue.New(issue.Denied, flow.ForUser, k.name+": e-RS does not take the user's sign-in"+codes(r.body)))
+	}
 	return r, judge(k, status, r)
 }
 
-func (c *Client) token(ctx context.Context, k call) (string, error) {
-	token, err := c.Token(ctx)
+func (c *Client) token(ctx context.Context, k call, refused string) (string, error) {
+	token, err := c.Token(ctx, refused)
 	switch {
+	case errors.Is(err, errElsewhere):
+		return "", &stop{flow.Outcome{Result: flow.Again, After: time.Second, Cause: issue.New(issue.Unavailable, k.name, "another gateway has the user's sign-in").Because(err)}}
 	case err != nil:
-		return "", stopped(flow.Retry, issue.New(issue.Unavailable, k.name, "no token").Because(err))
+		return "", &stop{flow.NoToken(k.name, err)}
 	case token == "":
-		return "", stopped(flow.Refused, issue.New(issue.Denied, k.name, "e-RS takes this only from a signed-in user, and there is no token of one"))
+		return "", noUser()
 	}
 	return token, nil
 }
@@ -113,10 +123,12 @@ func (c *Client) send(ctx context.Context, k call, token string) (reply, int, er
 
 func (c *Client) headers(req *http.Request, k call, token string) {
 	req.Header.Set("Authorization", "Bearer "+token)
-	req.Header.Set("NHSD-End-User-Organisation-ODS", c.ODS)
-	req.Header.Set("NHSD-eRS-Business-Function", c.BusinessFunction)
-	if c.OnBehalfOf != "" {
-		req.Header.Set("NHSD-eRS-On-Behalf-Of-User-ID", c.OnBehalfOf)
+	if !c.Application {
+		req.Header.Set("NHSD-End-User-Organisation-ODS", c.ODS)
+		req.Header.Set("NHSD-eRS-Business-Function", c.BusinessFunction)
+		if c.OnBehalfOf != "" {
+			req.Header.Set("NHSD-eRS-On-Behalf-Of-User-ID", c.OnBehalfOf)
+		}
 	}
 	req.Header.Set("Accept", mediaType)
 	if k.body != nil {

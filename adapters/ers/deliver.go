@@ -61,6 +61,13 @@ type Destination struct {
 	Specialty  string                                                     // e-RS SPECIALTY code of the service search, "DERMATOLOGY"
 	ClinicType string                                                     // eRS-ClinicType-1 of the service search; may be empty
 	Now        func() time.Time                                           // nil: time.Now
+	// User holds the sign-ins of users, by the case that they are for; nil: Client.Token is that of a user.
+	User interface {
+		Token(ctx context.Context, work, refused string) (string, error) // empty: nobody has signed in
+		Forget(work string)
+	}
+
+	elsewhere elsewheres
 }
 
 // attempt is one delivery being worked on.
@@ -77,7 +84,7 @@ type attempt struct {
 // Deliver makes the calls that the delivery still needs. It gives an error only when a step could not be
 // saved.
 func (d *Destination) Deliver(ctx context.Context, del flow.Delivery, save func(flow.Step) error) (flow.Outcome, error) {
-	a := &attempt{Destination: d, ctx: ctx, del: del, journal: journal{steps: del.Steps, save: save, now: d.now}}
+	a := &attempt{Destination: d.asUser(del), ctx: ctx, del: del, journal: journal{steps: del.Steps, save: save, now: d.now}}
 	told, err := a.run()
 	o := flow.Outcome{Result: flow.Delivered}
 	if s := new(stop); errors.As(err, &s) {
@@ -89,6 +96,7 @@ func (d *Destination) Deliver(ctx context.Context, del flow.Delivery, save func(
 	}
 	o.Facts = maps.Clone(told)
 	delete(o.Facts, "state")
+	d.forgetful(del, o)
 	for _, ref := range []flow.Ref{{System: fhir.SystemUBRN, Value: o.Facts[FactUBRN]}, {System: fhir.SystemERSRequest, Value: o.Facts[FactID]}} {
 		if ref.Value != "" {
 			o.Refs = append(o.Refs, ref)
@@ -98,9 +106,9 @@ func (d *Destination) Deliver(ctx context.Context, del flow.Delivery, save func(
 }
 
 // created gives what is known of a request that was created before the attempt stopped.
-func (a *attempt) created() map[string]string {
+func (j *journal) created() map[string]string {
 	for _, step := range []string{"A011", "A044"} {
-		if state, data := a.state(step); state == done {
+		if state, data := j.state(step); state == done {
 			return data
 		}
 	}
@@ -108,7 +116,13 @@ func (a *attempt) created() map[string]string {
 }
 
 func (a *attempt) run() (map[string]string, error) {
+	if state, data := a.state(elsewhere); state == done {
+		return data, nil
+	}
 	if err := a.prepare(); err != nil {
+		return nil, err
+	}
+	if _, err := a.token(a.ctx, call{name: "sign-in"}, ""); err != nil { // before anything is begun
 		return nil, err
 	}
 	switch a.del.What {

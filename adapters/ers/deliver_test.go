@@ -193,14 +193,14 @@ func TestAnAdminNamesTheClinician(t *testing.T) {
 
 func TestNothingIsSentWithoutAUser(t *testing.T) {
 	r := newRig(t, Referral)
-	r.Token = func(context.Context) (string, error) { return "", nil }
-	if o := r.want(flow.Refused, "A011"); o.Cause.Kind != issue.Denied {
-		t.Errorf("cause %+v", o.Cause)
+	r.Token = func(context.Context, string) (string, error) { return "", nil }
+	if o := r.want(flow.Held, flow.ForUser); o.Cause.Kind != issue.Denied || r.saves != 0 || r.calls() != "" {
+		t.Errorf("cause %+v after %d steps", o.Cause, r.saves)
 	}
 	r = newRig(t, Referral)
-	r.Token = func(context.Context) (string, error) { return "", errors.New("the token service is down") }
-	r.want(flow.Retry, "A011")
-	r.Token = func(context.Context) (string, error) { return "t", nil }
+	r.Token = func(context.Context, string) (string, error) { return "", errors.New("the token service is down") }
+	r.want(flow.Retry, "sign-in")
+	r.Token = func(context.Context, string) (string, error) { return "t", nil }
 	if r.want(flow.Delivered, ""); len(r.ers.Requests("r")) != 1 {
 		t.Error("after the token came, not one referral")
 	}
@@ -216,9 +216,8 @@ func TestATokenIsRenewedOnce(t *testing.T) {
 	r.ers.Tokens = tokens
 	current := tokens.Issue()
 	tokens.Revoke()
-	asked := 0
-	r.Token = func(context.Context) (string, error) {
-		if asked++; asked == 2 {
+	r.Token = func(_ context.Context, refused string) (string, error) {
+		if refused == current {
 			current = tokens.Issue()
 		}
 		return current, nil
@@ -229,7 +228,7 @@ func TestATokenIsRenewedOnce(t *testing.T) {
 	tokens.Revoke()
 	r = newRig(t, Referral)
 	r.ers.Tokens = tokens
-	r.Token = func(context.Context) (string, error) { return "stale", nil }
+	r.Token = func(context.Context, string) (string, error) { return "stale", nil }
 	r.want(flow.Retry, "A011")
 	if r.want(flow.Retry, "A011"); len(r.ers.Requests("r")) != 0 {
 		t.Error("created with a bad token")

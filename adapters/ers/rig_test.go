@@ -46,7 +46,7 @@ func newRig(t *testing.T, what string, edit ...string) *rig {
 	t.Cleanup(func() { ers.Close() })
 	r := &rig{t: t, ers: ers, files: map[string][]byte{}}
 	r.Destination = &Destination{Client: Client{Base: ers.Base(), ODS: "Y06601", BusinessFunction: "REFERRING_CLINICIAN",
-		Token: func(context.Context) (string, error) { return "t", nil }},
+		Token: func(context.Context, string) (string, error) { return "t", nil }},
 		OpenBody: inline, OpenPart: r.part, Specialty: "DERMATOLOGY", Now: func() time.Time { return at }}
 	one, two := r.photo("image/jpeg", "overview"), r.photo("image/jpeg", "dermoscopic")
 	raw, err := os.ReadFile("testdata/request.json")
@@ -173,5 +173,5 @@ func serving(t *testing.T, name string) (*httptest.Server, *Poller) {
 		t.Fatal(err)
 	}
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Write(b) }))
-	return s, &Poller{Client: Client{Base: s.URL, Token: func(context.Context) (string, error) { return "t", nil }}}
+	return s, &Poller{Client: Client{Base: s.URL, Token: func(context.Context, string) (string, error) { return "t", nil }}}
 }

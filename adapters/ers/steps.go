@@ -69,8 +69,9 @@ func (j *journal) create(name string, make func() (map[string]string, error)) (m
 }
 
 // Resolved gives the step that records what a person found out about an unknown create, to be saved before
-// the delivery is replayed: the UBRN that e-RS shows for it, or "" when nothing was created. It reports
-// false when the delivery has no unknown create, or a UBRN is given for an upload, which has none.
+// the delivery is replayed: the UBRN that e-RS shows for it, or "" when nothing was created. Of a delivery that is held for
+// a user it records that they have done all of it in their own e-RS session, under that UBRN. It reports false when the
+// delivery has no unknown create and is not held, or a UBRN is given for an upload, which has none.
 func Resolved(d flow.Delivery, ubrn string, at time.Time) (flow.Step, bool) {
 	j := journal{steps: d.Steps}
 	for _, s := range d.Steps {
@@ -83,6 +84,10 @@ func Resolved(d flow.Delivery, ubrn string, at time.Time) (flow.Step, bool) {
 		if s.Name == "A011" || s.Name == "A044" {
 			return flow.Step{Name: s.Name, At: at, Data: map[string]string{"state": done, "ubrn": ubrn}}, isUBRN(ubrn)
 		}
+	}
+	known := j.created()[FactUBRN]
+	if d.Held() && isUBRN(ubrn) && (known == "" || known == ubrn) {
+		return flow.Step{Name: elsewhere, At: at, Data: map[string]string{"state": done, FactUBRN: ubrn, FactPhotos: "0"}}, true
 	}
 	return flow.Step{}, false
 }

@@ -24,12 +24,12 @@ const operation = "$process-message"
 // it: ids that stay, and creates under a condition. Redirects are not followed: a Bundle goes where the
 // configuration says and nowhere else.
 type Destination struct {
-	Name      string                                                     // source name that answers in a response are accepted under
-	Base      string                                                     // "https://…/fhir"
-	OpenBody  func(context.Context, flow.BodyRef) (io.ReadCloser, error) // streams the Bundle
-	Authorise func(*http.Request) error                                  // adds credentials; nil: none
-	HTTP      *http.Client                                               // nil: a plain client with a 60 s limit
-	Now       func() time.Time                                           // nil: time.Now
+	Name     string                                                     // source name that answers in a response are accepted under
+	Base     string                                                     // "https://…/fhir"
+	OpenBody func(context.Context, flow.BodyRef) (io.ReadCloser, error) // streams the Bundle
+	Token    func(ctx context.Context, refused string) (string, error)  // bearer token; refused is one that a 401 has answered; nil or empty: none
+	HTTP     *http.Client                                               // nil: a plain client with a 60 s limit
+	Now      func() time.Time                                           // nil: time.Now
 
 	Transaction bool // the bodies are transactions
 }
@@ -44,30 +44,50 @@ func (d *Destination) Deliver(ctx context.Context, del flow.Delivery, _ func(flo
 }
 
 func (d *Destination) deliver(ctx context.Context, del flow.Delivery) (flow.Outcome, error) {
+	token, err := d.token(ctx, "")
+	if err != nil {
+		return flow.NoToken(operation, err), nil
+	}
+	o, unauthorised := d.post(ctx, del, token)
+	if unauthorised && token != "" {
+		if renewed, err := d.token(ctx, token); err == nil && renewed != token {
+			o, _ = d.post(ctx, del, renewed)
+		}
+	}
+	return o, nil
+}
+
+func (d *Destination) token(ctx context.Context, refused string) (string, error) {
+	if d.Token == nil {
+		return "", nil
+	}
+	return d.Token(ctx, refused)
+}
+
+// post makes one call; the flag tells a 401.
+func (d *Destination) post(ctx context.Context, del flow.Delivery, token string) (flow.Outcome, bool) {
 	body, err := d.OpenBody(ctx, del.Body)
 	if err != nil {
-		return retry("the message cannot be read from the store", 0, err), nil
+		return retry("the message cannot be read from the store", 0, err), false
 	}
 	defer body.Close()
 	req, err := d.request(ctx, del, body)
 	if err != nil {
-		return flow.Outcome{Result: flow.Refused, Cause: issue.New(issue.Internal, "base_url", "no request can be made to it").Because(err)}, nil
+		return flow.Outcome{Result: flow.Refused, Cause: issue.New(issue.Internal, "base_url", "no request can be made to it").Because(err)}, false
 	}
-	if d.Authorise != nil {
-		if err := d.Authorise(req); err != nil {
-			return retry("no credentials for the receiver", 0, err), nil
-		}
+	if token != "" {
+		req.Header.Set("Authorization", "Bearer "+token)
 	}
 	resp, err := d.client().Do(req)
 	if err != nil {
-		return retry("no answer", 0, err), nil
+		return retry("no answer", 0, err), false
 	}
 	defer resp.Body.Close()
 	answer, err := io.ReadAll(io.LimitReader(resp.Body, longestAnswer))
 	if err != nil {
-		return retry("the answer was cut off", 0, err), nil
+		return retry("the answer was cut off", 0, err), false
 	}
-	return d.judge(del, resp, answer), nil
+	return d.judge(del, resp, answer), resp.StatusCode == http.StatusUnauthorized
 }
 
 func (d *Destination) request(ctx context.Context, del flow.Delivery, body io.Reader) (*http.Request, error) {

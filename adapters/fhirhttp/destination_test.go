@@ -219,6 +219,34 @@ func TestAnAnswerInTheResponseBecomesAReply(t *testing.T) {
 	}
 }
 
+func TestATokenIsRenewedOnce(t *testing.T) {
+	var seen []string
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		b, _ := io.ReadAll(r.Body)
+		seen = append(seen, r.Header.Get("Authorization")+" "+string(b))
+		if r.Header.Get("Authorization") != "Bearer fresh" {
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		io.WriteString(w, okAck)
+	}))
+	defer srv.Close()
+	renewed := "fresh"
+	d := &Destination{Name: "ag", Base: srv.URL, OpenBody: inline, Token: func(_ context.Context, refused string) (string, error) {
+		if refused == "stale" {
+			return renewed, nil
+		}
+		return "stale", nil
+	}}
+	if o, _ := d.Deliver(context.Background(), delivery(), nil); o.Result != flow.Delivered || strings.Join(seen, ", ") != "Bearer stale "+sent+", Bearer fresh "+sent {
+		t.Errorf("%+v after %v", o, seen)
+	}
+	renewed, seen = "stale too", nil
+	if o, _ := d.Deliver(context.Background(), delivery(), nil); o.Result != flow.Retry || len(seen) != 2 {
+		t.Errorf("%+v after %v", o, seen)
+	}
+}
+
 func TestOurOwnTroubleIsNoRefusal(t *testing.T) {
 	broken := errors.New("disk")
 	d := &Destination{Base: "http://127.0.0.1:1", OpenBody: func(context.Context, flow.BodyRef) (io.ReadCloser, error) { return nil, broken }}
@@ -226,7 +254,7 @@ func TestOurOwnTroubleIsNoRefusal(t *testing.T) {
 	if err != nil || o.Result != flow.Retry || !errors.Is(o.Cause, broken) {
 		t.Errorf("unreadable body: %+v %v", o, err)
 	}
-	d = &Destination{Base: "http://127.0.0.1:1", OpenBody: inline, Authorise: func(*http.Request) error { return broken }}
+	d = &Destination{Base: "http://127.0.0.1:1", OpenBody: inline, Token: func(context.Context, string) (string, error) { return "", broken }}
 	if o, _ := d.Deliver(context.Background(), delivery(), nil); o.Result != flow.Retry || !errors.Is(o.Cause, broken) {
 		t.Errorf("no credentials: %+v", o)
 	}

@@ -37,7 +37,7 @@ const longestAnswer = 64 << 10
 // attempt without an answer is simply made again.
 type Destination struct {
 	Base     string                                                     // "https://…/comms"
-	Token    func(context.Context) (string, error)                      // bearer token; asked again after a 401
+	Token    func(ctx context.Context, refused string) (string, error)  // bearer token; refused is one that a 401 has answered
 	OpenBody func(context.Context, flow.BodyRef) (io.ReadCloser, error) // gives the request
 	HTTP     *http.Client                                               // nil: a plain client with a 60 s limit
 }
@@ -48,13 +48,13 @@ func (d *Destination) Deliver(ctx context.Context, del flow.Delivery, _ func(flo
 	if err != nil {
 		return retry("the message cannot be read from the store", 0, err), nil
 	}
-	token, err := d.Token(ctx)
+	token, err := d.Token(ctx, "")
 	if err != nil {
-		return retry("no token", 0, err), nil
+		return flow.NoToken("token", err), nil
 	}
 	o, unauthorised := d.post(ctx, del, body, token)
 	if unauthorised {
-		if renewed, err := d.Token(ctx); err == nil && renewed != token {
+		if renewed, err := d.Token(ctx, token); err == nil && renewed != token {
 			o, _ = d.post(ctx, del, body, renewed)
 		}
 	}

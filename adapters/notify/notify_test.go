@@ -28,7 +28,7 @@ func deliver(t *testing.T, h http.HandlerFunc, tokens ...string) flow.Outcome {
 	srv := httptest.NewServer(h)
 	defer srv.Close()
 	asked := 0
-	d := &Destination{Base: srv.URL + "/comms/", OpenBody: inline, Token: func(context.Context) (string, error) {
+	d := &Destination{Base: srv.URL + "/comms/", OpenBody: inline, Token: func(context.Context, string) (string, error) {
 		asked++
 		return tokens[min(asked, len(tokens))-1], nil
 	}}
@@ -123,13 +123,13 @@ func TestOurOwnTroubleIsNoRefusal(t *testing.T) {
 	if o, _ := d.Deliver(context.Background(), flow.Delivery{}, nil); o.Result != flow.Retry || !errors.Is(o.Cause, broken) {
 		t.Errorf("%+v", o)
 	}
-	d = &Destination{OpenBody: inline, Token: func(context.Context) (string, error) { return "", broken }}
+	d = &Destination{OpenBody: inline, Token: func(context.Context, string) (string, error) { return "", broken }}
 	if o, _ := d.Deliver(context.Background(), flow.Delivery{}, nil); o.Result != flow.Retry || !errors.Is(o.Cause, broken) {
 		t.Errorf("%+v", o)
 	}
 	srv := httptest.NewServer(answers(201, "", ""))
 	srv.Close()
-	d = &Destination{Base: srv.URL, OpenBody: inline, Token: func(context.Context) (string, error) { return "t", nil }}
+	d = &Destination{Base: srv.URL, OpenBody: inline, Token: func(context.Context, string) (string, error) { return "t", nil }}
 	if o, _ := d.Deliver(context.Background(), flow.Delivery{}, nil); o.Result != flow.Retry {
 		t.Errorf("nobody listens: %+v", o)
 	}

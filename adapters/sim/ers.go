@@ -16,7 +16,7 @@ import (
 // was uploaded for it.
 //
 // It leaves out: worklists, service search, slots and booking, cancelling, every provider-side call (use
-// Answer, Triage, Book and Cancel instead), user roles behind a token, rate limits (use Fail), relationship
+// Answer, Triage, Book and Cancel instead), which user or application stands behind a token, rate limits (use Fail), relationship
 // checks, SPECIALTY and clinic type code lists, and the patient index: any NHS number with a right check
 // digit is a patient. Scanning is instant unless Scan says otherwise.
 type ERS struct {
@@ -131,9 +131,14 @@ func (s *ERS) guarded(r request, write bool, do func(request) answer) answer {
 func (s *ERS) admit(r request, write bool) answer {
 	token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 	function := r.Header.Get("NHSD-eRS-Business-Function")
+	application := s.Tokens != nil && !s.Tokens.OfUser(token)
 	switch {
 	case !ok || token == "" || s.Tokens != nil && !s.Tokens.Valid(token):
 		return ersProblem(http.StatusUnauthorized, "NO_ACCESS")
+	case application && (write || r.Header.Get("NHSD-End-User-Organisation-ODS")+function+r.Header.Get("NHSD-eRS-On-Behalf-Of-User-ID") != ""):
+		return ersProblem(http.StatusForbidden, "FORBIDDEN") // reads only, and e-RS knows for whom
+	case application:
+		return answer{}
 	case r.Header.Get("NHSD-End-User-Organisation-ODS") == "" || function == "":
 		return ersProblem(http.StatusBadRequest, "MISSING_HEADER")
 	case write && !slices.Contains(referrers, function):

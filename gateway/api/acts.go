@@ -152,6 +152,27 @@ func (a *Admin) do(c *gin.Context, act Act, what string) {
 	send(c, http.StatusOK, "application/json", gin.H{"done": act.Verb})
 }
 
+// SignInHeader carries the CIS2 ID token of the user on whose behalf a call is made: of a request, or of a release. It is
+// held in memory until its use, and never written down.
+const SignInHeader = "CIS2-ID-Token"
+
+// release lets a case go. What is held for a user goes by the word of a referrer alone, who has signed in.
+func (a *Admin) release(c *gin.Context, id flow.ID, act Act) error {
+	ctx, token := c.Request.Context(), c.GetHeader(SignInHeader)
+	who, _ := IdentityOf(ctx)
+	switch {
+	case token != "" && act.Merge:
+		return issue.New(issue.Conflict, "merge", "first whose case it is, then what is held for a user")
+	case token != "" && !who.Is(Referrer):
+		return issue.New(issue.Denied, SignInHeader, "needs the role "+Referrer)
+	case token != "":
+		return a.Release.ReleaseSignedIn(ctx, id, flow.SignIn{Person: act.Person, Reason: act.Reason, Token: token, Key: act.Key})
+	case act.Merge:
+		return a.Release.ReleaseMerged(ctx, id, act.Person, act.Reason)
+	}
+	return a.Release.Release(ctx, id, act.Person, act.Reason)
+}
+
 func (a *Admin) releaseCase(c *gin.Context) {
 	id, ok := found(c)
 	if !ok {
@@ -161,11 +182,7 @@ func (a *Admin) releaseCase(c *gin.Context) {
 	if !ok || !audited(c, a.Audit, Entry{Verb: "release", What: "case/" + id.String(), Why: act.Reason}) {
 		return
 	}
-	release := a.Release.Release
-	if act.Merge {
-		release = a.Release.ReleaseMerged
-	}
-	if err := release(c.Request.Context(), id, act.Person, act.Reason); err != nil {
+	if err := a.release(c, id, act); err != nil {
 		refuse(c, missing(err, "case"))
 		return
 	}

@@ -45,6 +45,7 @@ type Originals interface {
 type Releaser interface {
 	Release(ctx context.Context, id flow.ID, person, reason string) error
 	ReleaseMerged(ctx context.Context, id flow.ID, person, reason string) error // after a merge had stopped it
+	ReleaseSignedIn(ctx context.Context, id flow.ID, s flow.SignIn) error       // what is held for a user, as one who has signed in
 }
 
 // Acts carries out what a person decided.
@@ -187,7 +188,8 @@ type caseView struct {
 	Opened       time.Time       `json:"opened"`
 	Changed      time.Time       `json:"changed"`
 	Ended        bool            `json:"ended"`
-	Case         json.RawMessage `json:"case,omitempty"` // pathway.Case
+	ForUser      bool            `json:"forUser,omitempty"` // something of it is held until a user signs in
+	Case         json.RawMessage `json:"case,omitempty"`    // pathway.Case
 	Story        []flow.Event    `json:"story,omitempty"`
 	Messages     []messageView   `json:"messages,omitempty"`
 	Deliveries   []deliveryView  `json:"deliveries,omitempty"`
@@ -226,7 +228,7 @@ func (a *Admin) messagesOf(ctx context.Context, story []flow.Event) ([]messageVi
 func viewCase(r flow.CaseRecord) caseView {
 	i := r.Index
 	return caseView{ID: r.ID, Version: r.Version, Kind: i.Kind, State: i.State, Urgency: i.Urgency, Organisation: i.Organisation,
-		Performer: i.Performer, Opened: i.Opened, Changed: i.Changed, Ended: i.Ended}
+		Performer: i.Performer, Opened: i.Opened, Changed: i.Changed, Ended: i.Ended, ForUser: i.ForUser}
 }
 
 // deliveryView is a delivery for people: without its body, which is patient data.

@@ -95,6 +95,11 @@ func (s *shop) ReleaseMerged(_ context.Context, id flow.ID, person, reason strin
 	return s.err
 }
 
+func (s *shop) ReleaseSignedIn(_ context.Context, id flow.ID, in flow.SignIn) error {
+	s.released = append(s.released, "as "+in.Token+" "+id.String()+" "+in.Person+" "+in.Reason+" "+in.Key)
+	return s.err
+}
+
 func admin(s *shop, l *ledger) *Admin {
 	return &Admin{
 		Security: Security{Local: Identity{flow.Subject{Name: "local:me"}, []string{Operator, Referrer, Viewer}}},
@@ -223,6 +228,28 @@ func TestRelease(t *testing.T) {
 	got = call(t, http.DefaultClient, "POST", base+"/api/v1/cases/"+caseID.String()+"/release", `{"reason":"the same patient","merge":true}`, asJSON, keyed)
 	if want := "merge " + caseID.String() + " local:me the same patient"; got.code != 200 || len(s.released) != 2 || s.released[1] != want {
 		t.Errorf("got %d %s %v", got.code, got.body, s.released)
+	}
+}
+
+func TestReleaseAsAUser(t *testing.T) {
+	s, l := &shop{}, &ledger{}
+	a := admin(s, l)
+	base := serve(t, nil, a.Handler())
+	path, as := base+"/api/v1/cases/"+caseID.String()+"/release", SignInHeader+": id-token"
+	got := call(t, http.DefaultClient, "POST", path, `{"reason":"signed"}`, asJSON, keyed, as)
+	if want := []string{"as id-token " + caseID.String() + " local:me signed button-0001"}; got.code != 200 || !slices.Equal(s.released, want) {
+		t.Errorf("got %d %s %v", got.code, got.body, s.released)
+	}
+	if e := l.take(); len(e) != 1 || strings.Contains(fmt.Sprint(e), "id-token") {
+		t.Errorf("audited %v", e)
+	}
+	if got := call(t, http.DefaultClient, "POST", path, `{"reason":"signed","merge":true}`, asJSON, keyed, as); got.code != 409 || len(s.released) != 1 {
+		t.Errorf("with merge: %d %v", got.code, s.released)
+	}
+	a.Security.Local.Roles = []string{Operator}
+	base = serve(t, nil, a.Handler())
+	if got := call(t, http.DefaultClient, "POST", base+"/api/v1/cases/"+caseID.String()+"/release", `{"reason":"signed"}`, asJSON, keyed, as); got.code != 403 || len(s.released) != 1 {
+		t.Errorf("as an operator: %d %v", got.code, s.released)
 	}
 }
 

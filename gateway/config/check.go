@@ -35,6 +35,7 @@ func (c *Config) Check() Faults {
 		k.source(fmt.Sprintf("sources[%d]", i), &c.Sources[i])
 	}
 	k.shared()
+	k.applications()
 	for i := range c.Destinations {
 		k.destination(fmt.Sprintf("destinations[%d]", i), &c.Destinations[i])
 	}

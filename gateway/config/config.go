@@ -278,8 +278,9 @@ type Auth struct {
 	Token    Secret
 	TokenURL string // OAuth 2 token endpoint
 	ClientID string
-	Key      Secret // PEM of the RSA key that signs the assertion (RS512)
-	KeyID    string // kid
+	Key      Secret // PEM: the first RSA private key signs the assertion (RS512), all keys are published
+	KeyID    string // kid of the first key; empty: its thumbprint (RFC 7638)
+	Secret   Secret // of the application, for renewing a user's sign-in; unset: it is not renewed
 }
 
 // ClientTLS is how the gateway connects.
@@ -337,6 +338,7 @@ type Destination struct {
 	Specialty        string        // ers: SPECIALTY code of the service search
 	ClinicType       string        // ers: CLINIC-TYPE code of the service search
 	Poll             time.Duration // ers: pace of looking for answers
+	PollAuth         *Auth         // ers: the provider's application, which answers are read as; nil: with a token as Auth, else they are not read
 
 	RoutingPlan string // notify
 	Callback    *Callback

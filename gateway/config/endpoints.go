@@ -35,7 +35,7 @@ var (
 		MLLP: {"address", "message", "answer", "letter", "letter_photos", "version", "later_fields", "length", "lengths", "message_bytes", "charset", "receiver", "acknowledge", "photo_bytes",
 			"photo_pixels", "photo_types", "photo_floor", "photo_colours", "photos"},
 		FHIR: {"base_url", "auth", "mode", "photo_bytes", "photo_pixels", "photo_types", "photo_floor", "photo_colours", "photos"},
-		ERS: {"base_url", "auth", "ods", "business_function", "on_behalf_of", "service", "specialty", "clinic_type", "poll",
+		ERS: {"base_url", "auth", "ods", "business_function", "on_behalf_of", "service", "specialty", "clinic_type", "poll", "poll_auth",
 			"photo_bytes", "photo_pixels", "photo_types", "photo_floor", "photo_colours", "photos"},
 		Notify: {"base_url", "auth", "routing_plan", "callback", "templates"},
 	}
@@ -172,6 +172,7 @@ func (d *decoder) destination(t *Destination) func(node) {
 			"clinic_type":       d.text(&t.ClinicType),
 			"on_behalf_of":      d.text(&t.OnBehalfOf),
 			"poll":              value(d, &t.Poll, within(time.Second, day, readDuration, "")),
+			"poll_auth":         d.auth(&t.PollAuth),
 			"routing_plan":      d.text(&t.RoutingPlan),
 			"callback":          func(n node) { d.callback(n, t) },
 			"templates":         d.input(&t.Templates),
@@ -289,18 +290,19 @@ func (d *decoder) auth(into **Auth) func(node) {
 	return func(n node) {
 		a := &Auth{}
 		k := keys{
-			"token_url": value(d, &a.TokenURL, readBase),
+			"token_url": value(d, &a.TokenURL, readAsWritten), // the audience of what is signed, byte for byte
 			"client_id": d.text(&a.ClientID),
 			"key_id":    d.text(&a.KeyID),
 		}
 		d.secret(k, "token", &a.Token)
 		d.secret(k, "key", &a.Key)
+		d.secret(k, "client_secret", &a.Secret)
 		d.object(n, k)
 		switch exchange := d.has(n, "token_url"); {
 		case exchange && a.Token.Given():
-			d.fault(where(n.Node), "auth is a token, or a token_url with client_id, key_id and key: not both")
+			d.fault(where(n.Node), "auth is a token, or a token_url with client_id and key: not both")
 		case exchange:
-			d.require(n, "client_id", "key_id")
+			d.require(n, "client_id")
 			d.requireSecret(n, "key", a.Key)
 		default:
 			d.requireSecret(n, "token", a.Token)

@@ -147,7 +147,14 @@ func TestFaults(t *testing.T) {
 		{"destination in the clear", minimal("destinations: [{name: a, kind: fhir, base_url: 'http://ag.example.org'}]\n"), []string{
 			"4:48: off loopback an address is https, or needs plaintext: with the reason why that is safe"}},
 		{"auth of two minds", minimal("destinations: [{name: a, kind: fhir, base_url: 'https://a', auth: {token: t, token_url: 'https://b'}}]\n"), []string{
-			"4:67: auth is a token, or a token_url with client_id, key_id and key: not both"}},
+			"4:67: auth is a token, or a token_url with client_id and key: not both"}},
+		{"an application of two organisations", minimal("") + "  - {name: a, kind: ers-worklist, base_url: 'https://e', services: [x], organisation: RXX01, auth: {token_url: 'https://e/t', client_id: app, key_file: k}}\n" +
+			"  - {name: b, kind: ers-worklist, base_url: 'https://e', services: [y], organisation: RYY01, auth: {token_url: 'https://e/t', client_id: app, key_file: k}}\n", []string{
+			"5:100: the application app is that of RXX01 (line 4): e-RS knows by it for whom it is asked"}},
+		{"an application with two keys", minimal("destinations:\n  - {name: a, kind: fhir, base_url: 'https://a', auth: {token_url: 'https://a/t', client_id: app, key_file: k}}\n" +
+			"  - {name: b, kind: fhir, base_url: 'https://b', auth: {token_url: 'https://a/t', client_id: app, key_file: l}}\n"), []string{
+			"6:56: the application app has another key at line 5: it has one file of keys"}},
+
 		{"half a certificate", minimal("destinations: [{name: a, kind: mllp, address: 'h:1', tls: {cert_file: c}}]\n"), []string{
 			"4:59: cert_file and key_file go together"}},
 	} {

@@ -166,7 +166,7 @@ func (d *decoder) serverTLS(into **TLS) func(node) {
 func (d *decoder) oidc(n node, l *Listener) {
 	o := &OIDC{RolesClaim: "roles", OrganisationClaim: "organisation"}
 	d.object(n, keys{
-		"issuer":             value(d, &o.Issuer, readIssuer),
+		"issuer":             value(d, &o.Issuer, readAsWritten),
 		"audience":           d.text(&o.Audience),
 		"roles_claim":        d.text(&o.RolesClaim),
 		"organisation_claim": d.text(&o.OrganisationClaim),
@@ -175,9 +175,9 @@ func (d *decoder) oidc(n node, l *Listener) {
 	l.OIDC = o
 }
 
-// readIssuer keeps the address as written: OpenID Connect compares issuers byte by byte, a last slash
+// readAsWritten keeps an address as written: OpenID Connect compares issuers byte by byte, a last slash
 // included (OpenID Connect Core §3.1.3.7).
-func readIssuer(s string) (string, error) {
+func readAsWritten(s string) (string, error) {
 	_, err := readBase(s)
 	return s, err
 }

@@ -144,7 +144,7 @@ func (d *Dispatcher) schedule(o *Outcome, del Delivery, v Verdict) {
 		if v.Open && asked == 0 {
 			o.After = min(o.After, v.Wait)
 		}
-	case Again, Delivered, Refused, Unknown:
+	case Again, Delivered, Refused, Unknown, Held:
 	default:
 		o.Result = Refused
 		o.Cause = issue.New(issue.Internal, "", "the adapter of this destination gave no result")

@@ -169,7 +169,7 @@ func (d *decision) deliver(ctx context.Context, e Endpoint, m outgoing) error {
 	}
 	d.out = append(d.out, Delivery{ID: d.derive("delivery", e.Name, m.what, m.key), Case: d.id(), Message: d.why, To: e.Name,
 		Lane: d.c.ID, Class: class(d.c.Urgency), Key: m.key, What: m.what, Maps: m.maps, Body: body, Parts: m.parts, Note: m.note, Unfit: m.unfit,
-		State: Waiting, Due: d.at, Created: d.at})
+		Steps: d.signInStep(e), State: Waiting, Due: d.at, Created: d.at})
 	return nil
 }
 
@@ -200,8 +200,13 @@ func (d *decision) clock() error {
 		return nil
 	}
 	due := span.After(d.c.Entered.In(d.p.Site.Zone))
-	id := d.derive("clock", string(d.c.State), strconv.Itoa(d.c.Moves))
-	note, err := json.Marshal(clockNote{State: d.c.State, Move: d.c.Moves})
+	return d.wind(clockNote{State: d.c.State, Move: d.c.Moves}, due, "clock", string(d.c.State), strconv.Itoa(d.c.Moves))
+}
+
+// wind sets a clock; parts name it.
+func (d *decision) wind(n clockNote, due time.Time, parts ...string) error {
+	id := d.derive(parts...)
+	note, err := json.Marshal(n)
 	if err != nil {
 		return err
 	}
@@ -213,6 +218,7 @@ func (d *decision) clock() error {
 type clockNote struct {
 	State pathway.State `json:"state"`
 	Move  int           `json:"move"`
+	Task  string        `json:"task,omitempty"` // id of a task: it rings while that is open, whatever the state
 }
 
 // change closes the decision: the case's next version with its story, deliveries and references.
@@ -234,7 +240,7 @@ func (d *decision) change(ctx context.Context, moved int) (Change, error) {
 			Record: CaseRecord{ID: d.id(), Version: d.version + 1, State: state, Index: CaseIndex{
 				Kind: string(d.c.Kind), State: string(d.c.State), Urgency: d.c.Urgency, Organisation: d.c.Request.Organisation,
 				Performer: d.c.Request.Performer, Patient: d.c.Request.Patient, Opened: d.c.Opened, Changed: d.at,
-				Ended: d.p.Machines[d.c.Kind].Ended(d.c.State),
+				Ended: d.p.Machines[d.c.Kind].Ended(d.c.State), ForUser: d.c.Task(signInTask) != nil,
 			}},
 			Story: d.story,
 		},

@@ -180,7 +180,7 @@ func (d *Dispatcher) tell(del Delivery, o Outcome) {
 			level = slog.LevelWarn
 		}
 		d.log().Log(context.Background(), level, "destination does not take deliveries", d.about(del, "cause", cause(o), "retry_in", o.After)...)
-	case Refused, Unknown:
+	case Refused, Unknown, Held:
 		d.log().Warn("delivery parked", d.about(del, "result", o.Result, "cause", cause(o))...)
 	case Delivered, Again:
 		if d.down.Swap(false) {

@@ -13,6 +13,7 @@ import (
 //
 //	Retry    it may pass: again after Backoff, longer where the other side asked for it, in the lane's order
 //	Refused  it will not pass: parked at once, with the cause
+//	Held     it takes this from a user alone who has signed in: parked until one does
 //	Unknown  sent, no answer, and sent again it would be done twice: read where an id is known (the adapter does), else
 //	         parked for a person to resolve
 //
@@ -59,6 +60,19 @@ func NoAnswer(again bool) Result {
 		return Retry
 	}
 	return Unknown
+}
+
+// NoToken says what it means that there is no token for a call: a user must sign in, or it is tried again, since no message
+// is to blame. What is wrong is told as whoever gets the token says it.
+func NoToken(where string, err error) Outcome {
+	var trouble *issue.Issue
+	if !errors.As(err, &trouble) {
+		trouble = issue.New(issue.Unavailable, where, "no token").Because(err)
+	}
+	if trouble.Where == ForUser {
+		return Outcome{Result: Held, Cause: trouble}
+	}
+	return Outcome{Result: Retry, Cause: trouble}
 }
 
 // ByAck says what an HL7 v2 acknowledgement means (MSA-1, and the kinds of its errors by table 0357): a rejection passes

@@ -33,6 +33,7 @@ func (p *Pipeline) open(ctx context.Context, t *Translated, rules SourceRules) (
 	if len(t.unusable) > 0 {
 		d.ask("photo-unusable", fmt.Sprintf("%d files cannot be sent on: please send them again, as JPEG", len(t.unusable)))
 	}
+	d.signedIn(t)
 	if err := d.begin(ctx, t, holds); err != nil {
 		return Change{}, err
 	}

@@ -35,6 +35,9 @@ type Pipeline struct {
 	Now     func() time.Time // the wall clock; the store keeps its own for due times
 	Poke    func(to string)  // wakes a destination's dispatcher; may be nil
 	Alarm   func(name, text string)
+	// SignedIn is handed the CIS2 ID token of a user who has signed in for a case, for a destination that is ForUser: it
+	// keeps it in memory alone. May be nil: nobody can sign in.
+	SignedIn func(to string, work ID, idToken string)
 }
 
 // Site is the organisation that runs the gateway.
@@ -113,6 +116,7 @@ type Endpoint struct {
 	RoutingPlan   string        // NHS Notify
 	Templates     *Notices
 	Transaction   bool // FHIR: the resources are left with it; else it gets messages
+	ForUser       bool // it takes messages from a user alone who has signed in
 }
 
 // EndpointKind is the language of a destination.

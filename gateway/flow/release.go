@@ -13,23 +13,33 @@ import (
 // that consent is recorded, or that the request may go as it is. Pressed twice, it acts once.
 func (p *Pipeline) Release(ctx context.Context, id ID, person, reason string) error {
 	return p.releasing(ctx, id, person, reason, func(d *decision) (bool, error) {
-		if d.c.State != pathway.Held && !d.c.Releasable(unusable) {
-			return false, nil
+		released, err := d.release(ctx, person)
+		if err == nil && !released && d.c.Task(signInTask) != nil {
+			err = errNoSignIn()
 		}
-		if err := mayRelease(d.c); err != nil {
-			return false, err
-		}
-		d.tell("act", "released by "+person, "")
-		for i := range d.c.Photos {
-			if d.c.Photos[i].Waiting != unusable {
-				d.c.Photos[i].Waiting = ""
-			}
-		}
-		for _, code := range []string{"photo-consent", "photos", "profile", "nhs-number"} {
-			d.c.FinishTasks(code, person, d.at)
-		}
-		return true, d.letGo(ctx)
+		return released, err
 	})
+}
+
+// release gives false when nothing of the case waits for a release.
+func (d *decision) release(ctx context.Context, person string) (bool, error) {
+	if d.c.State != pathway.Held && !d.c.Releasable(unusable) {
+		return false, nil
+	}
+	if err := mayRelease(d.c); err != nil {
+		return false, err
+	}
+	d.tell("act", "released by "+person, "")
+	d.c.Manual++
+	for i := range d.c.Photos {
+		if d.c.Photos[i].Waiting != unusable {
+			d.c.Photos[i].Waiting = ""
+		}
+	}
+	for _, code := range []string{"photo-consent", "photos", "profile", "nhs-number"} {
+		d.c.FinishTasks(code, person, d.at)
+	}
+	return true, d.letGo(ctx)
 }
 
 // releasing changes a case by a person's word, once: decide gives false when there is nothing to release.

@@ -37,9 +37,12 @@ func (p *Pipeline) Settled(ctx context.Context, del Delivery, o *Outcome) error 
 	}
 	d.why = del.Message
 	moved := d.c.Moves
-	if o.Result == Delivered {
+	switch o.Result {
+	case Delivered:
 		err = d.delivered(ctx, del, o)
-	} else {
+	case Held:
+		err = d.held(del, o.Cause)
+	default:
 		err = d.failed(ctx, del, o)
 	}
 	if err != nil {
@@ -61,6 +64,9 @@ func (d *decision) delivered(ctx context.Context, del Delivery, o *Outcome) erro
 	}
 	maps.Copy(d.c.Channel, o.Facts)
 	d.tell("delivered", del.What+" to "+del.To, del.ID.String())
+	if e, ok := d.p.endpoint(del.To); ok && e.ForUser {
+		d.userActed(del.To)
+	}
 	if del.What != "referral" && del.What != "advice-request" {
 		return nil
 	}
@@ -73,8 +79,11 @@ func (d *decision) delivered(ctx context.Context, del Delivery, o *Outcome) erro
 	if !ok {
 		return nil
 	}
-	if e.Poll != "" {
+	switch {
+	case e.Poll != "":
 		d.poll(e)
+	case e.Kind == ToERS:
+		d.ask("answer-in-ers", "this gateway cannot read e-RS for the requester: the answer is read there")
 	}
 	return d.latePhotos(ctx, e)
 }
@@ -181,14 +190,19 @@ func (p *Pipeline) ring(ctx context.Context, del Delivery, note clockNote) error
 		return err
 	}
 	d, err := p.read(record)
-	if err != nil || d.c.State != note.State || d.c.Moves != note.Move {
+	if err != nil {
 		return err
 	}
-	owner := p.owner(d.c)
 	d.why = del.Message
-	d.c.AddTask(pathway.Task{Code: "overdue", Owner: owner, Why: "no step since the limit of " + string(note.State), Opened: d.at, Due: d.at.Add(urgentTask)})
-	d.tell("overdue", string(note.State)+": "+owner+" is asked to act", "")
-	p.alarm("overdue", "case "+d.c.ID+": "+string(note.State))
+	switch {
+	case note.Task != "" && !d.ringHeld(note.Task):
+		return nil
+	case note.Task != "":
+	case d.c.State != note.State || d.c.Moves != note.Move:
+		return nil
+	case d.c.State != pathway.Submitted || d.c.Task(signInTask) == nil: // that task has a clock of its own
+		d.ring(p.owner(d.c), note.State)
+	}
 	change, err := d.change(ctx, d.c.Moves)
 	if err != nil {
 		return err
@@ -196,6 +210,13 @@ func (p *Pipeline) ring(ctx context.Context, del Delivery, note clockNote) error
 	change.Applied = del.ID.String()
 	_, err = p.Store.Put(ctx, change)
 	return err
+}
+
+// ring tells that a case has stayed too long in a state.
+func (d *decision) ring(owner string, state pathway.State) {
+	d.c.AddTask(pathway.Task{Code: "overdue", Owner: owner, Why: "no step since the limit of " + string(state), Opened: d.at, Due: d.at.Add(urgentTask)})
+	d.tell("overdue", string(state)+": "+owner+" is asked to act", "")
+	d.p.alarm("overdue", "case "+d.c.ID+": "+string(state))
 }
 
 // owner names who must act on a case: the role that the state machine gives, as the site fills it.

@@ -23,7 +23,7 @@ const (
 type Subject struct {
 	Organisation string `json:"organisation,omitempty"` // ODS code the source or certificate is bound to
 	Name         string `json:"name,omitempty"`         // certificate name, token subject or peer address
-	Token        string `json:"-"`                      // a user's bearer token for onward use; never stored
+	Token        string `json:"-"`                      // CIS2 ID token of the user who has signed in there, for onward use; never stored
 }
 
 // Received is what a source hands over: raw bytes and where they came from.
@@ -140,6 +140,7 @@ type CaseIndex struct {
 	Opened       time.Time `json:"opened"`
 	Changed      time.Time `json:"changed"`
 	Ended        bool      `json:"ended,omitempty"`
+	ForUser      bool      `json:"forUser,omitempty"` // something of it is held until a user signs in
 }
 
 // CaseChange is a new version of a case. The store refuses it with ErrStale unless the version it holds
@@ -240,6 +241,16 @@ type Delivery struct {
 	Created time.Time    `json:"created"`
 }
 
+// ForUser is the Where of the cause for which a delivery is held for a user.
+const ForUser = "user"
+
+// SignedIn is the Step that tells that a user has signed in for a delivery, somewhere: their token is in the memory of one
+// gateway alone.
+const SignedIn = "signed-in"
+
+// Held tells a delivery that waits for a user to sign in.
+func (d Delivery) Held() bool { return d.State == Parked && d.Cause != nil && d.Cause.Where == ForUser }
+
 // Unfit says why a destination would not take a delivery: it is parked unsent, for a person to redirect to one
 // that does, or to discard.
 type Unfit struct {
@@ -256,6 +267,7 @@ const (
 	Again     Result = "again"     // nothing wrong: a poll or timer that is due again After; no attempt counted
 	Refused   Result = "refused"   // permanent: park with the cause
 	Unknown   Result = "unknown"   // sent, no answer, and the other side has no idempotency key: park for `resolve`
+	Held      Result = "held"      // the other side takes it from a user who has signed in, and none has: park for `release`
 )
 
 // Outcome is what a destination makes of a delivery. A Destination never decides how long to back off:
@@ -263,7 +275,7 @@ const (
 type Outcome struct {
 	Result  Result
 	After   time.Duration
-	Cause   *issue.Issue      // for Retry, Refused, Unknown
+	Cause   *issue.Issue      // for Retry, Refused, Unknown, Held
 	Refs    []Ref             // identifiers the other side gave: lead back to the case
 	Facts   map[string]string // channel facts for the case: "ubrn", "ers-request-id", "status", …
 	Replies []Received        // what came back, to be accepted as any other message before the delivery is settled

@@ -47,6 +47,11 @@ type Case struct {
 	Filed       []string     `json:"filed,omitempty"`
 	Obligations []Obligation `json:"obligations,omitempty"`
 	Tasks       []Task       `json:"tasks,omitempty"`
+	// SignedIn is when a user has signed in for it: what is sent to a destination that takes things from users alone goes as
+	// them, while their sign-in is held in memory.
+	SignedIn time.Time `json:"signedIn,omitzero"`
+	// Manual counts the steps that somebody had to take by hand: releases.
+	Manual int `json:"manual,omitempty"`
 	// Referral status words of the last transition that set them.
 	ServiceRequest string `json:"serviceRequest,omitempty"`
 	TaskStatus     string `json:"taskStatus,omitempty"`
@@ -109,7 +114,7 @@ const (
 // Task is something a named person must do.
 type Task struct {
 	ID     string    `json:"id"`
-	Code   string    `json:"code"` // "hold", "send-failed", "overdue", "unread", "tell-patient", "photo-consent", "profile", "nhs-number"
+	Code   string    `json:"code"` // "hold", "send-failed", "overdue", "unread", "tell-patient", "photo-consent", "profile", "nhs-number", "sign-in", "held"
 	Owner  string    `json:"owner"`
 	Why    string    `json:"why"` // place and rule, never a value
 	Opened time.Time `json:"opened"`
@@ -226,6 +231,16 @@ func (c *Case) FinishTasks(code, by string, at time.Time) {
 			t.Done, t.By = at, by
 		}
 	}
+}
+
+// Task gives the open task of a code, nil when there is none.
+func (c *Case) Task(code string) *Task {
+	for i := range c.Tasks {
+		if t := &c.Tasks[i]; t.Code == code && t.Done.IsZero() {
+			return t
+		}
+	}
+	return nil
 }
 
 // Pending counts the tasks that are open.
