@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"io"
+	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"strings"
@@ -13,17 +14,23 @@ import (
 	"github.com/johannesboyne/gofakes3/backend/s3mem"
 )
 
-// The way through with photos in a bucket: three requests come with photos, are answered and end; the bucket shows none of them.
-func TestPhotosInABucket(t *testing.T) {
+// fakeBucket gives the address of a bucket of a server that speaks S3, with what stands before that.
+func fakeBucket(t *testing.T, before func(http.Handler) http.Handler) (string, *s3mem.Backend) {
+	t.Helper()
 	t.Setenv("AWS_ACCESS_KEY_ID", "id")
 	t.Setenv("AWS_SECRET_ACCESS_KEY", "secret")
 	backend := s3mem.New()
 	if err := backend.CreateBucket("photos"); err != nil {
 		t.Fatal(err)
 	}
-	server := httptest.NewServer(gofakes3.New(backend).Server())
-	defer server.Close()
-	address := "s3://photos?" + url.Values{"region": {"eu-west-2"}, "endpoint": {server.URL}, "use_path_style": {"true"}, "prefix": {"site/"}}.Encode()
+	server := httptest.NewServer(before(gofakes3.New(backend).Server()))
+	t.Cleanup(server.Close)
+	return "s3://photos?" + url.Values{"region": {"eu-west-2"}, "endpoint": {server.URL}, "use_path_style": {"true"}, "prefix": {"site/"}}.Encode(), backend
+}
+
+// The way through with photos in a bucket: three requests come with photos, are answered and end; the bucket shows none of them.
+func TestPhotosInABucket(t *testing.T) {
+	address, backend := fakeBucket(t, func(server http.Handler) http.Handler { return server })
 	config := bytes.Replace(demoConfig, []byte(`photos: {url: "file://${DIR}/photos"}`),
 		[]byte(`photos: {url: "`+address+`", key: "`+strings.Repeat("ab", 32)+`", cache: {path: "${DIR}/cache"}}`+"\n"+`audit: {path: "${DIR}/audit.jsonl"}`), 1)
 	ctx, w := runningBy(t, config, time.Minute)

@@ -55,9 +55,10 @@ func doctorVerb(std stdio) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "doctor [-c FILE]",
 		Short: "checks the outside: store, certificates, names, peers, tokens",
-		Long: "Look at everything that the gateway relies on and is not part of it: the store's durability and disk, photos, its own\n" +
-			"certificates, and for each destination its name, connection, certificate, token and, over FHIR, what it says it can do.\n" +
-			"No message is sent. Each fault comes with its cure: exit 1. Run it where the gateway runs, as its user; it may be running.",
+		Long: "Look at everything that the gateway relies on and is not part of it: the store's durability and disk; photos, by an object\n" +
+			"that is written, read back and removed, and the keys that open them; its own certificates; for each destination its name,\n" +
+			"connection, certificate, token and, over FHIR, what it says it can do. No message is sent. Each fault comes with its cure:\n" +
+			"exit 1. Run it where the gateway runs, as its user; it may be running.",
 		Example: "  gateway doctor -c gateway.yaml",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

@@ -10,8 +10,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
+	"github.com/dermgate/dermgate/adapters/blob"
 	"github.com/dermgate/dermgate/adapters/redis"
 	"github.com/dermgate/dermgate/gateway/config"
 )
@@ -81,13 +83,77 @@ func syncTime(dir string) (time.Duration, error) {
 	return time.Since(begun), errors.Join(err, f.Sync())
 }
 
-func (d *doctor) examinePhotos(_ context.Context, e *examination) {
-	d.examineFolder(e, "photos.url", cmp.Or(d.cfg.Photos.Folder, d.cfg.Photos.Cache.Path))
-	if !d.cfg.Photos.Key.Given() {
-		e.warn("keep a copy of photo.key elsewhere, or name one in photos.key_file", "the key that seals photos lies beside the store: whoever has the disk has both")
-	} else if _, err := d.cfg.Photos.Key.Key(); err != nil {
-		e.fault("openssl rand -hex 32, once, in a file that this user can read", "the key that seals photos: %v", err)
+// examinePhotos looks at folder, bucket and keys, and tries them with an object that it removes again.
+func (d *doctor) examinePhotos(ctx context.Context, e *examination) {
+	p := d.cfg.Photos
+	d.examineFolder(e, "photos.url", cmp.Or(p.Folder, p.Cache.Path))
+	keys, ok := d.examinePhotoKeys(e)
+	if !ok {
+		return
 	}
+	if _, err := os.Stat(p.Folder); p.Folder != "" && err != nil {
+		return // the gateway makes it when it starts; what is wrong with it was told
+	}
+	var found blob.Examined
+	var err error
+	if p.Bucket != "" {
+		found, err = blob.ExamineBucket(ctx, p.Bucket, keys)
+	} else {
+		found, err = blob.ExamineFolder(ctx, p.Folder, keys)
+	}
+	switch {
+	case errors.Is(err, blob.ErrKey):
+		e.fault("the key of these photos in photos.key_file, one that was replaced in photos.old_key_files", "%v", err)
+	case err != nil:
+		e.fault("what this user, or these credentials, may do there: list, read, write, remove; the ring as it stands in the backup", "%v", err)
+	default:
+		e.well("an object was written, read back and removed in %v", found.Took.Round(time.Millisecond))
+		tellRing(e, found)
+	}
+}
+
+// tellRing tells which keys open what is there.
+func tellRing(e *examination, found blob.Examined) {
+	switch {
+	case found.New:
+		e.well("there is no key ring yet: the first start makes it, for key %s", found.Key)
+	case found.Absent:
+		e.well("key %s seals from the next start on, beside %s", found.Key, strings.Join(found.Others, ", "))
+	default:
+		e.well("key %s seals, and has its slot in the ring", found.Key)
+	}
+	if found.Rotates {
+		e.warn("gateway rekey, to its end", "a rotation has begun and not ended: photos may be sealed with %s still", strings.Join(found.Others, ", "))
+	}
+	if len(found.Spare) > 0 {
+		e.warn("take them out of photos.old_key_files, and destroy them", "no photo needs these keys: %s", strings.Join(found.Spare, ", "))
+	}
+}
+
+// examinePhotoKeys reads the keys; false when a fault was found, or there is none yet.
+func (d *doctor) examinePhotoKeys(e *examination) (k blob.Keys, ok bool) {
+	const cure = "openssl rand -hex 32, once, in a file that this user can read"
+	p := d.cfg.Photos
+	if !p.Key.Given() {
+		e.warn("keep a copy of photo.key elsewhere, or name one in photos.key_file", "the key that seals photos lies beside the store: whoever has the disk has both")
+		var err error
+		k.Seal, err = blob.LoadKey(ownKey(d.cfg))
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			e.fault("a file that this user alone can read: chmod 600", "%v", err)
+		}
+		return k, err == nil
+	}
+	var err error
+	if k, err = photoKeys(d.cfg); err != nil {
+		e.fault(cure, "the keys of photos: %v", err)
+		return k, false
+	}
+	for _, secret := range append([]config.Secret{p.Key}, p.OldKeys...) {
+		if info, err := os.Stat(secret.File()); err == nil && info.Mode().Perm()&0o077 != 0 {
+			e.warn("chmod 600, and chown to this user", "%s may be read by others on this machine (%v)", secret.File(), info.Mode().Perm())
+		}
+	}
+	return k, true
 }
 
 func (d *doctor) examineListener(ctx context.Context, e *examination, l config.Listener) {

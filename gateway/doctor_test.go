@@ -10,10 +10,12 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/dermgate/dermgate/adapters/adaptertest"
+	"github.com/dermgate/dermgate/adapters/blob"
 )
 
 // examined runs doctor on a configuration and gives what it found, by state, check and text, and its exit code.
@@ -129,6 +131,89 @@ func TestDoctorLooksAtPeers(t *testing.T) {
 		if strings.Contains(out, "right") || strings.Contains(out, "wrong") {
 			t.Errorf("%s: a token is told:\n%s", name, out)
 		}
+	}
+}
+
+// Photos are tried with an object that goes again; a key that is not theirs, one that others can read, one that nothing needs
+// and a rotation that has not ended are told.
+func TestDoctorTriesThePhotos(t *testing.T) {
+	s := startSink(t)
+	dir := t.TempDir()
+	keyFile := func(name, digits string, mode os.FileMode) [32]byte {
+		t.Helper()
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, bytes.Repeat([]byte(digits), 32), mode); err != nil {
+			t.Fatal(err)
+		}
+		key, err := blob.ParseKey(strings.Repeat(digits, 32))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return key
+	}
+	first := keyFile("first.key", "a1", 0o600)
+	keyFile("second.key", "b2", 0o644)
+	keyFile("third.key", "c3", 0o600)
+	if err := os.WriteFile(filepath.Join(dir, "short.key"), []byte("abc\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	photos := filepath.Join(dir, "photos")
+	look := func(keys string, want ...string) {
+		t.Helper()
+		text := strings.Replace(doctorConfig, `photos: {url: "file://DIR/photos", key_file: DIR/photo.key}`, fmt.Sprintf(`photos: {url: "file://%s", %s}`, photos, strings.ReplaceAll(keys, "KEYS", dir)), 1)
+		out, _ := examined(t, fmt.Sprintf(text, "{embedded: {path: DIR/gateway.db}}", "  - {name: epr, kind: mllp, address: '"+s.server.Address()+"'}\n"))
+		for _, w := range want {
+			if !strings.Contains(out, w) {
+				t.Errorf("%s: %q is not in\n%s", keys, w, out)
+			}
+		}
+		if entries, err := os.ReadDir(photos); err == nil && len(entries) > 1 { // .keyring
+			t.Errorf("%s: doctor left %v", keys, entries)
+		}
+	}
+	look("key_file: KEYS/first.key") // no folder yet: its parent is looked at
+	if err := os.Mkdir(photos, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	look("key_file: KEYS/first.key", "ok photos: an object was written, read back and removed", "ok photos: there is no key ring yet")
+	store, err := blob.OpenFolder(photos, blob.Keys{Seal: first})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close()
+	id, next := blob.KeyID(first), blob.KeyID([32]byte(bytes.Repeat([]byte{0xb2}, 32)))
+	look("key_file: KEYS/first.key", "ok photos: key "+id+" seals, and has its slot")
+	look("key_file: KEYS/first.key, old_key_files: [KEYS/third.key]", "warning photos: no photo needs these keys")
+	look("key_file: KEYS/third.key", "fault photos: blob: the object was sealed with another key", "they need key "+id)
+	look("key_file: KEYS/second.key, old_key_files: [KEYS/first.key]", "ok photos: key "+next+" seals from the next start on, beside "+id, "warning photos: "+dir+"/second.key may be read by others")
+	look("key_file: KEYS/short.key", "fault photos: the keys of photos: config: a key is 32 bytes")
+	if err := os.WriteFile(filepath.Join(photos, ".keyring"), []byte("?"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	look("key_file: KEYS/first.key", "fault photos: blob: .keyring is no key ring of this version")
+}
+
+// A bucket is tried as a folder is; one that lets nobody write is a fault.
+func TestDoctorTriesTheBucket(t *testing.T) {
+	s, readOnly := startSink(t), atomic.Bool{}
+	address, _ := fakeBucket(t, func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if readOnly.Load() && r.Method == http.MethodPut {
+				w.WriteHeader(http.StatusForbidden)
+				return
+			}
+			next.ServeHTTP(w, r)
+		})
+	})
+	text := fmt.Sprintf(doctorConfig, "{embedded: {path: DIR/gateway.db}}", "  - {name: epr, kind: mllp, address: '"+s.server.Address()+"'}\n")
+	text = strings.Replace(text, `"file://DIR/photos", key_file: DIR/photo.key`, `"`+address+`", key_file: DIR/photo.key, cache: {path: DIR/cache}`, 1)
+	text = strings.Replace(text, "sources:", "audit: {path: DIR/audit.jsonl}\nsources:", 1)
+	if out, code := examined(t, text); code != 0 || !strings.Contains(out, "ok photos: an object was written, read back and removed") {
+		t.Errorf("exit %d\n%s", code, out)
+	}
+	readOnly.Store(true)
+	if out, code := examined(t, text); code != 1 || !strings.Contains(out, "fault photos: an object cannot be written: ") {
+		t.Errorf("exit %d\n%s", code, out)
 	}
 }
 

@@ -37,7 +37,7 @@ func openShelf(ctx context.Context, p config.Photos, keys blob.Keys) (*blob.Stor
 // photoKeys gives the keys of photos: the configured ones, or with the embedded store one made beside its file.
 func photoKeys(cfg *config.Config) (k blob.Keys, err error) {
 	if !cfg.Photos.Key.Given() {
-		k.Seal, err = blob.CreateKey(filepath.Join(filepath.Dir(cfg.Store.Embedded), "photo.key"))
+		k.Seal, err = blob.CreateKey(ownKey(cfg))
 		return k, err
 	}
 	if k.Seal, err = cfg.Photos.Key.Key(); err != nil {
@@ -51,6 +51,11 @@ func photoKeys(cfg *config.Config) (k blob.Keys, err error) {
 		k.Open = append(k.Open, old)
 	}
 	return k, nil
+}
+
+// ownKey names the file of the key that is made where none is configured.
+func ownKey(cfg *config.Config) string {
+	return filepath.Join(filepath.Dir(cfg.Store.Embedded), "photo.key")
 }
 
 // auditLog names the file of the audit log: it lies beside the photos unless the site says otherwise.

@@ -58,6 +58,19 @@ const (
 // prefix=…/ for a part of it. Credentials come as the AWS SDK finds them: environment, files, the machine's role. The
 // error wraps flow.ErrUnavailable when the bucket cannot be reached, ErrKey when the keys are not those of its objects.
 func OpenBucket(ctx context.Context, address string, c Cache, k Keys) (*Store, error) {
+	b, err := reach(ctx, address)
+	if err != nil {
+		return nil, err
+	}
+	s, err := b.enter(ctx, c, k)
+	if err != nil {
+		return nil, errors.Join(err, b.cdk.Close())
+	}
+	return s, nil
+}
+
+// reach finds a bucket that may be used.
+func reach(ctx context.Context, address string) (*bucket, error) {
 	u, err := url.Parse(address)
 	if err != nil || u.Scheme != "s3" {
 		return nil, errors.New("blob: a bucket is s3://name?region=…")
@@ -66,14 +79,13 @@ func OpenBucket(ctx context.Context, address string, c Cache, k Keys) (*Store, e
 	if b.cdk, err = dial(ctx, u); err != nil {
 		return nil, fmt.Errorf("blob: bucket %s: %w", b.name, err)
 	}
-	if err := makeFolders(local{}, c.Dir); err != nil {
-		return nil, unavailable(err)
-	}
-	s, err := b.enter(ctx, c, k)
-	if err != nil {
+	ask, cancel := context.WithTimeout(ctx, askTime)
+	defer cancel()
+	if ok, err := b.cdk.IsAccessible(ask); err != nil || !ok {
+		err = b.fault(errors.Join(errors.New("it is not there, or not for these credentials"), err))
 		return nil, errors.Join(err, b.cdk.Close())
 	}
-	return s, nil
+	return b, nil
 }
 
 // dial makes a client of a bucket. What it says of itself is in the errors: it logs nothing.
@@ -96,10 +108,8 @@ func dial(ctx context.Context, u *url.URL) (*cdk.Bucket, error) {
 }
 
 func (b *bucket) enter(ctx context.Context, c Cache, k Keys) (*Store, error) {
-	ask, cancel := context.WithTimeout(ctx, askTime)
-	defer cancel()
-	if ok, err := b.cdk.IsAccessible(ask); err != nil || !ok {
-		return nil, b.fault(errors.Join(errors.New("it is not there, or not for these credentials"), err))
+	if err := makeFolders(local{}, c.Dir); err != nil {
+		return nil, unavailable(err)
 	}
 	desk := newDesk(c.Dir)
 	b.cache = &cache{desk: desk, limit: c.Bytes, entries: map[string]*cached{}}

@@ -64,6 +64,18 @@ func (d *desk) leave() {
 	d.dir, d.hold = "", nil
 }
 
+// vanish gives the folder up and removes it, and the one above when nobody else stages there.
+func (d *desk) vanish() {
+	d.mu.Lock()
+	dir := d.dir
+	d.mu.Unlock()
+	d.leave()
+	if dir != "" {
+		os.Remove(dir)
+		os.Remove(d.root)
+	}
+}
+
 // clear removes the folders of processes that are gone, or of which nothing is younger than before where
 // locks do not tell, and gives how many files were in them.
 func (d *desk) clear(before time.Time) (removed int, err error) {

@@ -55,13 +55,19 @@ const ringFormat = "DGRING1"
 // ringEvery is how often it is looked whether a key was retired; a variable for tests.
 var ringEvery = 2 * time.Second
 
-func openRing(ctx context.Context, sh shelf, k Keys) (*ring, error) {
+// newRing makes a ring of keys, and gives the masters by their ids.
+func newRing(k Keys) (*ring, map[string][32]byte) {
 	r := &ring{seal: derive(k.Seal), open: map[string]keys{}}
 	masters := map[string][32]byte{}
 	for _, m := range append([][32]byte{k.Seal}, k.Open...) {
 		d := derive(m)
 		r.open[string(d.id)], masters[string(d.id)] = d, m
 	}
+	return r, masters
+}
+
+func openRing(ctx context.Context, sh shelf, k Keys) (*ring, error) {
+	r, masters := newRing(k)
 	b, err := sh.readRing(ctx)
 	if err == nil {
 		t, err := parseRing(b)
@@ -91,7 +97,7 @@ func openRing(ctx context.Context, sh shelf, k Keys) (*ring, error) {
 func (r *ring) enter(b []byte, master [32]byte) ([]byte, error) {
 	t := ringText{Format: ringFormat}
 	if b == nil {
-		r.name, r.search = expand(master, "dermgate blob naming key", keySize), expand(master, "dermgate patient hash", keySize)
+		r.first(master)
 	} else {
 		var err error
 		if t, err = parseRing(b); err != nil {
@@ -105,6 +111,20 @@ func (r *ring) enter(b []byte, master [32]byte) ([]byte, error) {
 		t.Slots = append(t.Slots, r.slot())
 	}
 	return t.text()
+}
+
+// first gives a ring that is not there yet its secrets.
+func (r *ring) first(master [32]byte) {
+	r.name, r.search = expand(master, "dermgate blob naming key", keySize), expand(master, "dermgate patient hash", keySize)
+}
+
+// begin gives the ring of a store that has none its secrets, and wants the key of the objects in it.
+func (r *ring) begin(ctx context.Context, sh shelf, masters map[string][32]byte) error {
+	id, err := r.sealer(ctx, sh)
+	if err == nil {
+		r.first(masters[id])
+	}
+	return err
 }
 
 func (t ringText) text() ([]byte, error) {
