@@ -24,16 +24,17 @@ const (
 	bBodies     = "bodies"     // n of a message or delivery → inline bytes
 	bByCase     = "bycase"     // case id, n of a delivery → nothing
 	bListed     = "listed"     // destination, 0, letter of the state, n → nothing
-	bLanes      = "lanes"      // destination, 0, lane, 0, n → due: what waits or is claimed, in order
+	bLanes      = "lanes"      // destination, 0, lane, 0, n → due: what waits, in order, behind the head
 	bHeads      = "heads"      // destination, 0, lane → head
 	bDue        = "due"        // destination, 0, class, due, lane → nothing: one for each lane, about its head
 	bActs       = "acts"       // hash of the act's key → flow.Act
 	bPaused     = "paused"     // destination → flow.Act
 	bMarks      = "marks"      // kind, name → number
+	bLate       = "late"       // n → entries that have not moved to their bucket yet (late.go)
 )
 
 var buckets = []string{bMeta, bIDs, bIdem, bRefs, bNamed, bApplied, bMessages, bCases, bCasesBy, bStory, bDeliveries, bBodies,
-	bByCase, bListed, bLanes, bHeads, bDue, bActs, bPaused, bMarks}
+	bByCase, bListed, bLanes, bHeads, bDue, bActs, bPaused, bMarks, bLate}
 
 // Kinds of id in bIDs.
 const (

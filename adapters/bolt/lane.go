@@ -54,13 +54,15 @@ func (t *txn) turn(to, lane string, h *head) {
 
 // push puts a delivery in its lane, at the place that its number gives it.
 func (t *txn) push(e entry, n []byte, due int64) {
-	t.put(bLanes, key(e.To, e.Lane, n), number(uint64(due)))
 	h, ok := t.head(e.To, e.Lane)
 	switch {
 	case !ok:
 		h = head{class: byte(e.Class), due: due, n: n}
 	case !h.claimed && bytes.Compare(n, h.n) < 0:
+		t.queue(e, h.n, h.due)
 		h.due, h.n = due, n
+	default:
+		t.queue(e, n, due)
 	}
 	h.class = min(h.class, byte(e.Class))
 	t.turn(e.To, e.Lane, &h)
@@ -74,13 +76,28 @@ func (t *txn) pull(e entry, n []byte) {
 	if !ok || !bytes.Equal(h.n, n) {
 		return
 	}
-	prefix := key(e.To, e.Lane)
-	k, due := t.bucket(bLanes).Cursor().Seek(prefix)
-	if !bytes.HasPrefix(k, prefix) {
+	next, due := t.behind(e, n)
+	if next == nil {
 		t.turn(e.To, e.Lane, nil)
 		return
 	}
-	t.turn(e.To, e.Lane, &head{class: h.class, due: max(t.now, int64(binary.BigEndian.Uint64(due))), n: bytes.Clone(tail(k))})
+	t.del(bLanes, key(e.To, e.Lane, next))
+	t.turn(e.To, e.Lane, &head{class: h.class, due: max(t.now, due), n: next})
+}
+
+// queue puts a delivery behind the head of its lane.
+func (t *txn) queue(e entry, n []byte, due int64) {
+	t.put(bLanes, key(e.To, e.Lane, n), number(uint64(due)))
+}
+
+// behind gives the first behind the head of a lane, and when it is due; nil when there is none.
+func (t *txn) behind(e entry, head []byte) (n []byte, due int64) {
+	for k, v := range t.under(bLanes, key(e.To, e.Lane)) {
+		if !bytes.Equal(tail(k), head) {
+			return bytes.Clone(tail(k)), int64(binary.BigEndian.Uint64(v))
+		}
+	}
+	return nil, 0
 }
 
 // enqueue keeps a new delivery. One that is known by its id is left as it is.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"iter"
+	"slices"
 
 	"go.etcd.io/bbolt"
 
@@ -109,7 +110,9 @@ func (s *Store) Cases(ctx context.Context, q flow.CaseQuery) ([]flow.CaseRecord,
 	err := s.view(ctx, func(t *txn) error {
 		for k := range t.backwards(bCasesBy, prefix) {
 			var r flow.CaseRecord
-			if err := t.load(bCases, tail(k), &r); err != nil {
+			if err := t.load(bCases, tail(k), &r); err == flow.ErrNotFound {
+				continue // younger than what this transaction sees
+			} else if err != nil {
 				return err
 			}
 			if q.Wanted(r.Index) {
@@ -131,7 +134,9 @@ func (s *Store) Deliveries(ctx context.Context, q flow.DeliveryQuery) ([]flow.De
 	err := s.view(ctx, func(t *txn) error {
 		for n := range t.candidates(q) {
 			var e entry
-			if err := t.load(bDeliveries, n, &e); err != nil {
+			if err := t.load(bDeliveries, n, &e); err == flow.ErrNotFound {
+				continue // younger than what this transaction sees
+			} else if err != nil {
 				return err
 			}
 			if !q.Wanted(e.Delivery) {
@@ -156,7 +161,13 @@ func (t *txn) candidates(q flow.DeliveryQuery) iter.Seq[[]byte] {
 		n := t.get(bIDs, key(kDelivery, q.ID))
 		return func(yield func([]byte) bool) { _ = n != nil && yield(n) }
 	case !q.Case.IsZero():
-		return t.merged(bByCase, key(q.Case))
+		return func(yield func([]byte) bool) {
+			for k := range t.under(bByCase, key(q.Case)) {
+				if !yield(tail(k)) {
+					return
+				}
+			}
+		}
 	}
 	var prefixes [][]byte
 	for _, to := range t.destinations() {
@@ -216,6 +227,14 @@ func (t *txn) whole(e entry, n []byte) flow.Delivery {
 // under ranges over the entries whose key begins with prefix.
 func (t *txn) under(bucket string, prefix []byte) iter.Seq2[[]byte, []byte] {
 	return func(yield func(k, v []byte) bool) {
+		if keys, late := t.lateKeys(bucket, prefix); late {
+			for _, k := range keys {
+				if !yield(k, t.get(bucket, k)) {
+					return
+				}
+			}
+			return
+		}
 		c := t.bucket(bucket).Cursor()
 		for k, v := c.Seek(prefix); bytes.HasPrefix(k, prefix) && k != nil; k, v = c.Next() {
 			if !yield(k, v) {
@@ -225,16 +244,24 @@ func (t *txn) under(bucket string, prefix []byte) iter.Seq2[[]byte, []byte] {
 	}
 }
 
-// backwards ranges from the last such entry to the first.
-func (t *txn) backwards(bucket string, prefix []byte) iter.Seq2[[]byte, []byte] {
-	return func(yield func(k, v []byte) bool) {
+// backwards ranges over such keys from the last to the first.
+func (t *txn) backwards(bucket string, prefix []byte) iter.Seq[[]byte] {
+	return func(yield func(k []byte) bool) {
+		if keys, late := t.lateKeys(bucket, prefix); late {
+			for _, k := range slices.Backward(keys) {
+				if !yield(k) {
+					return
+				}
+			}
+			return
+		}
 		c := t.bucket(bucket).Cursor()
 		step := c.Last
 		if behind, _ := c.Seek(append(bytes.Clone(prefix), bytes.Repeat([]byte{0xff}, 17)...)); behind != nil {
 			step = c.Prev
 		}
-		for k, v := step(); bytes.HasPrefix(k, prefix) && k != nil; k, v = c.Prev() {
-			if !yield(k, v) {
+		for k, _ := step(); bytes.HasPrefix(k, prefix) && k != nil; k, _ = c.Prev() {
+			if !yield(k) {
 				return
 			}
 		}

@@ -22,7 +22,10 @@ import (
 )
 
 // schema is the version of the file's layout. A file of another version is refused, never guessed at.
-const schema = "1"
+const schema = "2"
+
+// before is the version whose files are read on: they have no late entries, and in a lane also its head.
+const before = "1"
 
 // clockKey of bMeta holds the store's time of the last commit.
 var clockKey = []byte("clock")
@@ -39,6 +42,7 @@ type Store struct {
 	closed  error // of closing
 	lock    *os.File
 	compact Compaction
+	late    late
 }
 
 var _ flow.Store = (*Store)(nil)
@@ -46,9 +50,9 @@ var _ flow.Store = (*Store)(nil)
 // Open opens the file, made when it is not there, and compacts it where half of it is free. It fails when another
 // process holds it, or when it was written by another version. Leases in it are void: their holder was the process
 // that had the file before.
-func Open(path string) (*Store, error) { return open(path, compactFree, 0) }
+func Open(path string) (*Store, error) { return open(path, compactFree, 0, lateMost) }
 
-func open(path string, compactFree int64, ahead time.Duration) (*Store, error) {
+func open(path string, compactFree int64, ahead time.Duration, most int) (*Store, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return nil, fmt.Errorf("bolt: %w", err)
 	}
@@ -64,7 +68,7 @@ func open(path string, compactFree int64, ahead time.Duration) (*Store, error) {
 		return nil, errors.Join(fmt.Errorf("bolt: %s: %w", path, err), held.Close())
 	}
 	s := &Store{db: db, lock: held, compact: compact, started: time.Now(), ahead: ahead, ops: make(chan *op, maxBatch), quit: make(chan struct{}),
-		stopped: make(chan struct{})}
+		stopped: make(chan struct{}), late: late{most: most}}
 	if err := errors.Join(s.prepare(), syncDir(filepath.Dir(path))); err != nil {
 		return nil, errors.Join(fmt.Errorf("bolt: %s: %w", path, err), db.Close(), held.Close())
 	}
@@ -85,7 +89,7 @@ func syncDir(path string) error {
 }
 
 func (s *Store) prepare() error {
-	return s.db.Update(func(tx *bbolt.Tx) error {
+	err := s.db.Update(func(tx *bbolt.Tx) error {
 		for _, name := range buckets {
 			if _, err := tx.CreateBucketIfNotExists([]byte(name)); err != nil {
 				return err
@@ -93,15 +97,21 @@ func (s *Store) prepare() error {
 		}
 		meta := tx.Bucket([]byte(bMeta))
 		switch v := meta.Get([]byte("schema")); {
-		case v == nil:
-			return meta.Put([]byte("schema"), []byte(schema))
+		case v == nil, string(v) == before:
+			if err := meta.Put([]byte("schema"), []byte(schema)); err != nil {
+				return err
+			}
 		case string(v) != schema:
 			return fmt.Errorf("the file has layout %q, this gateway reads %q", v, schema)
 		}
 		s.resume(meta.Get(clockKey))
-		t := &txn{tx: tx, now: s.now()}
-		return t.voidLeases()
+		return s.late.load(tx)
 	})
+	if err != nil {
+		return err
+	}
+	void := &op{do: (*txn).voidLeases}
+	return first(s.together([]*op{void}), void.err)
 }
 
 // Close ends the store: what was handed in before is committed.

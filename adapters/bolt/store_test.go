@@ -12,12 +12,12 @@ import (
 func TestStore(t *testing.T) {
 	adaptertest.Store(t, func(t *testing.T) (flow.Store, func() flow.Store) {
 		path := filepath.Join(t.TempDir(), "gateway.db")
-		s := open(t, path)
+		s := openLate(t, path)
 		return s, func() flow.Store {
 			if err := s.Close(); err != nil {
 				t.Fatal(err)
 			}
-			s = open(t, path)
+			s = openLate(t, path)
 			return s
 		}
 	})

@@ -176,7 +176,6 @@ func (t *txn) settle(old entry, n []byte, o flow.Outcome) {
 	if e.Held {
 		h.due, e.Due = math.MaxInt64, at(t.now)
 	}
-	t.put(bLanes, key(e.To, e.Lane, n), number(uint64(h.due)))
 	t.settleHead(e, h)
 	t.move(old, e, n)
 }
@@ -184,8 +183,10 @@ func (t *txn) settle(old entry, n []byte, o flow.Outcome) {
 // settleHead lets the lane go on: with the delivery that is put back, or with an earlier one that came back
 // while it was claimed.
 func (t *txn) settleHead(e entry, h head) {
-	if k, due := t.bucket(bLanes).Cursor().Seek(key(e.To, e.Lane)); !bytes.Equal(tail(k), h.n) {
-		h.n, h.due = bytes.Clone(tail(k)), max(t.now, int64(binary.BigEndian.Uint64(due)))
+	if n, due := t.behind(e, h.n); n != nil && bytes.Compare(n, h.n) < 0 {
+		t.queue(e, h.n, h.due)
+		t.del(bLanes, key(e.To, e.Lane, n))
+		h.n, h.due = n, max(t.now, due)
 	}
 	t.turn(e.To, e.Lane, &h)
 }
