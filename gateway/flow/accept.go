@@ -36,22 +36,23 @@ func (p *Pipeline) acceptOne(ctx context.Context, r Received, rules SourceRules)
 	if t.unread != nil {
 		return Receipt{}, fmt.Errorf("accept: %w: %w", ErrUnavailable, t.unread)
 	}
-	if first, err := p.first(ctx, t); err == nil || !errors.Is(err, ErrNotFound) {
-		return p.again(ctx, t, first, err)
-	}
-	p.check(&t, rules)
-	if t.Issues.Worst() != nil {
-		return p.refuse(ctx, t)
-	}
-	change, err := p.decide(ctx, &t, rules)
-	if err != nil {
-		var trouble *issue.Issue
-		if errors.As(err, &trouble) && trouble.Kind != issue.Unavailable {
-			if !slices.Contains(t.Issues, trouble) { // a guard has told it
-				t.Issues = append(t.Issues, trouble)
-			}
-			return p.refuse(ctx, t)
+	if !t.plain() {
+		if first, err := p.first(ctx, t); !errors.Is(err, ErrNotFound) {
+			return p.again(ctx, t, first, err)
 		}
+	}
+	change, err := p.judge(ctx, &t, rules)
+	var trouble *issue.Issue
+	switch {
+	case errors.As(err, &trouble) && trouble.Kind != issue.Unavailable:
+		if !slices.Contains(t.Issues, trouble) {
+			t.Issues = append(t.Issues, trouble)
+		}
+		if first, err := p.first(ctx, t); !errors.Is(err, ErrNotFound) {
+			return p.again(ctx, t, first, err)
+		}
+		return p.refuse(ctx, t)
+	case err != nil:
 		return Receipt{}, err
 	}
 	receipt, err := p.Store.Put(ctx, change)
@@ -61,12 +62,29 @@ func (p *Pipeline) acceptOne(ctx context.Context, r Received, rules SourceRules)
 	if err != nil {
 		return Receipt{}, fmt.Errorf("accept: %w", err)
 	}
-	p.wake(change)
+	if !receipt.Repeat {
+		p.wake(change)
+	}
 	return receipt, nil
 }
 
-// first looks the message up before anything is judged: an accepted message gives its first answer again
-// whatever became of the maps or the rules since (Rule 2).
+// judge makes the change a message asks for; an issue is why it is refused.
+func (p *Pipeline) judge(ctx context.Context, t *Translated, rules SourceRules) (Change, error) {
+	p.check(t, rules)
+	if worst := t.Issues.Worst(); worst != nil {
+		return Change{}, worst
+	}
+	return p.decide(ctx, t, rules)
+}
+
+// plain tells a small request without files: to decide on it reads and writes nothing. Whether it is a repeat is then
+// found when it is put, which saves most messages a round trip to the store; all others are looked up first.
+func (t *Translated) plain() bool {
+	return t.Facts.Event == Requested && len(t.Files) == 0 && len(t.Lifted) == 0 && len(t.Raw) <= inlineMax
+}
+
+// first looks a message up: an accepted one gives its first answer again whatever became of the maps or the rules
+// since (Rule 2).
 func (p *Pipeline) first(ctx context.Context, t Translated) (Receipt, error) {
 	if t.Idem.Key == "" {
 		return Receipt{}, ErrNotFound
@@ -229,9 +247,12 @@ func (p *Pipeline) decide(ctx context.Context, t *Translated, rules SourceRules)
 	return p.followUp(ctx, t)
 }
 
+// wake pokes who has something to do now: a clock that is wound for weeks is nobody's work yet.
 func (p *Pipeline) wake(c Change) {
 	for _, d := range c.Deliveries {
-		p.poke(d.To)
+		if d.Delay() == 0 {
+			p.poke(d.To)
+		}
 	}
 }
 

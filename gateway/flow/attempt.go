@@ -14,7 +14,7 @@ func (d *Dispatcher) attempt(ctx context.Context, del Delivery, l leave) {
 	start := time.Now()
 	ctx, release := d.hold(ctx, del, l)
 	defer release()
-	o, err := d.unlessBarred(ctx, del)
+	o, err := d.unlessBarred(ctx, &del)
 	if o, err = judged(del, o, err); err == nil && o.Result == Retry && o.Untried {
 		d.log().Error("a fault of the gateway's own", d.about(del, "error", o.Cause)...)
 	}
@@ -24,7 +24,7 @@ func (d *Dispatcher) attempt(ctx context.Context, del Delivery, l leave) {
 	}
 	if err == nil {
 		d.schedule(&o, del, verdict)
-		err = d.settle(ctx, del, &o)
+		err = d.settle(ctx, &del, &o)
 	}
 	if err != nil {
 		d.log().Warn("delivery abandoned, to be tried again", d.about(del, "error", err)...)
@@ -59,14 +59,14 @@ func (d *Dispatcher) hold(ctx context.Context, del Delivery, l leave) (context.C
 }
 
 // unlessBarred delivers what its case lets go.
-func (d *Dispatcher) unlessBarred(ctx context.Context, del Delivery) (Outcome, error) {
+func (d *Dispatcher) unlessBarred(ctx context.Context, del *Delivery) (Outcome, error) {
 	if d.Before != nil {
 		if o, err := d.Before(ctx, del); err != nil || o.Result != "" {
 			o.Untried = true
 			return o, err
 		}
 	}
-	return d.deliver(ctx, del)
+	return d.deliver(ctx, *del)
 }
 
 // deliver asks the destination. A panic of it is an internal fault: the delivery is parked, since the same
@@ -156,21 +156,21 @@ func (d *Dispatcher) schedule(o *Outcome, del Delivery, v Verdict) {
 }
 
 // settle ends the attempt together with what it changes about the case.
-func (d *Dispatcher) settle(ctx context.Context, del Delivery, o *Outcome) error {
+func (d *Dispatcher) settle(ctx context.Context, del *Delivery, o *Outcome) error {
 	return d.persist(ctx, func() error {
 		if d.Settled != nil {
-			err := d.guard(del, func() error { return d.Settled(ctx, del, o) })
+			err := d.guard(*del, func() error { return d.Settled(ctx, del, o) })
 			if transient(err) {
 				return err
 			}
 			if err != nil {
-				d.log().Error("outcome could not be worked into its case", d.about(del, "error", err)...)
+				d.log().Error("outcome could not be worked into its case", d.about(*del, "error", err)...)
 				o.Result, o.Change = Refused, nil
 				o.Cause = issue.New(issue.Internal, "", "the outcome could not be worked into its case").Because(err)
 			}
 		}
 		o.Hold = d.HoldParked && o.State() == Parked
-		return d.Store.Settle(ctx, del, *o)
+		return d.Store.Settle(ctx, *del, *o)
 	})
 }
 

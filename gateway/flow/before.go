@@ -1,6 +1,7 @@
 package flow
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"strings"
@@ -15,21 +16,19 @@ const stoppedEvery = 5 * time.Second
 // Before is the dispatcher's hook: what became known since something was queued may keep it from going. Of a case that waits
 // for a person's word (merge.go) it comes again later: what was told to nobody yet is not news for a patient either. A
 // notice to a patient who has died since is parked. Polls go on: what a channel says is observed.
-func (p *Pipeline) Before(ctx context.Context, del Delivery) (Outcome, error) {
+func (p *Pipeline) Before(ctx context.Context, del *Delivery) (Outcome, error) {
 	if del.Case.IsZero() || del.Internal() || del.What == "poll" || del.What == Acknowledgement {
 		return Outcome{}, nil
 	}
-	record, err := p.Store.Case(ctx, del.Case)
-	if errors.Is(err, ErrNotFound) {
+	if err := p.caseOf(ctx, del); errors.Is(err, ErrNotFound) {
 		return Outcome{}, nil // of a store that has lost it, which its settlement will tell
-	}
-	if err != nil {
+	} else if err != nil {
 		return Outcome{}, err
 	}
-	if state := string(record.State); !strings.Contains(state, `"stopped":`) && !strings.Contains(state, `"died":`) { // most are not: no need to read all of the case
+	if state := del.Of.State; !bytes.Contains(state, []byte(`"stopped":`)) && !bytes.Contains(state, []byte(`"died":`)) { // most are not: no need to read all of the case
 		return Outcome{}, nil
 	}
-	d, err := p.read(record)
+	d, err := p.read(*del.Of)
 	switch {
 	case err != nil:
 		return Outcome{}, err
@@ -39,6 +38,18 @@ func (p *Pipeline) Before(ctx context.Context, del Delivery) (Outcome, error) {
 		return Outcome{Result: Refused, Cause: issue.New(issue.Denied, "", theyDied)}, nil
 	}
 	return Outcome{}, nil
+}
+
+// caseOf sees to it that a delivery's case is at hand.
+func (p *Pipeline) caseOf(ctx context.Context, del *Delivery) error {
+	if del.Of != nil {
+		return nil
+	}
+	record, err := p.Store.Case(ctx, del.Case)
+	if err == nil {
+		del.Of = &record
+	}
+	return err
 }
 
 // notice tells what goes to the patient.

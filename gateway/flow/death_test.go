@@ -25,7 +25,7 @@ func arrives(t *testing.T, in *intake) {
 	t.Helper()
 	sent := claim(t, in, "ag")
 	o := flow.Outcome{Result: flow.Delivered}
-	if err := in.Settled(t.Context(), sent, &o); err != nil {
+	if err := in.Settled(t.Context(), &sent, &o); err != nil {
 		t.Fatal(err)
 	}
 	if err := in.Store.Settle(t.Context(), sent, o); err != nil {
@@ -100,17 +100,17 @@ func TestNothingIsSentToWhoHasDied(t *testing.T) {
 		in := withNotices(t)
 		id := in.send(request("R1")).Case
 		arrives(t, in)
-		if o, err := in.Before(t.Context(), queued(t, in, id)[0]); err != nil || o.Result != "" {
+		if o, err := in.Before(t.Context(), &queued(t, in, id)[0]); err != nil || o.Result != "" {
 			t.Fatalf("while they live: %+v %v", o, err)
 		}
 		in.send(record("U1", lived+gone))
 		work(t, in)
 		n := claim(t, in, "patient")
-		o, err := in.Before(t.Context(), n)
+		o, err := in.Before(t.Context(), &n)
 		if err != nil || o.Result != flow.Refused {
 			t.Fatalf("%+v %v", o, err)
 		}
-		if err := in.Settled(t.Context(), n, &o); err != nil {
+		if err := in.Settled(t.Context(), &n, &o); err != nil {
 			t.Fatal(err)
 		}
 		if err := in.Store.Settle(t.Context(), n, o); err != nil {
@@ -121,7 +121,7 @@ func TestNothingIsSentToWhoHasDied(t *testing.T) {
 		}
 		in.send(record("U2", lived+strings.Repeat("|", 19)+"N"))
 		work(t, in)
-		if o, err := in.Before(t.Context(), n); err != nil || o.Result != "" { // an operator may replay it
+		if o, err := in.Before(t.Context(), &n); err != nil || o.Result != "" { // an operator may replay it
 			t.Errorf("who lives: %+v %v", o, err)
 		}
 	})

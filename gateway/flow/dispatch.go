@@ -24,10 +24,10 @@ type Dispatcher struct {
 	Accept Accept // takes in Outcome.Replies, before the delivery is settled
 	// Settled, when set, is called before every settlement and may set o.Change; called again when the
 	// store answers ErrStale.
-	Settled func(ctx context.Context, d Delivery, o *Outcome) error
+	Settled func(ctx context.Context, d *Delivery, o *Outcome) error
 	// Before, when set, is asked before a delivery is attempted. An outcome with a Result stands in the place of the
 	// attempt: its case may wait for a person's word, or what was right to send is so no more.
-	Before func(ctx context.Context, d Delivery) (Outcome, error)
+	Before func(ctx context.Context, d *Delivery) (Outcome, error)
 	// Observe, when set, is told each attempt's outcome: the Result is empty when it was abandoned unsettled.
 	Observe func(d Delivery, o Outcome, took time.Duration)
 

@@ -218,7 +218,7 @@ func TestParked(t *testing.T) {
 			r := newRig(t, slices.Concat(slices.Repeat([]play{test.play}, test.calls), []play{takes})...)
 			r.Backoff = test.backoff
 			var settled []flow.Result
-			r.Settled = func(_ context.Context, d flow.Delivery, o *flow.Outcome) error {
+			r.Settled = func(_ context.Context, d *flow.Delivery, o *flow.Outcome) error {
 				settled = append(settled, o.Result)
 				return nil
 			}
@@ -358,7 +358,7 @@ func TestSettledHookDecidesAgain(t *testing.T) {
 	c := r.put("a", 1)
 	id := c.Case.Record.ID
 	var calls atomic.Int32
-	r.Settled = func(ctx context.Context, d flow.Delivery, o *flow.Outcome) error {
+	r.Settled = func(ctx context.Context, d *flow.Delivery, o *flow.Outcome) error {
 		record, err := r.store.Case(ctx, id)
 		if err != nil {
 			return err
@@ -386,7 +386,7 @@ func TestSettledHookDecidesAgain(t *testing.T) {
 func TestSettledHookThatFailsParks(t *testing.T) {
 	r := newRig(t, takes)
 	c := r.put("a", 1)
-	r.Settled = func(context.Context, flow.Delivery, *flow.Outcome) error {
+	r.Settled = func(context.Context, *flow.Delivery, *flow.Outcome) error {
 		return errors.New("no text for this notice")
 	}
 	r.start()
@@ -603,7 +603,7 @@ func TestAStoppedDeliveryIsNotAttempted(t *testing.T) {
 	r := newRig(t, takes)
 	stopped, free := r.put("stopped", 1), r.put("free", 1)
 	var asked atomic.Int64
-	r.Before = func(_ context.Context, d flow.Delivery) (flow.Outcome, error) {
+	r.Before = func(_ context.Context, d *flow.Delivery) (flow.Outcome, error) {
 		if asked.Add(1); d.ID != stopped.Deliveries[0].ID {
 			return flow.Outcome{}, nil
 		}

@@ -54,7 +54,7 @@ func (d *desk) took(ubrn string) {
 		if ubrn != "" {
 			o.Refs = []flow.Ref{{System: fhir.SystemUBRN, Value: ubrn}}
 		}
-		if err := d.Settled(d.Context(), del, &o); err != nil {
+		if err := d.Settled(d.Context(), &del, &o); err != nil {
 			d.Fatal(err)
 		}
 		if err := d.store.Settle(d.Context(), del, o); err != nil {

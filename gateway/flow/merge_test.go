@@ -90,12 +90,12 @@ func TestAMergeStopsTheOpenCases(t *testing.T) {
 		if err != nil || len(ds) == 0 {
 			t.Fatalf("%d deliveries %v", len(ds), err)
 		}
-		o, err := in.Before(ctx, ds[0])
+		o, err := in.Before(ctx, &ds[0])
 		if err != nil || o.Result != "" && o.Result != flow.Again {
 			t.Fatal(o, err)
 		}
 		ds[0].What = "poll"
-		if polled, err := in.Before(ctx, ds[0]); polled.Result != "" || err != nil {
+		if polled, err := in.Before(ctx, &ds[0]); polled.Result != "" || err != nil {
 			t.Errorf("what a channel says is not heard: %v", err)
 		}
 		return o.Result == flow.Again

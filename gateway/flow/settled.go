@@ -17,33 +17,33 @@ const urgentTask = 4 * time.Hour
 
 // Settled is the dispatcher's hook: what a destination did to a delivery becomes part of the case, in the
 // same commit as the settlement. It is called again when the case had moved meanwhile.
-func (p *Pipeline) Settled(ctx context.Context, del Delivery, o *Outcome) error {
+func (p *Pipeline) Settled(ctx context.Context, del *Delivery, o *Outcome) error {
 	o.Change = nil
 	unfitted := del.To == ToPhotos && o.Result != Delivered
 	if del.Case.IsZero() || del.Internal() && !unfitted || o.Result == Retry || o.Result == Again {
 		return nil
 	}
 	if del.What == Acknowledgement {
-		p.acknowledged(del, o)
+		p.acknowledged(*del, o)
 		return nil
 	}
-	record, err := p.Store.Case(ctx, del.Case)
-	if err != nil {
+	if err := p.caseOf(ctx, del); err != nil {
 		return fmt.Errorf("settle: %w", err)
 	}
-	d, err := p.read(record)
+	d, err := p.read(*del.Of)
 	if err != nil {
 		return err
 	}
+	del.Of = nil // when it had changed, it is read
 	d.why = del.Message
 	moved := d.c.Moves
 	switch o.Result {
 	case Delivered:
-		err = d.delivered(ctx, del, o)
+		err = d.delivered(ctx, *del, o)
 	case Held:
-		err = d.held(del, o.Cause)
+		err = d.held(*del, o.Cause)
 	default:
-		err = d.failed(ctx, del, o)
+		err = d.failed(ctx, *del, o)
 	}
 	if err != nil {
 		return err

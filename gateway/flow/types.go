@@ -239,6 +239,10 @@ type Delivery struct {
 	Unfit   *Unfit       `json:"unfit,omitempty"` // not to be sent as it is
 	Fence   int64        `json:"fence,omitempty"` // lease counter: a worker with an older one writes nothing
 	Created time.Time    `json:"created"`
+
+	// Of is its case, as it was when it was claimed or since: set on a claim by a store that has it at hand, else when
+	// it is first read. What is decided on it is refused by its version when the case has changed.
+	Of *CaseRecord `json:"-"`
 }
 
 // ForUser is the Where of the cause for which a delivery is held for a user.
