@@ -39,7 +39,7 @@ func (a *app) destinations(d config.Destination) (map[string]flow.Destination, e
 }
 
 func (a *app) mllpDestination(d config.Destination, open func(context.Context, flow.BodyRef) (io.ReadCloser, error)) (map[string]flow.Destination, error) {
-	client := &mllp.Client{Name: d.Name, Address: d.Address, AckTimeout: d.Timeout, Open: open, Now: a.now}
+	client := &mllp.Client{Name: d.Name, Address: d.Address, AckTimeout: d.Timeout, MaxIdle: d.Concurrency, Open: open, Now: a.now}
 	if d.TLS != nil {
 		var err error
 		if client.CurrentTLS, err = a.clientTLS(d.TLS); err != nil {
@@ -81,19 +81,19 @@ func readsERS(d config.Destination) bool { return !byUsers(d) || d.PollAuth != n
 
 // httpClient makes the client of a destination: no redirects, its own connections, a limit on each call.
 func (a *app) httpClient(d config.Destination) (*http.Client, error) {
-	var transport http.RoundTripper = http.DefaultTransport.(*http.Transport).Clone()
+	var way http.RoundTripper = transport(d.Concurrency)
 	if d.TLS != nil {
 		conf, err := a.clientTLS(d.TLS)
 		if err != nil {
 			return nil, err
 		}
-		transport = &renewing{config: conf}
+		way = &renewing{config: conf, keep: d.Concurrency}
 	}
 	timeout := d.Timeout
 	if d.Kind == config.ERS {
 		timeout = max(timeout, 190*time.Second) // longer than the proxy's 180 s: a cut call leaves an unknown create
 	}
-	return &http.Client{Transport: transport, Timeout: timeout, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}, nil
+	return &http.Client{Transport: way, Timeout: timeout, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}, nil
 }
 
 // dispatcher makes the worker of one destination.

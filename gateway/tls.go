@@ -23,6 +23,7 @@ func (a *app) clientTLS(t *config.ClientTLS) (func() *tls.Config, error) {
 // made by the one before end once they are idle.
 type renewing struct {
 	config func() *tls.Config
+	keep   int // connections
 
 	mu        sync.Mutex
 	made      *tls.Config // what transport was made with
@@ -44,7 +45,15 @@ func (r *renewing) current() *http.Transport {
 	if r.transport != nil {
 		r.transport.CloseIdleConnections()
 	}
-	r.made, r.transport = config, http.DefaultTransport.(*http.Transport).Clone()
+	r.made, r.transport = config, transport(r.keep)
 	r.transport.TLSClientConfig = config.Clone() // the transport adds its protocols to it
 	return r.transport
+}
+
+// transport makes one that keeps so many connections for later: as many as are used at once, where net/http keeps two and
+// would make the others anew for each call.
+func transport(keep int) *http.Transport {
+	t := http.DefaultTransport.(*http.Transport).Clone()
+	t.MaxIdleConnsPerHost = keep
+	return t
 }
