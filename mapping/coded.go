@@ -22,7 +22,7 @@ func tabled(t *table, d *fhir.ElementDef) writer {
 	}
 	codes, other := t.constants(d)
 	return func(r *rule, s *scope) bool {
-		in := s.in.given(s.run, true)
+		in, _ := s.in.given(s.run, true)
 		out, ok := under(codes, in)
 		if !ok {
 			out = other
@@ -81,11 +81,27 @@ func coded(t *table, typ *fhir.Type) (put func(*rule, *scope, *fhir.Constant) bo
 func codingSystem(t *table, d *fhir.ElementDef) writer {
 	known, _ := t.constants(d)
 	return func(r *rule, s *scope) bool {
-		if c, ok := under(known, strings.TrimSpace(s.in.given(s.run, false))); ok {
+		in, clean := s.in.given(s.run, false)
+		if m := &s.run.unlisted; in != "" && in == m.in {
+			return r.setText(s, m.out, m.proven)
+		}
+		if c, ok := under(known, strings.TrimSpace(in)); ok {
 			return r.setConstant(s, c)
 		}
-		return primitive(r, s)
+		out, proven := r.convertedOf(s, in, clean)
+		if out == "" {
+			return false
+		}
+		s.run.unlisted = again{in: in, out: out, proven: proven}
+		return r.setText(s, out, proven)
 	}
+}
+
+// again is the last result of a conversion that messages ask for many times over.
+type again struct {
+	in, out string
+	proven  bool
+	unsure  bool
 }
 
 // shortestOID is where the last dot of an OID stands at the earliest: a shorter one (1.2.3) names a country or a

@@ -41,7 +41,7 @@ func (c *compiler) how(r *rule, src srcRule) bool {
 	case "system":
 		t, ok := c.table(text{codingSystems, src.how.at})
 		if ok = ok && c.typed(src.how, r.to.def, "uri"); ok {
-			r.write, r.convert = codingSystem(t, r.to.def), unknownSystem
+			r.write, r.convert, r.proof = codingSystem(t, r.to.def), unknownSystem, proofs[how]
 		}
 		return ok
 	}
@@ -82,6 +82,9 @@ func (c *compiler) how(r *rule, src srcRule) bool {
 		}
 	}
 	r.write, r.convert, r.plain = primitive, convert, true
+	if !bound(r.to.def) {
+		r.proof = proofs[how]
+	}
 	r.lead = (leads(how) || how == "code") && r.from != nil && r.from.comp == 0
 	return true
 }

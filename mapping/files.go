@@ -373,7 +373,7 @@ func pixels(of func(image.Facts) int) writer {
 		}
 		v := s.in.v
 		s.in.v = hl7.Value{} // the file's rule uses it
-		ok := r.setText(s, strconv.Itoa(n))
+		ok := r.setText(s, strconv.Itoa(n), false)
 		s.in.v = v
 		return ok
 	}

@@ -23,6 +23,25 @@ var conversions = map[string]conversion{
 	"time": timeText,
 }
 
+// proof tells why what a conversion makes is sound in its element (fhir/sound.go) without another look at it. That it is
+// so, tests hold against the validator.
+type proof uint8
+
+const (
+	unproven proof = iota
+	byForm         // it makes nothing but what is of the type's form, in ASCII that JSON takes as it is
+	asText         // a clean text that does not begin with a space is that already
+	asCode         // so is a clean text without any space
+	asURI          // what it makes is of the type's form, and of a clean text JSON takes it as it is
+)
+
+// proofs are those of conversions. None tells anything of a required binding.
+var proofs = map[string]proof{
+	"string": asText, "markdown": asText, "code": asCode, "id": byForm, "uri": asURI, "url": asURI, "canonical": asURI,
+	"boolean": byForm, "integer": byForm, "positiveInt": byForm, "unsignedInt": byForm, "decimal": byForm, "date": byForm,
+	"dateTime": byForm, "instant": byForm, "time": byForm, "system": asURI,
+}
+
 // leads tells the conversions that read the first component of a composite, as every version before the
 // composite existed had it (TS of v2.3 is the DTM of v2.7).
 func leads(how string) bool {
@@ -209,6 +228,10 @@ func dateText(r *run, in string) (string, string) {
 }
 
 func dateTimeText(r *run, in string) (string, string) {
+	if last := &r.lastTime; in != "" && in == last.in {
+		r.unsure = r.unsure || last.unsure
+		return last.out, ""
+	}
 	m, ok := parseMoment(in)
 	if !ok {
 		return "", notTime
@@ -216,7 +239,8 @@ func dateTimeText(r *run, in string) (string, string) {
 	var sure bool
 	r.arena.scratch, sure = m.appendTime(r.arena.scratch[:0], &r.zone)
 	r.unsure = r.unsure || !sure
-	return r.arena.keep(r.arena.scratch), ""
+	r.lastTime = again{in: in, out: r.arena.keep(r.arena.scratch), unsure: !sure}
+	return r.lastTime.out, ""
 }
 
 func instantText(r *run, in string) (string, string) {
@@ -254,8 +278,8 @@ func timeText(_ *run, in string) (string, string) {
 
 // primitive writes what the rule converts.
 func primitive(r *rule, s *scope) bool {
-	out := r.converted(s)
-	return out != "" && r.setText(s, out)
+	out, proven := r.converted(s)
+	return out != "" && r.setText(s, out, proven)
 }
 
 // mapped writes by a data type map.
@@ -339,7 +363,7 @@ func joined(r *rule, s *scope) bool {
 	if text == "" {
 		return false
 	}
-	return r.setText(s, text)
+	return r.setText(s, text, false)
 }
 
 // linesOf gives all values of the place as lines, in scratch memory.

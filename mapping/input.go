@@ -43,13 +43,17 @@ func (r *rule) where(s *scope) hl7.Path {
 	return at.Part(p.comp, p.sub)
 }
 
-// given gives the text of an input; lead reads the first component of a composite.
-func (in *input) given(r *run, lead bool) string {
+// given gives the text of an input, and tells a clean one; lead reads the first component of a composite.
+func (in *input) given(r *run, lead bool) (text string, clean bool) {
+	v := in.v
 	switch {
 	case in.at == nowhere:
-		return in.text
+		return in.text, false
 	case lead:
-		return r.text(in.v.Component(1))
+		v = v.Component(1)
 	}
-	return r.text(in.v)
+	if !v.Valued() {
+		return "", false
+	}
+	return r.shown(v)
 }

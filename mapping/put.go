@@ -71,9 +71,17 @@ func (r *rule) beside(s *scope) {
 }
 
 // setText writes a primitive at the rule's target.
-func (r *rule) setText(s *scope, text string) bool {
+func (r *rule) setText(s *scope, text string, proven bool) bool {
 	el, ok := r.to.reach(s)
-	return ok && el.SetDef(r.to.def, text) == nil && r.wrote(s, el)
+	return ok && r.text(el, text, proven) && r.wrote(s, el)
+}
+
+// text writes a text at the end of the way.
+func (r *rule) text(el fhir.Element, text string, proven bool) bool {
+	if proven {
+		return el.SetSound(r.to.def, text) == nil
+	}
+	return el.SetDef(r.to.def, text) == nil
 }
 
 // setConstant writes a constant of the rule's target.

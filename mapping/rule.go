@@ -23,6 +23,7 @@ type rule struct {
 	from    *place     // where it reads; nil when value is set
 	when    *expr      // nil: always
 	convert conversion // into a primitive; nil: only write knows
+	proof   proof      // of what convert makes
 	missing *missing
 	value   *expr
 	to      target
@@ -247,7 +248,7 @@ func (r *rule) holds(s *scope) bool {
 
 // copy converts the scope's input and writes it as a primitive, with nothing beside it: what most rules do.
 func (r *rule) copy(s *scope) bool {
-	out := r.converted(s)
+	out, proven := r.converted(s)
 	if out == "" {
 		return false
 	}
@@ -258,7 +259,7 @@ func (r *rule) copy(s *scope) bool {
 			return false
 		}
 	}
-	if el.SetDef(r.to.def, out) != nil || !r.wrote(s, el) {
+	if !r.text(el, out, proven) || !r.wrote(s, el) {
 		return false
 	}
 	s.run.writes++
@@ -270,18 +271,29 @@ func (r *rule) copy(s *scope) bool {
 }
 
 // converted gives the scope's input as the rule converts it, "" when there is nothing to write; the sender is told
-// why there is not.
-func (r *rule) converted(s *scope) string {
-	out, why := r.convert(s.run, s.in.given(s.run, r.lead))
+// why there is not. proven is for a text that is sound in its element.
+func (r *rule) converted(s *scope) (out string, proven bool) {
+	in, clean := s.in.given(s.run, r.lead)
+	return r.convertedOf(s, in, clean)
+}
+
+func (r *rule) convertedOf(s *scope, in string, clean bool) (out string, proven bool) {
+	if clean {
+		switch {
+		case r.proof == asText && in[0] > ' ', r.proof == asCode && above(in, ' '): // as most are
+			return in, true
+		}
+	}
+	out, why := r.convert(s.run, in)
 	if s.run.unsure {
 		s.run.unsure = false
 		s.run.warn(issue.Value, r.where(s), "this clock time comes twice or never in the sender's time zone")
 	}
 	if why != "" {
 		s.run.warn(issue.Value, r.where(s), why)
-		return ""
+		return "", false
 	}
-	return out
+	return out, r.proof == byForm || clean && r.proof == asURI
 }
 
 // push gives n fresh slots on the stack of slots.

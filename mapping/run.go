@@ -25,7 +25,7 @@ type run struct {
 	layout    layout
 	issues    issue.List
 	body      string // copy of a short message, of which texts are pieces; "" for a long one
-	odd       bitmap // of each eight bytes of it, whether one is not its own text
+	odd       bitmap // its bytes that are not shown as they stand in HL7 or in JSON, see markOdd
 	arena     arena
 	pieces    hl7.Pieces
 	used      bitmap     // bytes that rules have carried over
@@ -47,6 +47,8 @@ type run struct {
 	named     []byte         // source and control id, which the names of all resources begin with
 	writes    int            // elements written so far
 	unsure    bool           // the last time converted is ambiguous
+	lastTime  again          // of dateTimeText
+	unlisted  again          // of a coding system that the table does not have
 	snapshot  bool           // `""` deletes, and stands in the message
 	trace     *Trace
 	marks     []traceMark
@@ -176,6 +178,7 @@ func (r *run) reset() {
 	clear(r.slots[:cap(r.slots)])
 	r.instances, r.made, r.saids, r.payloads, r.slots, r.firsts = r.instances[:0], r.made[:0], r.saids[:0], r.payloads[:0], r.slots[:0], r.firsts[:0]
 	r.arena.close(len(r.body))
+	r.lastTime, r.unlisted = again{}, again{}
 	r.m, r.o, r.issues, r.files, r.unread, r.trace, r.hash, r.body, r.writes = nil, Options{}, nil, nil, nil, nil, "", "", 0
 	r.tree.Reset()
 }
@@ -210,11 +213,20 @@ func (r *run) text(v hl7.Value) string {
 
 // verbatim gives a value as text whatever it says: hl7.Value.Text in the run's memory.
 func (r *run) verbatim(v hl7.Value) string {
-	if from, n := v.Offset(), v.Size(); r.body != "" && n > 0 && (r.even(from, from+n) || r.ownText(v.Raw())) {
-		return r.body[from : from+n]
+	text, _ := r.shown(v)
+	return text
+}
+
+// shown is verbatim that tells a clean text, of which none is odd.
+func (r *run) shown(v hl7.Value) (text string, clean bool) {
+	from, n := v.Offset(), v.Size()
+	if n > 0 && r.body != "" {
+		if clean = r.even(from, from+n); clean || r.ownText(v.Raw()) {
+			return r.body[from : from+n], clean
+		}
 	}
 	r.arena.scratch = v.AppendText(r.arena.scratch[:0])
-	return r.arena.keep(r.arena.scratch)
+	return r.arena.keep(r.arena.scratch), false
 }
 
 // plain gives the bytes of a value that are its text as they stand: ASCII without an escape. ok is false when
@@ -227,26 +239,48 @@ func (r *run) plain(v hl7.Value) (raw []byte, ok bool) {
 	return raw, r.even(v.Offset(), v.Offset()+len(raw)) || r.ownText(raw)
 }
 
-// even tells bytes of the message that are far from all that are not their own text; false says nothing.
+// even tells bytes of the message none of which is odd; false says nothing.
 func (r *run) even(from, to int) bool {
-	i, last := from/8, (to-1)/8
-	return last/64 < len(r.odd) && i/64 == last/64 && r.odd[i/64]>>(i%64)<<(63-(last-i)) == 0
+	to--
+	first, last := from/64, to/64
+	switch {
+	case last >= len(r.odd):
+		return false
+	case first == last: // as mostly
+		return r.odd[first]>>(from%64)<<(63-(to-from)) == 0
+	case r.odd[first]>>(from%64) != 0:
+		return false
+	}
+	for first++; first < last; first++ {
+		if r.odd[first] != 0 {
+			return false
+		}
+	}
+	return r.odd[last]<<(63-to%64) == 0
 }
 
-// markOdd notes which stretches of eight bytes are not all their own text.
+// markOdd notes the bytes that are anything but visible ASCII or a space that stands for itself: escapes, quotes,
+// backslashes, controls, all beyond ASCII.
 func (r *run) markOdd(raw []byte) {
-	r.odd = r.odd.fresh((len(raw) + 7) / 8)
+	r.odd = r.odd.fresh(len(raw))
 	escape := eachByte * uint64(r.escape)
 	i := 0
 	for ; i+8 <= len(raw); i += 8 {
-		if x := binary.LittleEndian.Uint64(raw[i:]); x&highBits != 0 || ((x^escape)+lowBits)&highBits != highBits {
-			r.odd[i/512] |= 1 << (i / 8 % 64)
+		x := binary.LittleEndian.Uint64(raw[i:])
+		odd := x | ^((x | highBits) - eachByte*' ') | ^(nonZero(x^escape) & nonZero(x^eachByte*'"') & nonZero(x^eachByte*'\\'))
+		if odd &= highBits; odd != 0 {
+			r.odd[i/64] |= odd >> 7 * 0x0102040810204080 >> 56 << (i % 64) // one bit a byte
 		}
 	}
-	if !r.ownText(raw[i:]) {
-		r.odd[i/512] |= 1 << (i / 8 % 64)
+	for ; i < len(raw); i++ {
+		if c := raw[i]; c < ' ' || c >= 0x80 || c == r.escape || c == '"' || c == '\\' {
+			r.odd[i/64] |= 1 << (i % 64)
+		}
 	}
 }
+
+// nonZero gives the high bit of each byte of seven bits that is not 0.
+func nonZero(x uint64) uint64 { return x&lowBits + lowBits }
 
 // In every byte of a word: 1, all bits but the highest, the highest.
 const eachByte, lowBits, highBits = 0x0101010101010101, 0x7f7f7f7f7f7f7f7f, 0x8080808080808080

@@ -35,10 +35,10 @@ func (s *Schema) typeOf(m protoreflect.MessageDescriptor) *Type {
 	}
 	if t.Name == "Reference" {
 		s.reference(t)
+		t.refers = t.byName["reference"]
 	}
-	t.refers = t.Name == "Reference"
 	constrain(t)
-	t.ruled = t.refers || t.ties != nil || t.lack != nil || t.clash != nil || t.rules != nil
+	t.ruled = t.refers != nil || t.ties != nil || t.lack != nil || t.clash != nil || t.rules != nil
 	if t.Kind == Resource {
 		t.profile = ukCore().profile(t)
 	}
@@ -48,7 +48,7 @@ func (s *Schema) typeOf(m protoreflect.MessageDescriptor) *Type {
 func newType(name string, kind Kind) *Type {
 	t := &Type{Name: name, Kind: kind, byName: map[string]*ElementDef{}}
 	if t.opening = "{"; kind == Resource {
-		t.opening += `"resourceType":"` + name + `"`
+		t.opening += `"resourceType":"` + name + `",`
 	}
 	if kind != Primitive {
 		return t
@@ -159,7 +159,7 @@ func binding(m protoreflect.MessageDescriptor) *Binding {
 }
 
 func (t *Type) add(d *ElementDef) {
-	d.at, d.mask, d.lead = len(t.Elements), 1<<d.order, `,"`+d.Name+`":`
+	d.at, d.mask, d.lead = len(t.Elements), 1<<d.order, `"`+d.Name+`":`
 	switch {
 	case d.Repeats():
 		d.lead += "["

@@ -147,8 +147,8 @@ func (t *Type) Demanding() bool {
 
 // Linkable tells whether a reference would fill what Missing or Lacking name.
 func (t *Type) Linkable(d *ElementDef) bool {
-	return d.Type.refers || slices.ContainsFunc(t.ties, func(x tie) bool {
-		return x.lacks == d && slices.ContainsFunc(t.Elements, func(o *ElementDef) bool { return o.Type.refers && o.bit()&x.want != 0 })
+	return d.Type.refers != nil || slices.ContainsFunc(t.ties, func(x tie) bool {
+		return x.lacks == d && slices.ContainsFunc(t.Elements, func(o *ElementDef) bool { return o.Type.refers != nil && o.bit()&x.want != 0 })
 	})
 }
 

@@ -37,7 +37,7 @@ type Type struct {
 	form     form              // of a primitive
 	opening  string            // what its object begins with in compact JSON
 	id       *ElementDef       // of a resource
-	refers   bool              // it is Reference
+	refers   *ElementDef       // of Reference: its reference; nil: it is another type
 	ties     []tie             // invariants, see invariant.go
 	clash    clash             // another, nil when there is none
 	lack     lack              // one whose need depends on what another says, nil when there is none
@@ -61,7 +61,7 @@ type ElementDef struct {
 	Type    *Type
 	Max     int      // -1: any number
 	mask    present  // order as a set
-	lead    string   // what stands before its value in compact JSON: `,"birthDate":"`, `,"name":[`
+	lead    string   // what stands before its value in compact JSON: `"birthDate":"`, `"name":[`
 	Choice  string   // "value" for valueString; empty when it is no choice
 	order   int      // place in the type, the same for all forms of a choice
 	Name    string   // in JSON: "birthDate", "valueString"

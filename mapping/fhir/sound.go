@@ -41,6 +41,16 @@ func (e Element) SetConstant(c *Constant) error {
 	return nil
 }
 
+// SetSound is SetDef for a text of which the caller has proof that it is of the element's form and that JSON takes it
+// without an escape: neither Validate nor the writer looks at it. A required binding is looked at all the same.
+func (e Element) SetSound(d *ElementDef, text string) error {
+	if !e.OK() || d.Type.Kind != Primitive || d.Binding != nil {
+		return e.SetDef(d, text)
+	}
+	e.set(d, text, sound)
+	return nil
+}
+
 // UUID is a urn:uuid: that is of its form, whatever element it is set in.
 type UUID struct {
 	url  string
@@ -70,11 +80,10 @@ func (u UUID) String() string { return u.url }
 
 // SetUUID is SetDef for a UUID.
 func (e Element) SetUUID(d *ElementDef, u UUID) error {
-	if name := d.Type.Name; !e.OK() || d.Binding != nil || name != "uri" && name != "string" {
+	if name := d.Type.Name; u.data != sound || name != "uri" && name != "string" {
 		return e.SetDef(d, u.url)
 	}
-	e.set(d, u.url, u.data)
-	return nil
+	return e.SetSound(d, u.url)
 }
 
 // Fits tells whether a text is of the form of an element, a primitive; its code may yet be outside a required binding.

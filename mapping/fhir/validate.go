@@ -76,10 +76,11 @@ func (v *validator) object(e, root Element) {
 		v.fault(issue.Value, e, "", "an empty element")
 		return
 	}
-	if n.typ.needs&^n.has != 0 {
+	typ := n.typ
+	if typ.needs&^n.has != 0 {
 		v.lacking(e, n.has)
 	}
-	if n.typ.ruled {
+	if typ.ruled {
 		v.rules(e, root)
 	}
 	v.children(e, root)
@@ -88,7 +89,7 @@ func (v *validator) object(e, root Element) {
 // rules holds an element against what its type asks for beside its required elements.
 func (v *validator) rules(e, root Element) {
 	typ, has := e.n().typ, e.n().has
-	if typ.refers {
+	if typ.refers != nil {
 		v.reference(e, root)
 	}
 	for i := range typ.ties {
@@ -114,10 +115,11 @@ func (v *validator) rules(e, root Element) {
 // children validates what stands in an element, in one pass: repetitions and the forms of a choice are
 // neighbours.
 func (v *validator) children(e, root Element) {
+	nodes := e.t.nodes
 	var before *ElementDef
-	for i := e.n().first; i != 0 && !v.full(); {
+	for i := nodes[e.i].first; i != 0; {
+		n := &nodes[i]
 		c := Element{e.t, i}
-		n := c.n()
 		i = n.next
 		if d := n.def; d != before {
 			if before != nil && d.mask == before.mask {
@@ -126,7 +128,8 @@ func (v *validator) children(e, root Element) {
 			before = d
 		}
 		switch {
-		case n.data == sound && n.first == 0:
+		case n.data == sound && n.first == 0: // as most are
+			continue
 		case n.typ.Kind == Primitive:
 			v.primitive(c)
 		case n.typ.Kind != Resource:
@@ -135,6 +138,9 @@ func (v *validator) children(e, root Element) {
 			v.resource(c, root)
 		default:
 			v.resource(c, c)
+		}
+		if v.full() {
+			return
 		}
 	}
 }

@@ -3,6 +3,7 @@ package fhir
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -117,57 +118,96 @@ func (w *writer) object(e Element) {
 	}
 }
 
-// pack writes an element that is not primitive in compact JSON.
+// pack writes an element that is not primitive in compact JSON: a comma behind every member, and the end of the object in
+// place of the last one.
 func (w *writer) pack(e Element) {
-	n := e.n()
-	wrote := n.typ.Kind == Resource
+	nodes := e.t.nodes
+	n := &nodes[e.i]
 	buf := append(w.buf, n.typ.opening...)
 	for i := n.first; i != 0; {
-		c := &e.t.nodes[i]
+		c := &nodes[i]
 		switch {
 		case c.data == sound && c.first == 0 && c.def.Max == 1: // as most are
-			if buf = append(append(buf, c.def.leading(wrote)...), c.text...); c.typ.form == quoted {
-				buf = append(buf, '"')
-			}
-			i, wrote = c.next, true
+			buf = c.def.appendTo(buf, c.def.lead, c.text)
+			i = c.next
 		case c.typ.Kind != Primitive:
-			w.buf = append(buf, c.def.leading(wrote)...)
-			i, wrote = w.objects(Element{e.t, i}), true
-			buf = w.buf
+			w.buf = append(buf, c.def.lead...)
+			i = w.objects(Element{e.t, i})
+			buf = append(w.buf, ',')
 		default:
 			w.buf = buf
-			next, more := w.member(Element{e.t, i}, wrote)
-			i, wrote, buf = next.i, wrote || more, w.buf
+			next, wrote := w.primitives(Element{e.t, i})
+			if buf = w.buf; wrote {
+				buf = append(buf, ',')
+			}
+			i = next
 		}
 	}
-	if w.buf = append(buf, '}'); len(w.buf) > flushAt {
+	if w.buf = closed(buf, '}'); len(w.buf) > flushAt {
 		w.flush()
 	}
+}
+
+// closed puts the end of an object or array in place of the comma behind its last member.
+func closed(buf []byte, end byte) []byte {
+	if last := len(buf) - 1; buf[last] == ',' {
+		buf[last] = end
+		return buf
+	}
+	return append(buf, end)
+}
+
+// appendTo writes a primitive's text that is sound, what leads to it before it and a comma behind.
+func (d *ElementDef) appendTo(buf []byte, lead, text string) []byte {
+	from, n := len(buf), len(lead)+len(text)
+	buf = slices.Grow(buf, n+2)[:from+n+2]
+	copy(buf[from:], lead)
+	copy(buf[from+len(lead):], text)
+	if d.Type.form == quoted {
+		buf[from+n], buf[from+n+1] = '"', ','
+		return buf
+	}
+	buf[from+n] = ','
+	return buf[:from+n+1]
+}
+
+// primitives writes all repetitions of a primitive, and gives the sibling after them.
+func (w *writer) primitives(first Element) (after int32, wrote bool) {
+	nodes, d, i := first.t.nodes, first.n().def, first.i
+	for i != 0 && nodes[i].def == d && nodes[i].data == sound && nodes[i].first == 0 {
+		i = nodes[i].next
+	}
+	if !d.Repeats() || i != 0 && nodes[i].def == d {
+		next, wrote := w.member(first, false)
+		return next.i, wrote
+	}
+	buf, lead := append(w.buf, d.lead...), ""
+	if d.Type.form == quoted {
+		lead = `"`
+	}
+	for i = first.i; i != 0 && nodes[i].def == d; i = nodes[i].next {
+		buf = d.appendTo(buf, lead, nodes[i].text)
+	}
+	w.buf = closed(buf, ']')
+	return i, true
 }
 
 // objects writes all repetitions of an element that is not primitive behind its name, and gives the sibling after
 // them.
 func (w *writer) objects(e Element) int32 {
-	d := e.n().def
-	w.object(e)
-	next := e.n().next
+	nodes := e.t.nodes
+	n := &nodes[e.i]
+	d, next := n.def, n.next
+	w.pack(e)
 	if !d.Repeats() {
 		return next
 	}
-	for ; next != 0 && e.t.nodes[next].def == d; next = e.t.nodes[next].next {
+	for ; next != 0 && nodes[next].def == d; next = nodes[next].next {
 		w.buf = append(w.buf, ',')
-		w.object(Element{e.t, next})
+		w.pack(Element{e.t, next})
 	}
 	w.buf = append(w.buf, ']')
 	return next
-}
-
-// leading gives what stands before an element's value, with the comma before it or without.
-func (d *ElementDef) leading(comma bool) string {
-	if comma {
-		return d.lead
-	}
-	return d.lead[1:]
 }
 
 // member writes all repetitions of an element, the values and for primitives the "_name" beside them. It
