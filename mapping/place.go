@@ -205,8 +205,14 @@ func (p place) variable(list bool) variable {
 // they are one statement.
 func (p *place) mark(s *scope) {
 	r := s.run
-	if p.segment == "" {
+	switch {
+	case p.segment == "":
 		r.use(p.read(s))
+		return
+	case p.own && !s.away && p.sub == 0 && !p.coded && (s.field != p.field || s.path.Repetition() <= 1): // as most are
+		if from, to := r.pieces.Span(s.seg.Index(), p.field, p.comp); from < to {
+			r.used.set(from, to-from)
+		}
 		return
 	}
 	seg, own := s.seg, p.own && !s.away

@@ -27,6 +27,9 @@ func (p *place) of(segment string) bool {
 func (p *place) read(s *scope) hl7.Value {
 	switch {
 	case p.own && !s.away:
+		if p.comp > 0 && p.sub == 0 && s.field != p.field { // as most are
+			return s.run.pieces.Component(s.seg.Index(), p.field, p.comp)
+		}
 		return p.mine(s)
 	case p.segment != "":
 		seg := p.seg(s)

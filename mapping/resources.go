@@ -175,8 +175,7 @@ func (l *link) put(r *run, from, to *instance, said bool) bool {
 	if at.Chosen(l.to.def) {
 		return false
 	}
-	ref, err := at.AddDef(l.to.def)
-	return err == nil && ref.SetUUID(l.ref, to.url) == nil
+	return at.Refer(l.to.def, to.url) == nil
 }
 
 // adopt lets a link reach into elements that the maps have made, where it names them by index.

@@ -166,6 +166,7 @@ func (t *Type) add(d *ElementDef) {
 	case d.Type.Kind == Primitive && d.Type.form == quoted:
 		d.lead += `"`
 	}
+	copy(d.bytes[:], d.lead)
 	t.Elements = append(t.Elements, d)
 	t.byName[d.Name] = d
 	if d.Name == "id" {

@@ -2,6 +2,7 @@ package fhir
 
 import (
 	"fmt"
+	"math/bits"
 	"slices"
 )
 
@@ -82,10 +83,21 @@ func (e Element) before(d *ElementDef) int32 {
 	if n.has>>1 < d.mask { // as mostly
 		return i
 	}
+	if behind := n.has &^ (d.mask<<1 - 1); bits.OnesCount64(uint64(behind)) > bits.OnesCount64(uint64(n.has&^behind)) {
+		return e.frontOf(d)
+	}
 	for i != 0 && e.t.nodes[i].def.order > d.order {
 		i = e.t.nodes[i].prev
 	}
 	return i
+}
+
+// frontOf is before for an element that comes nearer to the front than to the end.
+func (e Element) frontOf(d *ElementDef) (last int32) {
+	for i := e.n().first; i != 0 && e.t.nodes[i].def.order <= d.order; i = e.t.nodes[i].next {
+		last = i
+	}
+	return last
 }
 
 // insertAfter makes a child behind the one at after, 0 for the front. The reader uses it to add to an array
@@ -149,6 +161,22 @@ func (e Element) set(d *ElementDef, value string, data int32) {
 	}
 	n := c.n()
 	n.text, n.data = value, data
+}
+
+// Refer adds a Reference that names a UUID. The error names an element that is no Reference, or a single one that is
+// there.
+func (e Element) Refer(d *ElementDef, u UUID) error {
+	ref, err := e.AddDef(d)
+	if err != nil {
+		return err
+	}
+	to := d.Type.refers
+	if to == nil {
+		return fmt.Errorf("fhir: %s.%s is no Reference", e.Type().Name, d.Name)
+	}
+	n := ref.insert(to, to.Type).n()
+	n.text, n.data = u.url, u.data
+	return nil
 }
 
 // SetText changes the text of a primitive.

@@ -59,14 +59,15 @@ const (
 // cache.
 type ElementDef struct {
 	Type    *Type
-	Max     int      // -1: any number
-	mask    present  // order as a set
-	lead    string   // what stands before its value in compact JSON: `"birthDate":"`, `"name":[`
-	Choice  string   // "value" for valueString; empty when it is no choice
-	order   int      // place in the type, the same for all forms of a choice
-	Name    string   // in JSON: "birthDate", "valueString"
-	Binding *Binding // of a code whose value set is required; nil: any code
-	Targets []string // resource types that a Reference may point at; nil: any
+	Max     int            // -1: any number
+	mask    present        // order as a set
+	lead    string         // what stands before its value in compact JSON: `"birthDate":"`, `"name":[`
+	bytes   [leadRoom]byte // lead, as far as it goes in
+	Choice  string         // "value" for valueString; empty when it is no choice
+	order   int            // place in the type, the same for all forms of a choice
+	Name    string         // in JSON: "birthDate", "valueString"
+	Binding *Binding       // of a code whose value set is required; nil: any code
+	Targets []string       // resource types that a Reference may point at; nil: any
 	Min     int
 	at      int // place in Type.Elements
 }

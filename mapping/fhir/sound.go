@@ -1,7 +1,6 @@
 package fhir
 
 import (
-	"encoding/hex"
 	"fmt"
 	"strings"
 )
@@ -59,15 +58,17 @@ type UUID struct {
 
 // MakeUUID gives the urn:uuid: of 16 bytes. Its text goes into a builder, from where it is taken without a copy.
 func MakeUUID(b [16]byte, in *strings.Builder) UUID {
-	var digits [32]byte
-	hex.Encode(digits[:], b[:])
+	const hex = "0123456789abcdef"
 	var text [len(urnUUID) + 36]byte
 	copy(text[:], urnUUID+"........-....-....-....-")
-	copy(text[9:17], digits[:8])
-	copy(text[18:22], digits[8:12])
-	copy(text[23:27], digits[12:16])
-	copy(text[28:32], digits[16:20])
-	copy(text[33:], digits[20:])
+	at := len(urnUUID)
+	for i, c := range b {
+		if i == 4 || i == 6 || i == 8 || i == 10 {
+			at++
+		}
+		text[at], text[at+1] = hex[c>>4], hex[c&15]
+		at += 2
+	}
 	n := in.Len()
 	in.Write(text[:])
 	return UUID{in.String()[n:], sound}

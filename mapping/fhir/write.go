@@ -128,7 +128,7 @@ func (w *writer) pack(e Element) {
 		c := &nodes[i]
 		switch {
 		case c.data == sound && c.first == 0 && c.def.Max == 1: // as most are
-			buf = c.def.appendTo(buf, c.def.lead, c.text)
+			buf = c.def.appendTo(buf, c.text)
 			i = c.next
 		case c.typ.Kind != Primitive:
 			w.buf = append(buf, c.def.lead...)
@@ -157,19 +157,35 @@ func closed(buf []byte, end byte) []byte {
 	return append(buf, end)
 }
 
-// appendTo writes a primitive's text that is sound, what leads to it before it and a comma behind.
-func (d *ElementDef) appendTo(buf []byte, lead, text string) []byte {
-	from, n := len(buf), len(lead)+len(text)
-	buf = slices.Grow(buf, n+2)[:from+n+2]
-	copy(buf[from:], lead)
-	copy(buf[from+len(lead):], text)
-	if d.Type.form == quoted {
-		buf[from+n], buf[from+n+1] = '"', ','
-		return buf
+// appendTo writes a primitive's text that is sound, its name before it and a comma behind.
+func (d *ElementDef) appendTo(buf []byte, text string) []byte {
+	n := len(buf)
+	if cap(buf)-n < leadRoom+len(d.lead)+len(text) {
+		buf = slices.Grow(buf, leadRoom+len(d.lead)+len(text))
 	}
-	buf[from+n] = ','
-	return buf[:from+n+1]
+	buf = buf[:cap(buf)]
+	if *(*[leadRoom]byte)(buf[n:]) = d.bytes; len(d.lead) > leadRoom {
+		copy(buf[n:], d.lead)
+	}
+	n += len(d.lead)
+	if len(text) >= 8 {
+		copy(buf[n:], text)
+	} else {
+		for i := range len(text) {
+			buf[n+i] = text[i]
+		}
+	}
+	n += len(text)
+	if d.Type.form == quoted {
+		buf[n] = '"'
+		n++
+	}
+	buf[n] = ','
+	return buf[:n+1]
 }
+
+// leadRoom is how much of what leads to a value is copied at once, in bytes: as much as most need.
+const leadRoom = 24
 
 // primitives writes all repetitions of a primitive, and gives the sibling after them.
 func (w *writer) primitives(first Element) (after int32, wrote bool) {
@@ -181,12 +197,13 @@ func (w *writer) primitives(first Element) (after int32, wrote bool) {
 		next, wrote := w.member(first, false)
 		return next.i, wrote
 	}
-	buf, lead := append(w.buf, d.lead...), ""
-	if d.Type.form == quoted {
-		lead = `"`
-	}
+	buf := append(w.buf, d.lead...)
 	for i = first.i; i != 0 && nodes[i].def == d; i = nodes[i].next {
-		buf = d.appendTo(buf, lead, nodes[i].text)
+		if d.Type.form == quoted {
+			buf = append(append(append(buf, '"'), nodes[i].text...), '"', ',')
+		} else {
+			buf = append(append(buf, nodes[i].text...), ',')
+		}
 	}
 	w.buf = closed(buf, ']')
 	return i, true

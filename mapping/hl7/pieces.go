@@ -112,6 +112,25 @@ func (p *Pieces) Component(segment, n, component int) Value {
 	return p.First(segment, n).Component(component)
 }
 
+// Span tells where a component of the first repetition of a field lies, the whole repetition for component 0: the offsets
+// of its first byte and of that behind its last, the same when it is absent or empty.
+func (p *Pieces) Span(segment, n, component int) (from, to int) {
+	f := p.at(segment, n)
+	switch {
+	case f == nil:
+		return 0, 0
+	case component == 0:
+		return int(f.start), int(f.first)
+	case component == 1 && f.count > 0:
+		return int(f.start), int(p.parts[f.parts])
+	case component <= int(f.count):
+		parts := p.parts[int(f.parts)+component-2:]
+		return int(parts[0]) + 1, int(parts[1])
+	}
+	v := p.Component(segment, n, component)
+	return v.Offset(), v.Offset() + v.Size()
+}
+
 // Parts gives the components of a value that is the first repetition of a field; false when it is not, or has more of
 // them than Pieces keep.
 func (p *Pieces) Parts(segment, n int, v Value) (Parts, bool) {
@@ -148,7 +167,11 @@ func (p *Pieces) segment(e *entry) {
 	d := &p.m.del
 	field, repetition := ones*uint64(d.Field), ones*uint64(cmp.Or(d.Repetition, d.Field))
 	component, subcomponent := ones*uint64(cmp.Or(d.Component, d.Field)), ones*uint64(cmp.Or(d.Subcomponent, d.Field))
-	f, behind := piece{start: start, parts: uint32(len(p.parts))}, uint64(high>>56) // a delimiter stands before start
+	behind := uint64(high >> 56) // a delimiter stands before start
+	s := &p.segments[len(p.segments)-1]
+	fields, parts := p.fields, p.parts
+	valued, repeated, bit := uint64(0), uint64(0), uint64(2)<<(uint32(len(fields))-s.fields) // a shift by 64 or more gives 0
+	f := piece{start: start, parts: uint32(len(parts))}
 	for i := start; i < e.end; i += 8 {
 		word, inside := wordAt(raw, i), ^uint64(0)
 		if left := e.end - i; left < 8 {
@@ -162,17 +185,30 @@ func (p *Pieces) segment(e *entry) {
 			at := i + uint32(bits.TrailingZeros64(hits))/8
 			c := raw[at]
 			if f.first == 0 { // in the first repetition
-				p.part(&f, at)
+				if f.count < mostParts {
+					parts, f.count = append(parts, at), f.count+1
+				}
 				if c == d.Repetition {
 					f.first = at
 				}
 			}
-			if c == d.Field {
-				p.field(&f, at)
-				f = piece{start: at + 1, parts: uint32(len(p.parts))}
+			if c != d.Field {
+				continue
 			}
+			if f.start < at {
+				valued |= bit
+			}
+			if f.end = at; f.first == 0 {
+				f.first = at
+			} else {
+				repeated |= bit
+			}
+			fields, bit = append(fields, f), bit<<1
+			f = piece{start: at + 1, parts: uint32(len(parts))}
 		}
 	}
+	p.fields, p.parts = fields, parts
+	s.valued, s.repeated = s.valued|valued, s.repeated|repeated
 	if f.first == 0 {
 		p.part(&f, e.end)
 	}
