@@ -204,10 +204,15 @@ func (b bitmap) has(i int) bool { return b[i/64]>>(i%64)&1 != 0 }
 
 // set sets n bits from start on.
 func (b bitmap) set(start, n int) {
-	if at := start % 64; at+n <= 64 { // as mostly
-		b[start/64] |= ^uint64(0) >> (64 - n) << at
+	if at := uint(start) % 64; at+uint(n) <= 64 { // as mostly
+		b[uint(start)/64] |= ^uint64(0) >> (-uint(n) % 64) << at
 		return
 	}
+	b.setFar(start, n)
+}
+
+// setFar is set for bits of several words.
+func (b bitmap) setFar(start, n int) {
 	for w, end := start/64, start+n; w*64 < end; w++ {
 		b[w] |= between(start-w*64, end-w*64)
 	}

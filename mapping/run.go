@@ -241,14 +241,15 @@ func (r *run) plain(v hl7.Value) (raw []byte, ok bool) {
 
 // even tells bytes of the message none of which is odd; false says nothing.
 func (r *run) even(from, to int) bool {
-	to--
-	first, last := from/64, to/64
-	switch {
-	case last >= len(r.odd):
-		return false
-	case first == last: // as mostly
-		return r.odd[first]>>(from%64)<<(63-(to-from)) == 0
-	case r.odd[first]>>(from%64) != 0:
+	if w := uint(from) / 64; w == uint(to-1)/64 && w < uint(len(r.odd)) { // as mostly
+		return r.odd[w]>>(uint(from)%64)<<(uint(from-to)%64) == 0
+	}
+	return r.allEven(uint(from), uint(to))
+}
+
+func (r *run) allEven(from, to uint) bool {
+	first, last := from/64, (to-1)/64
+	if last >= uint(len(r.odd)) || r.odd[first]>>(from%64) != 0 {
 		return false
 	}
 	for first++; first < last; first++ {
@@ -256,7 +257,7 @@ func (r *run) even(from, to int) bool {
 			return false
 		}
 	}
-	return r.odd[last]<<(63-to%64) == 0
+	return r.odd[last]<<(-to%64) == 0
 }
 
 // markOdd notes the bytes that are anything but visible ASCII or a space that stands for itself: escapes, quotes,

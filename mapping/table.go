@@ -12,6 +12,7 @@ type table struct {
 	at        pos
 	system    text
 	codes     map[string]string
+	lengths   uint64    // bit n: a code of n bytes, or of 63 and more
 	list      []srcCode // in order, for checks
 	otherwise text
 	quiet     bool
@@ -58,7 +59,7 @@ func (t *table) constants(d *fhir.ElementDef) (codes map[string]*fhir.Constant, 
 
 // has is lookup for bytes, without an answer.
 func (t *table) has(code []byte) bool {
-	if len(code) == 0 {
+	if len(code) == 0 || t.lengths>>min(len(code), 63)&1 == 0 {
 		return false
 	}
 	if _, ok := t.codes[string(code)]; ok {
@@ -119,6 +120,7 @@ func buildTables(sources []*source, f *faults) map[string]*table {
 					f.note(c[0].at, "table %s gives %s for %s already", t.name, c[1].s, c[0].s)
 				}
 				t.codes[c[0].s] = c[1].s
+				t.lengths |= 1 << min(len(c[0].s), 63)
 				t.list = append(t.list, srcCode{c[0], c[1]})
 			}
 			if len(t.codes) == 0 {

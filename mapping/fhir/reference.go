@@ -159,13 +159,13 @@ func absolute(ref string) bool { return strings.Contains(ref, ":") }
 // reference checks that a reference leads somewhere, and to a type that may stand there. In a message a
 // relative reference to nothing is an error unless an identifier or a display says what is meant: there is
 // no server to ask.
-func (v *validator) reference(e, root Element) {
+func (v *validator) reference(e Element) {
 	ref := e.ChildDef(e.n().typ.refers).Text()
 	if ref == "" {
 		return
 	}
 	if ref[0] == '#' {
-		if ref != "#" && !Contained(root, ref).OK() {
+		if ref != "#" && !Contained(v.root, ref).OK() {
 			v.fault(issue.NotFound, e, "reference", "no contained resource has this id (ref-1)")
 		}
 		return

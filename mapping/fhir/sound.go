@@ -59,22 +59,21 @@ type UUID struct {
 // MakeUUID gives the urn:uuid: of 16 bytes. Its text goes into a builder, from where it is taken without a copy.
 func MakeUUID(b [16]byte, in *strings.Builder) UUID {
 	const hex = "0123456789abcdef"
-	var text [len(urnUUID) + 36]byte
+	var text [65]byte // so that no place needs a check
 	copy(text[:], urnUUID+"........-....-....-....-")
-	at := len(urnUUID)
 	for i, c := range b {
-		if i == 4 || i == 6 || i == 8 || i == 10 {
-			at++
-		}
+		at := uuidPlaces[i] & 63
 		text[at], text[at+1] = hex[c>>4], hex[c&15]
-		at += 2
 	}
 	n := in.Len()
-	in.Write(text[:])
+	in.Write(text[:len(urnUUID)+36])
 	return UUID{in.String()[n:], sound}
 }
 
 const urnUUID = "urn:uuid:"
+
+// uuidPlaces are where the bytes of a UUID stand in its text.
+var uuidPlaces = [16]uint8{9, 11, 13, 15, 18, 20, 23, 25, 28, 30, 33, 35, 37, 39, 41, 43}
 
 // String gives it with its "urn:uuid:".
 func (u UUID) String() string { return u.url }

@@ -25,7 +25,9 @@ func Validate(e Element) issue.List {
 	if v == nil {
 		v = new(validator)
 	}
-	v.resource(e, e)
+	v.root = e
+	v.resource(e)
+	v.root = Element{}
 	found := v.issues
 	v.issues = nil
 	validators.Put(v)
@@ -37,9 +39,10 @@ var validators sync.Pool
 
 type validator struct {
 	issues  issue.List
-	spare   *index // not in use
-	bundle  *index // of the innermost Bundle; nil outside one
-	message bool   // that Bundle is a message: nothing but it can be asked for what it refers to
+	spare   *index  // not in use
+	root    Element // the resource that "#id" references look in
+	bundle  *index  // of the innermost Bundle; nil outside one
+	message bool    // that Bundle is a message: nothing but it can be asked for what it refers to
 }
 
 // fault reports trouble with a child of e, or with e itself when name is "".
@@ -56,21 +59,21 @@ func (v *validator) fault(k issue.Kind, e Element, name, text string) {
 
 func (v *validator) full() bool { return len(v.issues) >= mostFaults }
 
-// resource validates a resource; root is the one that its "#id" references look in.
-func (v *validator) resource(e, root Element) {
+// resource validates a resource.
+func (v *validator) resource(e Element) {
 	if e.n().typ.Name != "Bundle" {
-		v.object(e, root)
+		v.object(e)
 		return
 	}
 	outer, message := v.bundle, v.message
 	v.bundle, v.message = v.index(e), e.Child("type").Text() == "message"
-	v.object(e, root)
+	v.object(e)
 	v.done(v.bundle)
 	v.bundle, v.message = outer, message
 }
 
 // object validates an element that is not primitive.
-func (v *validator) object(e, root Element) {
+func (v *validator) object(e Element) {
 	n := e.n()
 	if n.first == 0 && n.def != nil {
 		v.fault(issue.Value, e, "", "an empty element")
@@ -81,16 +84,16 @@ func (v *validator) object(e, root Element) {
 		v.lacking(e, n.has)
 	}
 	if typ.ruled {
-		v.rules(e, root)
+		v.rules(e)
 	}
-	v.children(e, root)
+	v.children(e)
 }
 
 // rules holds an element against what its type asks for beside its required elements.
-func (v *validator) rules(e, root Element) {
+func (v *validator) rules(e Element) {
 	typ, has := e.n().typ, e.n().has
 	if typ.refers != nil {
-		v.reference(e, root)
+		v.reference(e)
 	}
 	for i := range typ.ties {
 		if t := &typ.ties[i]; t.broken(has) {
@@ -114,7 +117,7 @@ func (v *validator) rules(e, root Element) {
 
 // children validates what stands in an element, in one pass: repetitions and the forms of a choice are
 // neighbours.
-func (v *validator) children(e, root Element) {
+func (v *validator) children(e Element) {
 	nodes := e.t.nodes
 	var before *ElementDef
 	for i := nodes[e.i].first; i != 0; {
@@ -133,11 +136,14 @@ func (v *validator) children(e, root Element) {
 		case n.typ.Kind == Primitive:
 			v.primitive(c)
 		case n.typ.Kind != Resource:
-			v.object(c, root)
+			v.object(c)
 		case n.def.Name == "contained":
-			v.resource(c, root)
+			v.resource(c)
 		default:
-			v.resource(c, c)
+			outer := v.root
+			v.root = c
+			v.resource(c)
+			v.root = outer
 		}
 		if v.full() {
 			return
@@ -193,7 +199,7 @@ func (v *validator) primitive(e Element) {
 		v.text(e)
 	}
 	if n.first != 0 {
-		v.children(e, e)
+		v.children(e)
 	}
 }
 
