@@ -18,6 +18,7 @@ var pruning = []test{
 	{"what was applied to a pruned case may be applied again", (*suite).prunedMarks},
 	{"prune twice, and of what is nowhere, is no error", (*suite).pruneAgain},
 	{"prune over several partitions is refused", (*suite).pruneDivided},
+	{"old acts are let go of, page by page, and young ones act once", (*suite).prunedActs},
 	{"what is pruned stays gone after reopening, and queues go on", (*suite).prunedReopened},
 }
 
@@ -237,5 +238,37 @@ func (s *suite) prunedReopened() {
 	_, err := s.s.Case(s.ctx, c.Case.Record.ID)
 	s.is(err, flow.ErrNotFound)
 	s.done(s.claimOne("epr"))
+	s.claimNone("epr")
+}
+
+func (s *suite) prunedActs() {
+	var ids []flow.ID
+	for i := range 5 {
+		s.queue(fmt.Sprint("a", i), "epr", 1)
+		d := s.park("epr")
+		s.ok(s.act(flow.Act{Verb: "replay", ID: d.ID, Key: fmt.Sprint("old ", i), Person: "nurse@example", Reason: "mended", At: long}))
+		s.done(s.claimOne("epr"))
+		ids = append(ids, d.ID)
+	}
+	s.queue("b", "epr", 1)
+	young := s.park("epr")
+	s.ok(s.act(flow.Act{Verb: "replay", ID: young.ID, Key: "young", Person: "nurse@example", Reason: "mended", At: time.Now()}))
+	s.done(s.claimOne("epr"))
+	for after, n := "", 0; ; n++ {
+		next, err := s.s.PruneActs(s.ctx, flow.Old{Age: 24 * time.Hour, After: after, Limit: 2})
+		s.ok(err)
+		if after = next; after == "" {
+			break
+		}
+		if n > 1000 {
+			s.Fatal("it does not end")
+		}
+	}
+	s.ok(s.act(flow.Act{Verb: "replay", ID: young.ID, Key: "young", Person: "nurse@example", Reason: "mended", At: time.Now()})) // it has acted
+	for i, id := range ids {
+		if err := s.act(flow.Act{Verb: "replay", ID: id, Key: fmt.Sprint("old ", i)}); err == nil {
+			s.Error("an act that was let go of is remembered")
+		}
+	}
 	s.claimNone("epr")
 }

@@ -52,6 +52,31 @@ func (s *Store) OldMessages(ctx context.Context, o flow.Old) (out []flow.Message
 	return out, next, err
 }
 
+// PruneActs removes acts that were decided long ago.
+func (s *Store) PruneActs(ctx context.Context, o flow.Old) (next string, err error) {
+	var old [][]byte
+	err = s.view(ctx, func(t *txn) error {
+		next, err = t.page(bActs, nil, o, func(k, _ []byte) (bool, error) {
+			var a flow.Act
+			err := t.load(bActs, k, &a)
+			if a.At.UnixNano() < t.now-int64(o.Age) {
+				old = append(old, bytes.Clone(k))
+			}
+			return true, err
+		})
+		return err
+	})
+	if err != nil || len(old) == 0 {
+		return next, err
+	}
+	return next, s.commit(ctx, func(t *txn) error {
+		for _, k := range old {
+			t.del(bActs, k)
+		}
+		return t.err
+	})
+}
+
 // page hands the entries under a prefix to take, behind where the page before ended, until it gives false or
 // the page is full; then it gives where to go on.
 func (t *txn) page(bucket string, prefix []byte, o flow.Old, take func(k, v []byte) (bool, error)) (string, error) {

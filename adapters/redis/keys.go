@@ -31,7 +31,7 @@ import (
 //
 //	story:CASE          list  flow.Event
 //	bycase:CASE         zset  deliveries of a case, by time they came in
-//	received            zset  messages by time they came in
+//	received            zset  messages by time they came in; those of before there was one get their places when retention looks
 //	ready:CLASS:TO      zset  lanes of a destination by due time (µs since 1970)
 //	patient:P, org:O    zset  cases by time of last change; one that no longer matches is left out on reading
 //	ref:HASH            set   cases a reference may lead to, in the partition of the reference

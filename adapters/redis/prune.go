@@ -65,15 +65,16 @@ func (s *Store) OldMessages(ctx context.Context, o flow.Old) ([]flow.Message, st
 // old reads a page of a sorted set by time, of one partition after the other. A place is the partition and the
 // last score that was read.
 func (s *Store) old(ctx context.Context, set string, o flow.Old) (ids []flow.ID, next string, err error) {
-	p, after := 0, "-inf"
-	if o.After != "" {
-		part, score, ok := strings.Cut(o.After, " ")
-		if p, err = strconv.Atoi(part); err != nil || !ok || p < 0 || p >= flow.Partitions {
-			return nil, "", fmt.Errorf("redis: no place in %s", set)
-		}
-		after = "(" + score
+	p, after, err := placeIn(set, o)
+	if err != nil {
+		return nil, "", err
 	}
 	for ; p < flow.Partitions; p, after = p+1, "-inf" {
+		if set == "received" && after == "-inf" {
+			if err := s.enter(ctx, p); err != nil {
+				return nil, "", err
+			}
+		}
 		now, err := s.clock(ctx, p)
 		if err != nil {
 			return nil, "", err
@@ -99,6 +100,98 @@ func (s *Store) old(ctx context.Context, set string, o flow.Old) (ids []flow.ID,
 		}
 	}
 	return ids, "", nil
+}
+
+// placeIn gives the partition and the least score of a page.
+func placeIn(set string, o flow.Old) (p int, after string, err error) {
+	if o.After == "" {
+		return 0, "-inf", nil
+	}
+	part, score, ok := strings.Cut(o.After, " ")
+	if p, err = strconv.Atoi(part); err != nil || !ok || p < 0 || p >= flow.Partitions {
+		return 0, "", fmt.Errorf("redis: no place in %s", set)
+	}
+	if score == "-inf" {
+		return p, score, nil
+	}
+	return p, "(" + score, nil
+}
+
+// PruneActs removes acts that were decided long ago, with the marks of those that were told to a case elsewhere. A place is the
+// partition and the cursor in its hash.
+func (s *Store) PruneActs(ctx context.Context, o flow.Old) (string, error) {
+	p, cursor := 0, uint64(0)
+	if o.After != "" {
+		if _, err := fmt.Sscanf(o.After, "%d %d", &p, &cursor); err != nil || p < 0 || p >= flow.Partitions {
+			return "", errors.New("redis: no place in act")
+		}
+	}
+	now, err := s.clock(ctx, p)
+	if err != nil {
+		return "", err
+	}
+	page, next, err := s.db.HScan(ctx, key(p, "act"), cursor, "", int64(most(o.Limit))).Result()
+	if err != nil {
+		return "", fault(err)
+	}
+	pipe := s.db.Pipeline()
+	for i := 0; i+1 < len(page); i += 2 {
+		var a flow.Act
+		if page[i+1] == "" { // was told to a case, and goes with its act
+			continue
+		}
+		if err := json.Unmarshal([]byte(page[i+1]), &a); err != nil {
+			return "", fmt.Errorf("redis: a damaged act: %w", err)
+		}
+		if now.Sub(a.At) < o.Age {
+			continue
+		}
+		pipe.HDel(ctx, key(p, "act"), page[i])
+		for q := range flow.Partitions { // of which its delivery's case was, nobody knows any more
+			pipe.HDel(ctx, key(q, "act"), hashed("told", a.Key))
+		}
+	}
+	if _, err := pipe.Exec(ctx); err != nil {
+		return "", fault(err)
+	}
+	switch {
+	case next != 0:
+		return fmt.Sprintf("%d %d", p, next), nil
+	case p+1 < flow.Partitions:
+		return fmt.Sprintf("%d 0", p+1), nil
+	}
+	return "", nil
+}
+
+// enter gives the messages of a partition that were written before there was a set by time of coming their places in it:
+// without one they would be kept for ever.
+func (s *Store) enter(ctx context.Context, p int) error {
+	var all, dated *redis.IntCmd
+	_, err := s.db.TxPipelined(ctx, func(tx redis.Pipeliner) error {
+		all, dated = tx.HLen(ctx, key(p, "message")), tx.ZCard(ctx, key(p, "received"))
+		return nil
+	})
+	if err != nil || dated.Val() >= all.Val() {
+		return fault(err)
+	}
+	for cursor, more := uint64(0), true; more; more = cursor != 0 {
+		var page []string
+		if page, cursor, err = s.db.HScan(ctx, key(p, "message"), cursor, "", 100).Result(); err != nil {
+			return fault(err)
+		}
+		c := s.call(p).key(key(p, "received"))
+		for i := 0; i+1 < len(page); i += 2 {
+			var m flow.Message
+			if err := json.Unmarshal([]byte(page[i+1]), &m); err != nil {
+				return fmt.Errorf("redis: a damaged message: %w", err)
+			}
+			c.arg(page[i], m.At.UnixMicro())
+		}
+		if err := s.settled(ctx, s.scripts.date, c); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // clock is the time of the server that holds a partition.

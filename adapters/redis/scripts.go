@@ -14,13 +14,13 @@ import (
 //go:embed lua/*.lua
 var lua embed.FS
 
-type scripts struct{ put, claim, settle, renew, step, act, tell, pause, enter, leave, mark, prune *redis.Script }
+type scripts struct{ put, claim, settle, renew, step, act, tell, pause, enter, leave, mark, prune, date *redis.Script }
 
 // loadScripts reads the scripts, each behind what all share.
 func (s *Store) loadScripts(context.Context) error {
 	for name, to := range map[string]**redis.Script{"put": &s.scripts.put, "claim": &s.scripts.claim, "settle": &s.scripts.settle,
 		"renew": &s.scripts.renew, "step": &s.scripts.step, "act": &s.scripts.act, "tell": &s.scripts.tell, "pause": &s.scripts.pause,
-		"enter": &s.scripts.enter, "leave": &s.scripts.leave, "mark": &s.scripts.mark, "prune": &s.scripts.prune} {
+		"enter": &s.scripts.enter, "leave": &s.scripts.leave, "mark": &s.scripts.mark, "prune": &s.scripts.prune, "date": &s.scripts.date} {
 		text, err := source("lib", name)
 		if err != nil {
 			return err

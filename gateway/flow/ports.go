@@ -118,6 +118,13 @@ type Operator interface {
 	Paused(ctx context.Context) (map[string]bool, error)
 }
 
+// ActPruner lets go of what a store remembers of acts, so that one pressed twice acts once: after so long nobody presses it
+// again. Who decided what stays in the audit log.
+type ActPruner interface {
+	// PruneActs removes, of one page, acts that were decided longer than Old.Age ago, and gives where to go on: "" at the end.
+	PruneActs(ctx context.Context, o Old) (string, error)
+}
+
 // Pruner finds what is old and lets go of it.
 type Pruner interface {
 	// OldCases gives cases whose last change is older than Old.Age, in no order, and where to go on: "" at the end.
@@ -164,6 +171,7 @@ type Store interface {
 	Storyteller
 	Operator
 	Pruner
+	ActPruner
 	Marks
 	Health(ctx context.Context) error // nil, or why messages cannot be kept now
 	Close() error

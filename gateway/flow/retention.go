@@ -19,7 +19,7 @@ import (
 // that was to be sent for it is done or was discarded: what is waiting, claimed or parked keeps it, whatever its age.
 // Only what would go on for ever ends with it: the polls of a channel for news that have not come, and clocks, which are void.
 // With it go its story, cross-references, deliveries and photos; then the messages whose case is gone, and those
-// that never had one (refusals), with their bytes and idempotency slots, and old alarms.
+// that never had one (refusals), with their bytes and idempotency slots, what is remembered of old acts, and old alarms.
 //
 // The store lets go first and the photos follow: what a crash leaves in between belongs to nobody, and Collect
 // finds it. So nothing that is still there points at what is not.
@@ -45,7 +45,7 @@ type Objects interface {
 
 // retentionPlace is where a pass has come to: the note of the delivery.
 type retentionPlace struct {
-	In        string    `json:"in"` // "cases" or "messages"
+	In        string    `json:"in"` // "cases", "messages" or "acts"
 	After     string    `json:"after,omitempty"`
 	Collected time.Time `json:"collected,omitzero"`
 }
@@ -94,13 +94,19 @@ func (r Retention) step(ctx context.Context, at *retentionPlace) (time.Duration,
 		page.Limit = 50
 	}
 	var err error
-	if at.In == "cases" {
+	switch at.In {
+	case "cases":
 		if at.After, err = r.cases(ctx, page); err == nil && at.After == "" {
 			at.In = "messages"
 		}
 		return stepPause, err
+	case "messages":
+		if at.After, err = r.messages(ctx, page); err == nil && at.After == "" {
+			at.In = "acts"
+		}
+		return stepPause, err
 	}
-	if at.After, err = r.messages(ctx, page); err != nil || at.After != "" {
+	if at.After, err = r.Store.PruneActs(ctx, page); err != nil || at.After != "" {
 		return stepPause, err
 	}
 	if more, err := r.alarms(ctx, page.Limit); err != nil || more {
