@@ -368,7 +368,7 @@ func (b *bucket) readRing(ctx context.Context) ([]byte, error) {
 	return text, b.fault(err)
 }
 
-// changeRing has no lock: two rotations at once are for people not to begin. Gateways that start together write the same.
+// changeRing has no lock: two rotations see each other by their claims (Rekey). Gateways that start together write the same.
 func (b *bucket) changeRing(ctx context.Context, change func([]byte) ([]byte, error)) error {
 	old, err := b.readRing(ctx)
 	if err != nil && !errors.Is(err, errNotFound) {

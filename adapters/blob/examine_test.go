@@ -62,7 +62,7 @@ func TestExamineLeavesAStoreAsItIs(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer n.Close()
-	if _, err := n.retire(t.Context()); err != nil {
+	if _, err := (&rotation{Store: n, id: "a"}).retire(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if e, err := look(Keys{Seal: next, Open: [][32]byte{old}}); err != nil || !e.Rotates || e.Absent {

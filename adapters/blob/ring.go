@@ -42,6 +42,7 @@ type ring struct {
 type ringText struct {
 	Format string `json:"format"`
 	Slots  []slot `json:"slots"`
+	Claim  *claim `json:"rotation,omitempty"` // the rotation that is under way
 }
 
 type slot struct {

@@ -102,6 +102,50 @@ func TestRekeyIsResumed(t *testing.T) {
 	}
 }
 
+// Two rotations at once would undo each other's work for ever: the second is refused, and one whose claim was taken from it stops.
+// What a killed one left is forgotten in time.
+func TestOneRotationAtATime(t *testing.T) {
+	quick(t)
+	every, lasts := claimEvery, claimFor
+	t.Cleanup(func() { claimEvery, claimFor = every, lasts })
+	claimEvery = 0
+	third := [32]byte{7, 8, 9}
+	f := openRig(t, filepath.Join(t.TempDir(), "photos"), Keys{Seal: oldKey})
+	for i := range 5 {
+		put(t, f, "case-1", content(i+1))
+	}
+	a := openRig(t, f.dir, Keys{Seal: newKey, Open: [][32]byte{oldKey, third}})
+	b := openRig(t, f.dir, Keys{Seal: third, Open: [][32]byte{oldKey, newKey}})
+	seize := func(to *Store) {
+		if _, err := (&rotation{Store: to, id: "another"}).retire(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}
+	var second error
+	if _, err := a.Rekey(t.Context(), func(n int) {
+		switch n {
+		case 2:
+			_, second = b.Rekey(t.Context(), nil)
+		case 4: // as two that began at the same moment over a bucket
+			claimFor = 0
+			seize(a.Store)
+			claimFor = lasts
+		}
+	}); !errors.Is(err, ErrRotating) {
+		t.Errorf("its claim was taken: %v", err)
+	}
+	if !errors.Is(second, ErrRotating) || !strings.Contains(second.Error(), KeyID(newKey)) {
+		t.Errorf("a second rotation: %v", second)
+	}
+	if _, err := a.Rekey(t.Context(), nil); !errors.Is(err, ErrRotating) {
+		t.Errorf("beside one that may be alive: %v", err)
+	}
+	claimFor = 0
+	if did, err := a.Rekey(t.Context(), nil); err != nil || len(did.Retired) != 2 {
+		t.Errorf("after one that was killed: %+v %v", did, err)
+	}
+}
+
 // A gateway that was forgotten and still seals with the old key is refused before anything it seals could be lost.
 func TestAForgottenGatewaySealsNothingMore(t *testing.T) {
 	quick(t)
