@@ -75,9 +75,7 @@ func (s *Store) act(ctx context.Context, a flow.Act) (moved bool, err error) {
 		return false, err
 	}
 	if a.Child != nil {
-		if err := s.lead(ctx, a.Refs, d.Case); err != nil {
-			return false, err
-		}
+		c.behind(leading(a.Refs, d.Case))
 	}
 	reply, err := s.run(ctx, s.scripts.act, c)
 	if err != nil || reply[0] == "moved" {

@@ -14,10 +14,7 @@ func (s *Store) Put(ctx context.Context, c flow.Change) (flow.Receipt, error) {
 	if err := c.Check(); err != nil {
 		return flow.Receipt{}, err
 	}
-	if err := s.refer(ctx, c); err != nil {
-		return flow.Receipt{}, err
-	}
-	call := s.call(c.Partition())
+	call := s.call(c.Partition()).behind(references(c))
 	if err := s.arguments(call, c); err != nil {
 		return flow.Receipt{}, err
 	}
@@ -54,9 +51,9 @@ func (s *Store) Refuse(ctx context.Context, m flow.Message) error {
 	return s.settled(ctx, s.scripts.put, call)
 }
 
-// refer writes a change's cross-references, before the change. A reference counts once its case names it
+// references are a change's cross-references, which are written before it. A reference counts once its case names it
 // too, which is part of the change: one that was never committed leads nowhere.
-func (s *Store) refer(ctx context.Context, c flow.Change) error {
+func references(c flow.Change) []member {
 	if len(c.Refs) == 0 {
 		return nil
 	}
@@ -64,20 +61,16 @@ func (s *Store) refer(ctx context.Context, c flow.Change) error {
 	for i, r := range c.Refs {
 		sets[i] = member{refKey(r), c.Case.Record.ID.String(), r.Partition()}
 	}
-	return s.add(ctx, sets)
+	return sets
 }
 
-// lead makes references lead to a case by themselves: what the other side of a delivery named is true
+// leading makes references lead to a case by themselves: what the other side of a delivery named is true
 // whatever becomes of the settlement.
-func (s *Store) lead(ctx context.Context, refs []flow.Ref, to flow.ID) error {
-	if len(refs) == 0 {
-		return nil
-	}
-	var sets []member
+func leading(refs []flow.Ref, to flow.ID) (sets []member) {
 	for _, r := range refs {
 		sets = append(sets, member{refKey(r), to.String(), r.Partition()}, member{namedKey(to), hashed(r.System, r.Value), to.Partition()})
 	}
-	return s.add(ctx, sets)
+	return sets
 }
 
 // arguments adds a change to a call, as change() in lua/lib.lua reads it.

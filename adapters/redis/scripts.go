@@ -48,6 +48,7 @@ type call struct {
 	partition int
 	keys      []string
 	args      []any
+	first     []member // written before it
 }
 
 func (s *Store) call(partition int) *call {
@@ -57,12 +58,50 @@ func (s *Store) call(partition int) *call {
 func (c *call) key(keys ...string) *call { c.keys = append(c.keys, keys...); return c }
 func (c *call) arg(args ...any) *call    { c.args = append(c.args, args...); return c }
 
-// run runs a script that writes, and gives the parts of its answer, the word first.
+// behind has members of sets written before the script runs.
+func (c *call) behind(first []member) *call { c.first = append(c.first, first...); return c }
+
+// run runs a script that writes, and gives the parts of its answer, the word first. What is written before it goes in the
+// same round trip, so that one sync of the file makes both durable, in this order. In a cluster it lives on other nodes, and
+// where replicas are waited for nothing may be done that too few of them will have: then its answer is waited for.
 func (s *Store) run(ctx context.Context, script *redis.Script, c *call) ([]any, error) {
+	one, alone := s.db.(*redis.Client)
+	switch {
+	case len(c.first) == 0:
+	case alone && s.o.Wait.Replicas == 0:
+		return together(ctx, one, script, c)
+	default:
+		if err := s.add(ctx, c.first); err != nil {
+			return nil, err
+		}
+	}
 	if s.o.Wait.Replicas > 0 {
 		return s.runAndWait(ctx, script, c)
 	}
 	reply, err := script.Run(ctx, s.db, c.keys, c.args...).Slice()
+	return reply, fault(err)
+}
+
+// together runs a script behind what is written before it.
+func together(ctx context.Context, db *redis.Client, script *redis.Script, c *call) ([]any, error) {
+	send := func(ask func(context.Context, redis.Scripter, []string, ...any) *redis.Cmd) (cmd *redis.Cmd, err error) {
+		_, err = db.Pipelined(ctx, func(p redis.Pipeliner) error {
+			for _, m := range c.first {
+				p.SAdd(ctx, m.key, m.member)
+			}
+			cmd = ask(ctx, p, c.keys, c.args...)
+			return nil
+		})
+		return cmd, err
+	}
+	cmd, err := send(script.EvalSha)
+	if redis.HasErrorPrefix(cmd.Err(), "NOSCRIPT") {
+		cmd, err = send(script.Eval)
+	}
+	if err != nil {
+		return nil, fault(err)
+	}
+	reply, err := cmd.Slice()
 	return reply, fault(err)
 }
 

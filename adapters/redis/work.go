@@ -186,19 +186,15 @@ func (s *Store) Settle(ctx context.Context, d flow.Delivery, o flow.Outcome) err
 	if err := o.Check(d); err != nil {
 		return err
 	}
-	if o.Change != nil {
-		if err := s.refer(ctx, *o.Change); err != nil {
-			return err
-		}
-	}
-	if !d.Case.IsZero() {
-		if err := s.lead(ctx, o.Refs, d.Case); err != nil {
-			return err
-		}
-	}
 	call, err := s.settlement(d, o)
 	if err != nil {
 		return err
+	}
+	if o.Change != nil {
+		call.behind(references(*o.Change))
+	}
+	if !d.Case.IsZero() {
+		call.behind(leading(o.Refs, d.Case))
 	}
 	return s.settled(ctx, s.scripts.settle, call)
 }
