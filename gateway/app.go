@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/dermgate/dermgate/adapters/blob"
+	"github.com/dermgate/dermgate/adapters/ers"
 	"github.com/dermgate/dermgate/adapters/fhirhttp"
 	"github.com/dermgate/dermgate/adapters/file"
 	"github.com/dermgate/dermgate/adapters/hl7http"
@@ -54,6 +55,8 @@ type app struct {
 	sessions     map[string]*nhsauth.Sessions
 	servers      []*mllp.Server
 	folders      []*file.Source
+	lists        []*ers.Worklist
+	takers       []*ers.Taker
 	mount        []func(gin.IRouter) // routes of sources
 	open         []func(gin.IRouter) // routes that know their callers themselves
 	public       net.Listener
@@ -194,6 +197,8 @@ func (a *app) openSource(s config.Source) error {
 			Subject: flow.Subject{Organisation: s.Organisation}, Log: a.log, Now: a.now}
 		a.folders = append(a.folders, src)
 		return src.Open()
+	case config.ERSWorklist:
+		return a.openWorklist(s)
 	}
 	return nil
 }
@@ -283,7 +288,10 @@ func (a *app) run(ctx context.Context) error {
 		g.Go(func() error { return w.Run(ctx) })
 	}
 	slices.Sort(names)
-	g.Go(func() error { return a.retain(ctx) })
+	g.Go(func() error { return a.begin(ctx, "retention", a.retention().Begin) })
+	for _, l := range a.lists {
+		g.Go(func() error { return a.begin(ctx, "worklists", l.Begin) })
+	}
 	g.Go(func() error { a.alarms.watch(ctx, 10*time.Second); return nil })
 	g.Go(func() error { a.maps.watch(ctx, a.every); return nil })
 	g.Go(func() error { a.metrics.Watch(ctx, a.store, names, 15*time.Second); return nil })

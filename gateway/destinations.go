@@ -118,12 +118,20 @@ func (a *app) guarded(w *flow.Dispatcher, d config.Destination) *flow.Dispatcher
 
 // paced gives the client that keeps the pace of a destination.
 func (a *app) paced(d config.Destination, client *http.Client) *http.Client {
-	if d.Rate <= 0 {
+	if d.Rate <= 0 || a.gate == nil { // doctor has none, and asks once
 		return client
 	}
 	slow := *client
-	slow.Transport = &paced{client.Transport, a.gate, "calls:" + d.Name, d.Rate}
+	slow.Transport = &paced{client.Transport, a.gate, callsOf(d), d.Rate}
 	return &slow
+}
+
+// callsOf names what e-RS counts together: the calls of one application, whatever is made of them.
+func callsOf(d config.Destination) string {
+	if d.Auth != nil && d.Auth.ClientID != "" {
+		return "calls-of:" + d.Auth.ClientID
+	}
+	return "calls:" + d.Name
 }
 
 // paced lets calls go no faster than a destination takes them from all replicas together, whoever makes them: e-RS

@@ -125,7 +125,7 @@ func (d *doctor) examine(ctx context.Context) []finding {
 		parts = append(parts, part{"alarms.webhook", d.examineWebhook})
 	}
 	for _, s := range d.cfg.Sources {
-		parts = append(parts, part{"source " + s.Name, func(_ context.Context, e *examination) { d.examineSource(e, s) }})
+		parts = append(parts, part{"source " + s.Name, func(ctx context.Context, e *examination) { d.examineSource(ctx, e, s) }})
 	}
 	for _, t := range d.cfg.Destinations {
 		parts = append(parts, part{"destination " + t.Name, func(ctx context.Context, e *examination) { d.examineDestination(ctx, e, t) }})

@@ -168,8 +168,10 @@ func (d *doctor) examineListener(ctx context.Context, e *examination, l config.L
 	}
 }
 
-func (d *doctor) examineSource(e *examination, s config.Source) {
+func (d *doctor) examineSource(ctx context.Context, e *examination, s config.Source) {
 	switch {
+	case s.Kind == config.ERSWorklist:
+		d.examineWorklist(ctx, e, s)
 	case s.TLS != nil:
 		d.examineKeys(e, s.TLS.CertFile, s.TLS.KeyFile)
 		d.examineAuthority(e, s.TLS.ClientCAFile)

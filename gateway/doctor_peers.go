@@ -14,6 +14,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/dermgate/dermgate/adapters/ers"
+	"github.com/dermgate/dermgate/adapters/nhsauth"
 	"github.com/dermgate/dermgate/gateway/config"
 )
 
@@ -255,4 +257,36 @@ func (d *doctor) examineWebhook(ctx context.Context, e *examination) {
 		}
 	}
 	e.fault("an address as https://host/path", "%v", fmt.Errorf("alarms go nowhere: %w", err))
+}
+
+// examineWorklist asks e-RS for its priorities (A004) as a source will ask it: that proves the credential, its role and
+// its pace without reading a worklist, which an application may do twice a day.
+func (d *doctor) examineWorklist(ctx context.Context, e *examination, s config.Source) {
+	if s.Client != nil {
+		d.examineKeys(e, s.Client.CertFile, s.Client.KeyFile)
+		d.examineAuthority(e, s.Client.CAFile)
+	}
+	address, secure, err := hostPort(s.BaseURL)
+	if err != nil {
+		e.fault("an address as https://host/path", "%v", err)
+		return
+	}
+	if !d.examinePeer(ctx, e, address, s.Client, secure) {
+		return
+	}
+	alone := &app{cfg: d.cfg, log: d.log, now: d.now, applications: map[string]*nhsauth.Client{}} // others are looked at meanwhile
+	c, err := alone.ersClient(s)
+	if err != nil {
+		e.fault("files that can be used", "%v", err)
+		return
+	}
+	says, err := (&ers.Reference{Client: c, Now: d.now}).Check(ctx)
+	if err != nil {
+		e.fault("the client id, key and kid as registered, and that NHS England has given the application the ODS code of the provider", "e-RS does not take us: %v", err)
+		return
+	}
+	e.well("e-RS takes us (A004): %s", says)
+	if s.BusinessFunction == "" {
+		e.well("no user is signed in: advice and guidance is not asked for (A023)")
+	}
 }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/dermgate/dermgate/adapters/adaptertest"
 	"github.com/dermgate/dermgate/adapters/blob"
+	"github.com/dermgate/dermgate/adapters/sim"
 )
 
 // examined runs doctor on a configuration and gives what it found, by state, check and text, and its exit code.
@@ -131,6 +132,30 @@ func TestDoctorLooksAtPeers(t *testing.T) {
 		if strings.Contains(out, "right") || strings.Contains(out, "wrong") {
 			t.Errorf("%s: a token is told:\n%s", name, out)
 		}
+	}
+}
+
+// The credential of a worklist is tried with a read that costs none of its two looks a day.
+func TestDoctorTriesTheCredentialOfAWorklist(t *testing.T) {
+	e, err := sim.StartERS("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	source := fmt.Sprintf("  - {name: list, kind: ers-worklist, base_url: %s, auth: {token: right}, services: ['1']}\n", e.Base())
+	config := strings.Replace(fmt.Sprintf(doctorConfig, "{embedded: {path: DIR/gateway.db}}", "  - {name: nobody, kind: mllp, address: '"+e.URL[len("http://"):]+"'}\n"), "sources:\n", "sources:\n"+source, 1)
+	out, code := examined(t, config)
+	for _, want := range []string{"ok source list: e-RS takes us (A004): working days to triage 2/5/40", "ok source list: no user is signed in"} {
+		if !strings.Contains(out, want) || code != 0 {
+			t.Errorf("%q is not in\n%s", want, out)
+		}
+	}
+	e.Fail(sim.Fault{Call: "A004", Status: 403})
+	if out, code = examined(t, config); code != 1 || !strings.Contains(out, "fault source list: e-RS does not take us") || strings.Contains(out, "right") {
+		t.Errorf("exit %d\n%s", code, out)
+	}
+	if n := len(e.Received("A008", "A023")); n != 0 {
+		t.Errorf("%d worklists were read", n)
 	}
 }
 

@@ -25,6 +25,17 @@ import (
 // byUsersConfig is the demo's gateway with an e-RS whose users sign in; the token service fetches its keys from it.
 func byUsersConfig(t *testing.T, more ...string) []byte {
 	t.Helper()
+	file := applicationKey(t)
+	text := edited(t, string(demoConfig), append([]string{`    auth: {token: "${ERS_TOKEN}"}
+    ods`, `    auth: {token_url: "${TOKEN_URL}", client_id: hospital, key_file: ` + file + `}
+    poll_auth: {token_url: "${TOKEN_URL}", client_id: hospital, key_file: ` + file + `}
+    ods`}, more...)...)
+	return []byte(text)
+}
+
+// applicationKey makes the key of an application, and gives its file.
+func applicationKey(t *testing.T) string {
+	t.Helper()
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
 		t.Fatal(err)
@@ -33,11 +44,7 @@ func byUsersConfig(t *testing.T, more ...string) []byte {
 	if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(key)}), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	text := edited(t, string(demoConfig), append([]string{`    auth: {token: "${ERS_TOKEN}"}
-    ods`, `    auth: {token_url: "${TOKEN_URL}", client_id: hospital, key_file: ` + file + `}
-    poll_auth: {token_url: "${TOKEN_URL}", client_id: hospital, key_file: ` + file + `}
-    ods`}, more...)...)
-	return []byte(text)
+	return file
 }
 
 func edited(t *testing.T, text string, pairs ...string) string {

@@ -8,23 +8,30 @@ import (
 	"time"
 
 	"github.com/dermgate/dermgate/adapters/blob"
+	"github.com/dermgate/dermgate/gateway/config"
 	"github.com/dermgate/dermgate/gateway/flow"
 	"github.com/dermgate/dermgate/gateway/observe"
 )
 
 // retention is what removes what was kept long enough.
 func (a *app) retention() flow.Retention {
-	return flow.Retention{Store: a.store, Objects: objects{a.photos, a}, Keep: a.cfg.Store.Retain, Record: a.removal, Now: a.now}
+	r := flow.Retention{Store: a.store, Objects: objects{a.photos, a}, Keep: a.cfg.Store.Retain, Record: a.removal, Now: a.now}
+	for _, s := range a.cfg.Sources {
+		if s.Kind == config.ERSWorklist {
+			r.Others = append(r.Others, foundOf(s.Name))
+		}
+	}
+	return r
 }
 
-// retain sees to it that the store has the delivery that does the work, however long the store is away.
-func (a *app) retain(ctx context.Context) error {
+// begin sees to it that the store has the delivery that does some work for ever, however long the store is away.
+func (a *app) begin(ctx context.Context, what string, begin func(context.Context) error) error {
 	for {
-		err := a.retention().Begin(ctx)
+		err := begin(ctx)
 		if err == nil || ctx.Err() != nil {
 			return nil
 		}
-		a.log.Error("retention cannot begin", "error", err)
+		a.log.Error(what+" cannot begin", "error", err)
 		select {
 		case <-ctx.Done():
 		case <-time.After(10 * time.Second):

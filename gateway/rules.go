@@ -21,6 +21,9 @@ func sourceRules(c *config.Config, s config.Source) (flow.SourceRules, error) {
 			Profile: check(s.Checks.Profile), Unmapped: check(s.Checks.Unmapped), Unmatched: check(s.Checks.Unmatched)},
 		Limits: image.Limits{Bytes: c.Limits.PhotoBytes, Pixels: c.Limits.PhotoPixels}, Attachments: c.Limits.Attachments, Rash: s.RashCodes,
 	}
+	if s.Kind == config.ERSWorklist { // its organisation is who was asked
+		r.Found, r.Organisation = true, ""
+	}
 	if s.Acknowledge.Mode == config.Enhanced {
 		r.Enhanced, r.ApplicationTo = true, s.Acknowledge.ApplicationTo
 	}

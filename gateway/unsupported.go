@@ -13,7 +13,7 @@ func unsupported(c *config.Config) config.Faults {
 	for i, s := range c.Sources {
 		path := fmt.Sprintf("sources[%d]", i)
 		switch s.Kind {
-		case config.ERSWorklist, config.MESH:
+		case config.MESH:
 			out = append(out, c.Fault(path+".kind", "sources of kind "+s.Kind+" are not taken in by this version"))
 		}
 	}

@@ -14,7 +14,7 @@ func (n news) bundle(source string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &scribe{bundle: b, news: n}
+	w := &answer{scribe{bundle: b, about: n.id()}, n}
 	w.identifier(b.Root, "urn:dermgate:source:"+source, n.id())
 	if sent := n.sent(); sent != "" {
 		w.set(b.Root, "timestamp", sent)
@@ -40,16 +40,22 @@ func (n news) sent() string {
 	return n.texts[len(n.texts)-1].sent
 }
 
+// answer writes the resources of news.
+type answer struct {
+	scribe
+	news news
+}
+
 // scribe writes resources and keeps the first error.
 type scribe struct {
 	bundle *fhir.Bundle
-	news   news
+	about  string // what all urls are derived from
 	err    error
 }
 
 // url derives a resource's fullUrl.
 func (w *scribe) url(resource string) string {
-	return "urn:uuid:" + flow.NewID(0, "ers-answer", w.news.id(), resource).String()
+	return "urn:uuid:" + flow.NewID(0, "ers-answer", w.about, resource).String()
 }
 
 func (w *scribe) resource(name, typ string) fhir.Element {
@@ -95,7 +101,7 @@ func (w *scribe) refer(e fhir.Element, name, to string) {
 	w.set(w.add(e, name), "reference", w.url(to))
 }
 
-func (w *scribe) header(source string) {
+func (w *answer) header(source string) {
 	h := w.resource("header", "MessageHeader")
 	event := w.add(h, "eventCoding")
 	w.set(event, "system", fhir.SystemMessageEvents)
@@ -112,7 +118,7 @@ func (w *scribe) header(source string) {
 }
 
 // request names the request by all identifiers that e-RS has for it, so that its case is found.
-func (w *scribe) request() {
+func (w *answer) request() {
 	r := w.resource("request", "ServiceRequest")
 	w.identifier(r, fhir.SystemUBRN, w.news.ubrn)
 	w.identifier(r, fhir.SystemERSRequest, w.news.requestID)
@@ -132,11 +138,11 @@ func (w *scribe) request() {
 	w.refer(r, "subject", "patient")
 }
 
-func (w *scribe) patient() {
+func (w *answer) patient() {
 	w.identifier(w.resource("patient", "Patient"), fhir.SystemNHSNumber, w.news.patient)
 }
 
-func (w *scribe) task() {
+func (w *answer) task() {
 	t := w.resource("task", "Task")
 	w.set(t, "status", taskStatus(w.news.status))
 	system := fhir.SystemReferralState
@@ -154,7 +160,7 @@ func (w *scribe) task() {
 	}
 }
 
-func (w *scribe) output(t fhir.Element, code, as, value string) {
+func (w *answer) output(t fhir.Element, code, as, value string) {
 	if value == "" {
 		return
 	}
@@ -182,7 +188,7 @@ func taskStatus(state string) string {
 
 // communication carries what the provider wrote, word for word. A file that came with it stays in e-RS and
 // is named, so that nobody thinks the text is all.
-func (w *scribe) communication(i int, t text) {
+func (w *answer) communication(i int, t text) {
 	c := w.resource("communication:"+strconv.Itoa(i), "Communication")
 	w.set(c, "status", "completed")
 	w.refer(c, "basedOn", "request")

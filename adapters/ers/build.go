@@ -59,7 +59,7 @@ func shortlist(base string, o order) listOf {
 	appropriate := false // nobody searched by age and gender: the requester chose the service
 	criteria := []parameter{{Name: "priority", Coding: code("eRS-Priority-1", o.Priority)}}
 	if o.Specialty != "" {
-		criteria = append(criteria, parameter{Name: "specialty", Coding: &coding{strings.TrimRight(base, "/") + "/STU3/CodeSystem/SPECIALTY", o.Specialty}})
+		criteria = append(criteria, parameter{Name: "specialty", Coding: &coding{System: strings.TrimRight(base, "/") + "/STU3/CodeSystem/SPECIALTY", Code: o.Specialty}})
 	}
 	if o.ClinicType != "" {
 		criteria = append(criteria, parameter{Name: "clinicType", Coding: code("eRS-ClinicType-1", o.ClinicType)})

@@ -41,6 +41,7 @@ type call struct {
 	path   string // below Base, with the query
 	header map[string]string
 	body   []byte
+	goes   bool // answers with the address where to go (307)
 	create bool // makes something new without an idempotency key: no answer means that nobody knows
 }
 
@@ -114,9 +115,12 @@ func (c *Client) send(ctx context.Context, k call, token string) (reply, int, er
 		return reply{}, 0, noAnswer(k, left, err)
 	}
 	defer resp.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(resp.Body, longestAnswer))
+	body, err := io.ReadAll(io.LimitReader(resp.Body, longestAnswer+1))
 	if err != nil {
 		return reply{}, 0, noAnswer(k, true, err)
+	}
+	if len(body) > longestAnswer {
+		return reply{}, 0, stopped(flow.Refused, issue.New(issue.TooLong, k.name, "the answer is larger than the 16 MiB that are read of one"))
 	}
 	return reply{resp.Header, body}, resp.StatusCode, nil
 }
@@ -148,6 +152,9 @@ func noAnswer(k call, left bool, cause error) *stop {
 
 // judge classifies an answer; nil for success.
 func judge(k call, status int, r reply) error {
+	if k.goes && status == http.StatusTemporaryRedirect {
+		return nil
+	}
 	text := "e-RS answered " + strconv.Itoa(status) + codes(r.body)
 	switch result := flow.ByStatus(status, !k.create); {
 	case result == flow.Delivered:

@@ -7,7 +7,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
-	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -24,6 +23,9 @@ type Cursor struct {
 	Version string `json:"version,omitempty"` // last one read
 	Status  string `json:"status,omitempty"`  // last one read
 	Seen    string `json:"seen,omitempty"`    // digest of what was last told
+
+	Files []string `json:"files,omitempty"` // of a found request: those that were brought, or never will be
+	Info  string   `json:"info,omitempty"`  // when its referrer last wrote
 }
 
 // Kinds of a poll.
@@ -42,16 +44,17 @@ type Poller struct {
 	Client
 	Name  string           // source name that answers are accepted under
 	Every time.Duration    // pace; 0: five minutes
+	Taker *Taker           // of requests that were found: brings what their referrers add; nil: they are our own
 	Now   func() time.Time // nil: time.Now
 }
 
 // Deliver polls once. Its outcome is Again with the new cursor, or Delivered at the end. There is no error.
-func (p *Poller) Deliver(ctx context.Context, d flow.Delivery, _ func(flow.Step) error) (flow.Outcome, error) {
+func (p *Poller) Deliver(ctx context.Context, d flow.Delivery, save func(flow.Step) error) (flow.Outcome, error) {
 	var c Cursor
 	if err := json.Unmarshal([]byte(d.Note), &c); err != nil || !isUBRN(c.UBRN) || c.Kind != kindAdvice && c.Kind != kindReferral {
 		return flow.Outcome{Result: flow.Refused, Cause: issue.New(issue.Internal, "poll", "the cursor is unreadable").Because(err)}, nil
 	}
-	o, err := p.poll(ctx, c)
+	o, err := p.poll(ctx, d, save, c)
 	if s := new(stop); errors.As(err, &s) {
 		return s.Outcome, nil
 	}
@@ -61,7 +64,7 @@ func (p *Poller) Deliver(ctx context.Context, d flow.Delivery, _ func(flow.Step)
 	return o, err
 }
 
-func (p *Poller) poll(ctx context.Context, c Cursor) (flow.Outcome, error) {
+func (p *Poller) poll(ctx context.Context, d flow.Delivery, save func(flow.Step) error, c Cursor) (flow.Outcome, error) {
 	n, err := p.news(ctx, c)
 	if err != nil {
 		return flow.Outcome{}, err
@@ -78,12 +81,22 @@ func (p *Poller) poll(ctx context.Context, c Cursor) (flow.Outcome, error) {
 		o.Replies = []flow.Received{{Source: p.Name, At: p.now(), Format: flow.FHIRR4, Raw: raw, RequestID: n.id()}}
 		o.Facts = map[string]string{FactUBRN: n.ubrn, FactID: n.requestID, FactVersion: n.version, FactStatus: n.status}
 	}
+	waits := false
+	if p.Taker != nil && !n.unchanged {
+		f := &fetch{Files: &p.Taker.Files, journal: &journal{steps: d.Steps, save: save, now: p.now}, ctx: ctx, owner: d.ID.String(), tries: d.Attempt}
+		if waits, err = p.Taker.added(f, n.taken, &c); err != nil {
+			return flow.Outcome{}, err
+		}
+	}
 	if final(n.status) {
 		o.Result, o.After = flow.Delivered, 0
 		return o, nil
 	}
 	if !n.unchanged {
 		c.Version, c.Status, c.Seen = n.version, n.status, n.digest()
+	}
+	if waits { // it is looked at again as if it were another version
+		c.Version, o.After = "", p.Taker.pause()
 	}
 	note, err := json.Marshal(c)
 	o.Note = string(note)
@@ -107,6 +120,7 @@ type news struct {
 	outcome                        string // eRS-GuidanceResponseOutcome-1 or eRS-ReviewOutcome-1
 	texts                          []text
 	unchanged                      bool // same version and status as last time: the texts were not read again
+	taken                          taken
 }
 
 // text is something the provider wrote.
@@ -125,25 +139,39 @@ func (p *Poller) news(ctx context.Context, c Cursor) (news, error) {
 	if err := p.read(ctx, name, path+c.UBRN, &r); err != nil {
 		return news{}, err
 	}
-	n := news{kind: c.Kind, ubrn: c.UBRN, requestID: r.requestID(), request: c.Request, version: r.Meta.VersionID, status: r.state(),
-		patient: r.patient(), priority: r.priority(), outcome: r.reason()}
-	if n.status == "" || n.version == "" {
+	t := taken{kind: c.Kind, request: r}
+	if r.state() == "" || r.Meta.VersionID == "" {
 		return news{}, stopped(flow.Retry, issue.New(issue.Structure, name, "the answer has no state or version"))
 	}
-	if n.kind == kindReferral {
+	unchanged := c.Kind == kindAdvice && r.Meta.VersionID == c.Version && r.state() == c.Status
+	if c.Kind == kindAdvice && !unchanged {
+		var err error
+		if t.talk, err = p.conversation(ctx, c.UBRN, r.Meta.VersionID); err != nil {
+			return news{}, err
+		}
+	}
+	n, err := newsOf(t)
+	n.ubrn, n.request, n.unchanged = c.UBRN, c.Request, unchanged
+	return n, err
+}
+
+// newsOf gives what a request that was read shows.
+func newsOf(t taken) (news, error) {
+	r := t.request
+	n := news{kind: t.kind, ubrn: r.ID, requestID: r.requestID(), version: r.Meta.VersionID, status: r.state(),
+		patient: r.patient(), priority: r.priority(), outcome: r.reason(), taken: t}
+	if t.kind == kindReferral {
 		if r.comments() != "" {
 			n.texts = []text{{words: r.comments()}}
 		}
 		return n, nil
 	}
 	n.outcome = guidanceOutcome(n.status)
-	if n.version == c.Version && n.status == c.Status {
-		n.unchanged = true
-		return n, nil
-	}
 	var err error
-	n.texts, err = p.conversation(ctx, n)
-	return n, err
+	if n.texts, err = t.talk.answers(); err != nil {
+		return news{}, stopped(flow.Retry, issue.New(issue.Structure, "A025", "the conversation cannot be read").Because(err))
+	}
+	return n, nil
 }
 
 // guidanceOutcome gives the A026 outcome that put an A&G request into its status. The recommendation that
@@ -160,21 +188,11 @@ func guidanceOutcome(status string) string {
 	return ""
 }
 
-// conversation reads A025 and gives what the provider wrote since the requester last did, oldest first.
-func (p *Poller) conversation(ctx context.Context, n news) ([]text, error) {
-	q := url.Values{"based-on": {"CommunicationRequest/" + n.ubrn + "/_history/" + n.version},
-		"_include": {"Communication:content-reference:DocumentReference"}}
-	var set conversation
-	if err := p.read(ctx, "A025", "/STU3/Communication?"+q.Encode(), &set); err != nil {
-		if s := new(stop); errors.As(err, &s) && s.Cause.Kind == issue.NotFound {
-			// Only the latest version can be read: it has changed since A024.
-			return nil, stopped(flow.Retry, issue.New(issue.Conflict, "A025", "the request changed while it was read"))
-		}
-		return nil, err
-	}
+// answers gives what the provider wrote since the requester last did, oldest first.
+func (set conversation) answers() ([]text, error) {
 	talk, files, err := set.sort()
 	if err != nil {
-		return nil, stopped(flow.Retry, issue.New(issue.Structure, "A025", "the conversation cannot be read").Because(err))
+		return nil, err
 	}
 	var out []text
 	for _, c := range talk {

@@ -226,7 +226,11 @@ func TestWhatTheProviderWroteSinceTheRequester(t *testing.T) {
 	}
 	server, p := serving(t, "a025-attachments")
 	defer server.Close()
-	texts, err := p.conversation(context.Background(), news{ubrn: "000000070001", version: "6"})
+	read, err := p.conversation(context.Background(), "000000070001", "6")
+	if err != nil {
+		t.Fatal(err)
+	}
+	texts, err := read.answers()
 	if err != nil || len(texts) != 1 || texts[0].words != "Please perform xxx test and send me the results" || len(texts[0].files) != 1 || texts[0].files[0].Title == "" {
 		t.Errorf("%+v %v", texts, err)
 	}

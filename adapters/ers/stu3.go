@@ -34,11 +34,12 @@ func profile(names ...string) *meta {
 }
 
 type coding struct {
-	System string `json:"system,omitempty"`
-	Code   string `json:"code"`
+	System  string `json:"system,omitempty"`
+	Code    string `json:"code"`
+	Display string `json:"display,omitempty"`
 }
 
-func code(system, value string) *coding { return &coding{codeSystem + system, value} }
+func code(system, value string) *coding { return &coding{System: codeSystem + system, Code: value} }
 
 type concept struct {
 	Coding []coding `json:"coding"`
@@ -52,6 +53,7 @@ type identifier struct {
 type reference struct {
 	Reference  string      `json:"reference,omitempty"`
 	Identifier *identifier `json:"identifier,omitempty"`
+	Display    string      `json:"display,omitempty"`
 }
 
 type extension struct {
@@ -61,6 +63,9 @@ type extension struct {
 	Coding    *coding     `json:"valueCoding,omitempty"`
 	Concept   *concept    `json:"valueCodeableConcept,omitempty"`
 	String    string      `json:"valueString,omitempty"`
+	DateTime  string      `json:"valueDateTime,omitempty"`
+	Instant   string      `json:"valueInstant,omitempty"`
+	Integer   int         `json:"valueInteger,omitempty"`
 }
 
 type parameters struct {
@@ -75,6 +80,7 @@ type parameter struct {
 	Identifier *identifier `json:"valueIdentifier,omitempty"`
 	Coding     *coding     `json:"valueCoding,omitempty"`
 	String     string      `json:"valueString,omitempty"`
+	Concept    *concept    `json:"valueCodeableConcept,omitempty"`
 	Boolean    *bool       `json:"valueBoolean,omitempty"`
 	Unsigned   *uint       `json:"valueUnsignedInt,omitempty"`
 	Resource   any         `json:"resource,omitempty"`
@@ -110,10 +116,12 @@ type contentEntry struct {
 }
 
 type attachment struct {
-	ContentType string `json:"contentType,omitempty"`
-	URL         string `json:"url"`
-	Size        int64  `json:"size,omitempty"`
-	Title       string `json:"title,omitempty"`
+	Extension   []extension `json:"extension,omitempty"`
+	ContentType string      `json:"contentType,omitempty"`
+	URL         string      `json:"url"`
+	Size        int64       `json:"size,omitempty"`
+	Title       string      `json:"title,omitempty"`
+	Creation    string      `json:"creation,omitempty"`
 }
 
 type appointment struct {
@@ -124,6 +132,7 @@ type appointment struct {
 	Status           string        `json:"status"`
 	Reason           []concept     `json:"reason"`
 	Description      string        `json:"description"`
+	Created          string        `json:"created,omitempty"`
 	IncomingReferral []reference   `json:"incomingReferral"`
 	Participant      []participant `json:"participant"`
 }
@@ -141,8 +150,18 @@ type ersRequest struct {
 	Extension    []extension       `json:"extension"`
 	Contained    []json.RawMessage `json:"contained"`
 	Category     []concept         `json:"category"`
+	Specialty    *concept          `json:"specialty"`
 	Subject      reference         `json:"subject"`
-	Identifier   []identifier      `json:"identifier"`
+	Supporting   []reference       `json:"supportingInfo"`
+	Requester    struct {
+		Agent struct {
+			Extension []extension `json:"extension"`
+		} `json:"agent"`
+	} `json:"requester"`
+	Recipient []struct {
+		Extension []extension `json:"extension"`
+	} `json:"recipient"`
+	Identifier []identifier `json:"identifier"`
 }
 
 // communication is one message of an A&G conversation (A025).

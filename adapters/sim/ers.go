@@ -9,16 +9,18 @@ import (
 	"strings"
 )
 
-// ERS stands in for the NHS e-Referral Service: A005, A011, A012, A016 (triage deferral), A020, A024, A025,
-// A042 and A044, under /referrals/FHIR, in the words of the published OpenAPI document. It checks bearer
+// ERS stands in for the NHS e-Referral Service: of the referrer's side A011, A012, A016 (triage deferral), A020
+// and A044; of the provider's side A004, A007, A008, A023, A029 and A043; of both A005, A024, A025 and A042, under
+// /referrals/FHIR, in the words of the published OpenAPI document. It checks bearer
 // tokens, the organisation and business function headers, content types, STU3 profiles, parameters,
 // versions (If-Match, incomingReferral), attachment sizes and types, and that a file attached to a request
-// was uploaded for it.
+// was uploaded for it. A call without those headers is that of an application in the context of a provider: it gets
+// what such a one may have, and of worklists those of the service that it names.
 //
-// It leaves out: worklists, service search, slots and booking, cancelling, every provider-side call (use
+// It leaves out: worklists of referrers, service search, slots and booking, cancelling, what a provider decides (use
 // Answer, Triage, Book and Cancel instead), which user or application stands behind a token, rate limits (use Fail), relationship
-// checks, SPECIALTY and clinic type code lists, and the patient index: any NHS number with a right check
-// digit is a patient. Scanning is instant unless Scan says otherwise.
+// checks, clinic types, and the patient index: any NHS number with a right check
+// digit is a patient. Scanning is instant unless Scan says otherwise, or Scanned does later.
 type ERS struct {
 	server
 	Tokens *Token // who issues tokens; nil: any bearer token passes
@@ -53,9 +55,13 @@ type ersRequest struct {
 	reason       string
 	comments     string
 	organisation string
+	person       string // SDS user id of who asked
 	files        []attachment
 	talk         []communication
 	service      string // the one it was sent to
+	sent         string // when it was sent to that service
+	written      string // when its referrer last wrote, after the first time
+	related      []string
 }
 
 type attachment struct {
@@ -63,6 +69,7 @@ type attachment struct {
 	description string
 	indexed     string
 	kind        string // eRS-AttachmentType-1
+	by, org     string // SDS user id and ODS code of who attached it
 }
 
 type communication struct {
@@ -85,26 +92,33 @@ const (
 func StartERS(addr string) (*ERS, error) {
 	s := &ERS{Scan: "AVAILABLE", requests: map[string]*ersRequest{}, binaries: map[string]*Upload{}}
 	s.problem = ersProblem
+	s.forms = map[string]func(int, string) answer{"A042": s.r4Problem}
 	if err := s.listen(addr); err != nil {
 		return nil, err
 	}
 	const base = "/referrals/FHIR"
 	for _, c := range []struct {
 		name, pattern string
-		write         bool // the roles of referrers only
+		who           access
 		do            func(request) answer
 	}{
-		{"A011", "POST " + base + "/STU3/ReferralRequest/$ers.createReferral", true, s.createReferral},
-		{"A012", "POST " + base + "/STU3/ReferralRequest/{ubrn}/$ers.maintainReferralLetter", true, s.maintainLetter},
-		{"A016", "POST " + base + "/STU3/Appointment", true, s.deferToTriage},
-		{"A020", "POST " + base + "/STU3/Binary", true, s.upload},
-		{"A044", "POST " + base + "/STU3/CommunicationRequest/$ers.createAdviceAndGuidance", true, s.createAdvice},
-		{"A005", "GET " + base + "/STU3/ReferralRequest/{ubrn}", false, s.readReferral},
-		{"A024", "GET " + base + "/STU3/CommunicationRequest/{ubrn}", false, s.readAdvice},
-		{"A025", "GET " + base + "/STU3/Communication", false, s.readConversation},
-		{"A042", "GET " + base + "/R4/Binary/{id}", false, s.download},
+		{"A011", "POST " + base + "/STU3/ReferralRequest/$ers.createReferral", access{roles: referrers}, s.createReferral},
+		{"A012", "POST " + base + "/STU3/ReferralRequest/{ubrn}/$ers.maintainReferralLetter", access{roles: referrers}, s.maintainLetter},
+		{"A016", "POST " + base + "/STU3/Appointment", access{roles: referrers}, s.deferToTriage},
+		{"A020", "POST " + base + "/STU3/Binary", access{roles: referrers}, s.upload},
+		{"A044", "POST " + base + "/STU3/CommunicationRequest/$ers.createAdviceAndGuidance", access{roles: referrers}, s.createAdvice},
+		{"A004", "GET " + base + "/STU3/CodeSystem/{system}", access{application: true}, s.referenceData},
+		{"A005", "GET " + base + "/STU3/ReferralRequest/{ubrn}", access{application: true}, s.readReferral},
+		{"A007", "POST " + base + "/STU3/ReferralRequest/{ubrn}/$ers.generateCRI", access{application: true}, s.clinicalInformation},
+		{"A008", "POST " + base + "/STU3/ReferralRequest/$ers.fetchworklist", access{application: true, roles: providers}, s.worklist},
+		{"A023", "POST " + base + "/STU3/CommunicationRequest/$ers.fetchworklist", access{roles: providers}, s.adviceWorklist},
+		{"A024", "GET " + base + "/STU3/CommunicationRequest/{ubrn}", access{application: true}, s.readAdvice},
+		{"A025", "GET " + base + "/STU3/Communication", access{application: true}, s.readConversation},
+		{"A029", "GET " + base + "/STU3/Task", access{application: true}, s.actions},
+		{"A042", "GET " + base + "/R4/Binary/{id}", access{application: true}, s.download},
+		{"A043", "POST " + base + "/STU3/CommunicationRequest/{ubrn}/$ers.generateCRI", access{application: true}, s.adviceOverview},
 	} {
-		s.handle(c.name, c.pattern, func(r request) answer { return s.guarded(r, c.write, c.do) })
+		s.handle(c.name, c.pattern, func(r request) answer { return s.guarded(r, c.who, c.do) })
 	}
 	s.handle("object", "GET /objects/{id}", s.object)
 	s.control()
@@ -114,12 +128,25 @@ func StartERS(addr string) (*ERS, error) {
 // Base is what a client is configured with: the address down to "/referrals/FHIR".
 func (s *ERS) Base() string { return s.URL + "/referrals/FHIR" }
 
-// referrers are the business functions that may create and attach (A011, A044: clinicians and their admins).
-var referrers = []string{"REFERRING_CLINICIAN", "REFERRING_CLINICIAN_ADMIN", "REFERRING_ADMIN"}
+// Business functions: those that may create and attach (A011, A044: clinicians and their admins), and those that have
+// worklists of what was sent to them.
+var (
+	referrers = []string{"REFERRING_CLINICIAN", "REFERRING_CLINICIAN_ADMIN", "REFERRING_ADMIN"}
+	providers = []string{"SERVICE_PROVIDER_CLINICIAN", "SERVICE_PROVIDER_ADMIN", actsFor}
+)
+
+// actsFor is the business function that acts for a clinician, and says for which.
+const actsFor = "SERVICE_PROVIDER_CLINICIAN_ADMIN"
+
+// access is who may make a call.
+type access struct {
+	application bool     // without a signed-in user
+	roles       []string // business functions of users; nil: any
+}
 
 // guarded checks what every call needs before doing it, and puts the ids of the transaction on the answer.
-func (s *ERS) guarded(r request, write bool, do func(request) answer) answer {
-	a := s.admit(r, write)
+func (s *ERS) guarded(r request, who access, do func(request) answer) answer {
+	a := s.admit(r, who)
 	if a.status == 0 {
 		a = do(r)
 	}
@@ -128,25 +155,51 @@ func (s *ERS) guarded(r request, write bool, do func(request) answer) answer {
 }
 
 // admit gives the refusal of a call by its headers; status 0 lets it in.
-func (s *ERS) admit(r request, write bool) answer {
+func (s *ERS) admit(r request, who access) answer {
+	problem, noAccess := ersProblem, "NO_ACCESS"
+	if strings.Contains(r.URL.Path, "/R4/") {
+		problem, noAccess = s.r4Problem, "ACCESS_DENIED"
+	}
 	token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
-	function := r.Header.Get("NHSD-eRS-Business-Function")
-	application := s.Tokens != nil && !s.Tokens.OfUser(token)
+	function, organisation := r.Header.Get("NHSD-eRS-Business-Function"), r.Header.Get("NHSD-End-User-Organisation-ODS")
+	onBehalf := r.Header.Get("NHSD-eRS-On-Behalf-Of-User-ID")
+	none := organisation+function+onBehalf == ""
+	application := s.Tokens != nil && !s.Tokens.OfUser(token) || s.Tokens == nil && none && who.application
 	switch {
 	case !ok || token == "" || s.Tokens != nil && !s.Tokens.Valid(token):
-		return ersProblem(http.StatusUnauthorized, "NO_ACCESS")
-	case application && (write || r.Header.Get("NHSD-End-User-Organisation-ODS")+function+r.Header.Get("NHSD-eRS-On-Behalf-Of-User-ID") != ""):
-		return ersProblem(http.StatusForbidden, "FORBIDDEN") // reads only, and e-RS knows for whom
+		return problem(http.StatusUnauthorized, "")
+	case application && (!who.application || !none):
+		return problem(http.StatusForbidden, "") // e-RS knows for whom, and takes little from one
 	case application:
 		return answer{}
-	case r.Header.Get("NHSD-End-User-Organisation-ODS") == "" || function == "":
-		return ersProblem(http.StatusBadRequest, "MISSING_HEADER")
-	case write && !slices.Contains(referrers, function):
-		return ersProblem(http.StatusForbidden, "FORBIDDEN")
-	case r.Header.Get("NHSD-eRS-On-Behalf-Of-User-ID") != "":
-		return ersProblem(http.StatusForbidden, "NO_ACCESS") // providers' admins only
+	case organisation == "" || function == "":
+		return problem(http.StatusBadRequest, "MISSING_HEADER")
+	case who.roles != nil && !slices.Contains(who.roles, function):
+		return problem(http.StatusForbidden, "")
+	case (onBehalf != "") != (function == actsFor):
+		return problem(http.StatusForbidden, noAccess)
 	}
 	return answer{}
+}
+
+// r4Problem is the OperationOutcome of R4 calls.
+func (s *ERS) r4Problem(status int, code string) answer {
+	known, ok := map[int][3]string{
+		400: {"http-error-codes", "REC_BAD_REQUEST", "invalid"}, 401: {"NHSD-API-ErrorOrWarningCode", "ACCESS_DENIED", "login"},
+		403: {"http-error-codes", "REC_FORBIDDEN", "forbidden"}, 404: {"http-error-codes", "REC_NOT_FOUND", "not-found"},
+		422: {"ers-error-codes", "", "invalid"}, 429: {"NHSD-API-ErrorOrWarningCode", "TOO_MANY_REQUESTS", "throttled"},
+		500: {"http-error-codes", "REC_SERVER_ERROR", "exception"}, 503: {"http-error-codes", "REC_UNAVAILABLE", "transient"},
+	}[status]
+	if !ok {
+		return answer{status: status}
+	}
+	if code != "" {
+		known[1] = code
+	}
+	return answer{status: status, header: map[string]string{"Content-Type": fhirJSON},
+		body: object{"resourceType": "OperationOutcome", "meta": object{"lastUpdated": s.instant()}, "issue": []any{object{
+			"severity": "error", "code": known[2], "diagnostics": "Example diagnostics message.",
+			"details": object{"coding": []any{object{"system": "https://fhir.nhs.uk/CodeSystem/" + known[0], "code": known[1]}}}}}}}
 }
 
 // ersProblem is the OperationOutcome of STU3 calls. 404, 409, 412, 423, 429 and 500 have no body.
@@ -163,9 +216,18 @@ func ersProblem(status int, code string) answer {
 		a.header = map[string]string{"Content-Type": fhirJSON}
 		a.body = object{"meta": profile("eRS-OperationOutcome-1"), "resourceType": "OperationOutcome", "issue": []any{object{
 			"severity": "error", "code": issue, "diagnostics": "Example diagnostics message.",
-			"details": object{"coding": []any{object{"system": stu3Codes + "eRS-APIErrorCode-1", "code": code}}}}}}
+			"details": object{"coding": []any{object{"system": stu3Codes + "eRS-APIErrorCode-1", "code": code, "display": sentence(code)}}}}}}
 	}
 	return a
+}
+
+// sentence makes "Unexpected field" of UNEXPECTED_FIELD.
+func sentence(code string) string {
+	words := strings.ToLower(strings.ReplaceAll(code, "_", " "))
+	if words == "" {
+		return ""
+	}
+	return strings.ToUpper(words[:1]) + words[1:]
 }
 
 func profile(names ...string) object {

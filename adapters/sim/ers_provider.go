@@ -89,12 +89,16 @@ func (s *ERS) change(key string, do func(*ersRequest)) error {
 //	POST /_sim/referral/{ubrn}/triage  {"outcome":"ACCEPT_REFER_BOOK_LATER","comment":"…"}
 //	POST /_sim/referral/{ubrn}/book
 //	POST /_sim/request/{ubrn}/cancel
+//	POST /_sim/referral                {"patient":"9990548609","priority":"URGENT","service":"50001","files":[{"name":"letter.pdf","type":"application/pdf","body":"<base64>"}]}
+//	POST /_sim/advice                  as for a referral, with "text"; both answer {"ubrn":"…"}
+//	POST /_sim/referral/{ubrn}/attach  {"files":[…]}; advice/{ubrn}/attach also with "text"
+//	POST /_sim/scanned                 {"name":"letter.pdf","status":"AVAILABLE"}
 //	POST /_sim/faults                  {"call":"A044","status":503,"retryAfter":"2"}
 //	GET  /_sim/received?name=A044
 func (s *ERS) control() {
 	act := func(pattern string, do func(ubrn string, body *json.Decoder) error) {
 		s.mux.HandleFunc("POST /_sim/"+pattern, func(w http.ResponseWriter, r *http.Request) {
-			d := json.NewDecoder(http.MaxBytesReader(w, r.Body, 1<<16))
+			d := json.NewDecoder(http.MaxBytesReader(w, r.Body, 256<<20))
 			d.DisallowUnknownFields()
 			if err := do(r.PathValue("ubrn"), d); err != nil {
 				http.Error(w, err.Error(), http.StatusBadRequest)
@@ -119,4 +123,47 @@ func (s *ERS) control() {
 	})
 	act("referral/{ubrn}/book", func(ubrn string, _ *json.Decoder) error { return s.Book(ubrn) })
 	act("request/{ubrn}/cancel", func(ubrn string, _ *json.Decoder) error { return s.Cancel(ubrn) })
+	act("referral/{ubrn}/attach", s.attachBy("r"))
+	act("advice/{ubrn}/attach", s.attachBy("a"))
+	act("scanned", func(_ string, d *json.Decoder) error {
+		var x struct{ Name, Status string }
+		if err := d.Decode(&x); err != nil {
+			return err
+		}
+		return s.Scanned(x.Name, x.Status)
+	})
+	s.mux.HandleFunc("POST /_sim/referral", s.sendBy(s.Refer))
+	s.mux.HandleFunc("POST /_sim/advice", s.sendBy(s.Ask))
+}
+
+func (s *ERS) attachBy(kind string) func(string, *json.Decoder) error {
+	return func(ubrn string, d *json.Decoder) error {
+		var x struct {
+			Text  string
+			Files []File
+		}
+		if err := d.Decode(&x); err != nil {
+			return err
+		}
+		return s.Attach(kind, ubrn, x.Text, x.Files...)
+	}
+}
+
+// sendBy takes a request that somebody sends in e-RS itself, and answers with its UBRN.
+func (s *ERS) sendBy(put func(Sent) (string, error)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		d := json.NewDecoder(http.MaxBytesReader(w, r.Body, 256<<20))
+		d.DisallowUnknownFields()
+		var x Sent
+		err := d.Decode(&x)
+		ubrn := ""
+		if err == nil {
+			ubrn, err = put(x)
+		}
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		write(w, answer{status: http.StatusCreated, body: object{"ubrn": ubrn}})
+	}
 }

@@ -78,9 +78,9 @@ func (s *ERS) download(r request) answer {
 	u := s.binaries[r.PathValue("id")]
 	switch {
 	case u == nil:
-		return ersProblem(http.StatusNotFound, "")
+		return s.r4Problem(http.StatusNotFound, "")
 	case u.Status != "AVAILABLE":
-		return ersProblem(422, u.Status)
+		return s.r4Problem(422, u.Status)
 	}
 	return answer{status: http.StatusTemporaryRedirect, header: map[string]string{"Location": s.URL + "/objects/" + u.ID}}
 }
@@ -100,7 +100,14 @@ func (s *ERS) object(r request) answer {
 
 func ext(name, value string, v any) object { return object{"url": stu3 + name, value: v} }
 
-func code(system, value string) object { return object{"system": stu3Codes + system, "code": value} }
+func code(system, value string) object {
+	words := strings.Fields(strings.ReplaceAll(value, "_", " "))
+	for i, w := range words {
+		words[i] = sentence(w)
+	}
+	display := strings.NewReplacer("Appt Cancelled", "Appointment Cancelled", "Triaged Provider", "Triaged - Provider").Replace(strings.Join(words, " "))
+	return object{"system": stu3Codes + system, "code": value, "display": display}
+}
 
 func concept(system, value string) object { return object{"coding": []any{code(system, value)}} }
 
@@ -131,14 +138,25 @@ func (s *ERS) referral(q *ersRequest) object {
 		contained = append(contained, s.document(f, "DocumentReference-"+f.binary.ID))
 		supporting = append(supporting, object{"reference": "#DocumentReference-" + f.binary.ID})
 	}
+	extra := []any{}
+	if q.sent != "" {
+		contained = append(contained, s.appointment(q))
+		extra = append(extra, ext("Extension-eRS-Appointment-1", "valueReference", object{"reference": "#appointment"}),
+			ext("Extension-eRS-ClinicalInfoFirstSubmitted-1", "valueDateTime", q.sent))
+	}
+	if q.written != "" {
+		extra = append(extra, ext("Extension-eRS-ClinicalInfoLastUpdated-1", "valueDateTime", q.written))
+	}
+	for _, ubrn := range q.related {
+		supporting = append(supporting, object{"reference": "ReferralRequest/" + ubrn})
+	}
 	return object{
 		"id": q.ubrn, "resourceType": "ReferralRequest", "meta": with2(profile("eRS-ReferralRequest-1"), "versionId", fmt.Sprint(q.version)),
-		"extension": []any{
+		"extension": append(extra,
 			ext("Extension-eRS-ReferralPriority-1", "valueCodeableConcept", concept("eRS-Priority-1", q.priority)),
 			ext("Extension-eRS-ReferralShortlist-1", "valueReference", object{"reference": "#shortlist"}),
 			ext("Extension-eRS-Commissioning-Rule-Org-1", "valueIdentifier", object{"system": odsCode, "value": q.organisation}),
-			ext("Extension-eRS-ReferralState-1", "extension", state),
-		},
+			ext("Extension-eRS-ReferralState-1", "extension", state)),
 		"contained": contained, "status": "active", "intent": "plan", "supportingInfo": supporting,
 		"subject":    object{"identifier": object{"system": nhsNumber, "value": q.patient}},
 		"identifier": []any{object{"system": "https://fhir.nhs.uk/Id/ers-request-id", "value": q.id}},
@@ -147,9 +165,10 @@ func (s *ERS) referral(q *ersRequest) object {
 
 // advice renders a CommunicationRequest.
 func (s *ERS) advice(q *ersRequest) object {
-	role := object{"id": "PractitionerRole.021600556514." + q.organisation, "resourceType": "PractitionerRole",
+	person := or(q.person, "021600556514")
+	role := object{"id": "PractitionerRole." + person + "." + q.organisation, "resourceType": "PractitionerRole",
 		"meta":         profile("https://fhir.hl7.org.uk/STU3/StructureDefinition/CareConnect-PractitionerRole-1"),
-		"practitioner": object{"identifier": object{"system": sdsUser, "value": "021600556514"}},
+		"practitioner": object{"identifier": object{"system": sdsUser, "value": person}},
 		"organization": object{"identifier": object{"system": odsCode, "value": q.organisation}},
 		"code":         []any{concept("eRS-BusinessFunction-1", "REFERRING_CLINICIAN")}}
 	by := object{"extension": []any{ext("Extension-PractitionerRole-Reference-1", "valueReference", object{"reference": "#" + role["id"].(string)})}}
@@ -166,7 +185,7 @@ func (s *ERS) advice(q *ersRequest) object {
 			ext("Extension-eRS-ReferralPriority-1", "valueCodeableConcept", concept("eRS-Priority-1", q.priority)),
 			ext("Extension-eRS-ProviderConversionAuthorisation-1", "valueCoding", code("eRS-ProviderConversionAuthorisation-1", q.conversion)),
 			ext("Extension-eRS-ReferralShortlist-1", "valueReference", object{"reference": "#shortlist"}),
-			ext("Extension-eRS-Specialty-1", "valueCoding", object{"system": s.Base() + "/STU3/CodeSystem/SPECIALTY", "code": q.specialty}),
+			ext("Extension-eRS-Specialty-1", "valueCoding", object{"system": s.Base() + "/STU3/CodeSystem/SPECIALTY", "code": q.specialty, "display": sentence(q.specialty)}),
 		},
 		"contained": append(s.searched(q), role), "status": status,
 		"category":   []any{concept("eRS-AdviceAndGuidanceStatus-1", q.state)},
@@ -180,10 +199,12 @@ func (s *ERS) advice(q *ersRequest) object {
 
 // communication renders one message of a conversation.
 func (s *ERS) communication(q *ersRequest, c communication) object {
+	role := "PractitionerRole/" + or(q.person, "021600556514") + "." + q.organisation + ".REFERRING-CLINICIAN"
 	sender, recipient := "REQUESTER", object{"extension": []any{ext("Extension-HealthcareService-Reference-1", "valueReference",
 		object{"identifier": object{"system": service, "value": q.service}})}}
 	if c.byProvider {
 		sender, recipient = "RESPONDER", object{"identifier": object{"system": odsCode, "value": q.organisation}}
+		role = "PractitionerRole/103264994981.RXX01.SERVICE-PROVIDER-CLINICIAN"
 	}
 	var payload []any
 	for _, f := range c.files {
@@ -193,7 +214,8 @@ func (s *ERS) communication(q *ersRequest, c communication) object {
 		"basedOn":  []any{object{"reference": fmt.Sprintf("CommunicationRequest/%s/_history/%d", q.ubrn, q.version)}},
 		"status":   "completed",
 		"category": []any{concept("eRS-CommunicationSentBy-1", sender)}, "recipient": []any{recipient}, "sent": c.sent,
-		"note": []any{object{"text": c.text}}}
+		"sender": object{"extension": []any{ext("Extension-PractitionerRole-Reference-1", "valueReference", object{"reference": role})}},
+		"note":   []any{object{"text": c.text}}}
 	if payload != nil {
 		out["payload"] = payload
 	}
@@ -211,7 +233,14 @@ func (s *ERS) document(f attachment, id string) object {
 		"type": concept("eRS-AttachmentType-1", f.kind), "status": "current", "indexed": indexed, "description": f.description,
 		"content": []any{object{"attachment": object{"id": f.binary.ID, "contentType": f.binary.Type, "url": "Binary/" + f.binary.ID,
 			"size": len(f.binary.Body), "title": f.binary.Name, "creation": day,
-			"extension": []any{ext("Extension-eRS-AvailabilityStatus-1", "valueCoding", code("eRS-AvailabilityStatus-1", f.binary.Status))}}}}}
+			"extension": f.says()}}}}
+}
+
+// says gives the availability of a file, and who attached it where that is known.
+func (f attachment) says() []any {
+	out := []any{ext("Extension-eRS-AvailabilityStatus-1", "valueCoding", code("eRS-AvailabilityStatus-1", f.binary.Status))}
+	return append(out, ext("Extension-eRS-AttachedBy-1", "valueReference", object{"identifier": object{"system": sdsUser, "value": or(f.by, "021600556514")}}),
+		ext("Extension-eRS-AttachedByOrganisation-1", "valueReference", object{"identifier": object{"system": odsCode, "value": or(f.org, "Y06601")}}))
 }
 
 func with2(o object, k string, v any) object { o[k] = v; return o }

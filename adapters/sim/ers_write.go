@@ -180,7 +180,7 @@ func (s *ERS) attach(parameters []any, kind, ubrn string) ([]attachment, answer)
 			return nil, ersProblem(422, "DUPLICATE_FILENAME")
 		}
 		names[u.Name] = true
-		out = append(out, attachment{u, text(doc, "description"), text(doc, "indexed"), kind})
+		out = append(out, attachment{binary: u, description: text(doc, "description"), indexed: text(doc, "indexed"), kind: kind})
 	}
 	return out, answer{}
 }
@@ -243,7 +243,7 @@ func (s *ERS) deferToTriage(r request) answer {
 	case !slices.Contains(q.services, to) || patient != q.patient:
 		return ersProblem(422, "INAPPROPRIATE_VALUE")
 	}
-	q.state, q.service = "AWAITING_TRIAGE", to
+	q.state, q.service, q.sent = "AWAITING_TRIAGE", to, s.instant()
 	q.version += 2 // as in the published example: e-RS writes once itself
 	sent := object{"id": fmt.Sprint(s.next()), "created": s.instant()}
 	for _, k := range []string{"language", "resourceType", "status", "reason", "description", "participant"} {

@@ -47,7 +47,8 @@ type server struct {
 	URL string           // "http://127.0.0.1:port"
 	Now func() time.Time // set before use; time.Now unless changed
 
-	problem func(status int, code string) answer // the service's own error form, for faults
+	problem func(status int, code string) answer            // the service's own error form, for faults
+	forms   map[string]func(status int, code string) answer // of calls that have another, by name
 	mux     *http.ServeMux
 	http    *http.Server
 	mu      sync.Mutex // guards everything below and the state of the stand-in: calls are handled one by one
@@ -142,7 +143,7 @@ func (s *server) answer(name string, r request, h func(request) answer) (answer,
 	switch {
 	case f.Drop:
 	case f.Status != 0:
-		a = s.failed(f)
+		a = s.failed(name, f)
 	default:
 		a = h(r)
 	}
@@ -154,8 +155,12 @@ func (s *server) answer(name string, r request, h func(request) answer) (answer,
 	return a, f
 }
 
-func (s *server) failed(f Fault) answer {
-	a := s.problem(f.Status, f.Code)
+func (s *server) failed(name string, f Fault) answer {
+	form := s.problem
+	if own := s.forms[name]; own != nil {
+		form = own
+	}
+	a := form(f.Status, f.Code)
 	if f.Body != "" {
 		a.body = []byte(f.Body)
 	}

@@ -233,12 +233,46 @@ func (c *checker) source(path string, s *Source) {
 	if u := s.Urgency; u != nil {
 		c.apart(path+".urgency", u.TwoWeekWait, u.Urgent, u.Routine)
 	}
+	if s.Kind == ERSWorklist {
+		c.worklist(path, s)
+	}
 	c.acknowledge(path+".acknowledge", s.Acknowledge)
 	if at := path + ".acknowledge.when_down"; s.Kind != MLLP && c.at[at] != (position{}) {
 		c.fault(at, "when_down is of sources of kind mllp: %s waits, or is told to send again", s.Name)
 	}
 	c.validate(path+".validate", &s.Validate)
 	c.base(path+".base_url", s.BaseURL, "")
+}
+
+// mostLooks is how often a day an application may read the worklists of a service (e-RS A008).
+const mostLooks = 2
+
+// worklist holds e-RS's own rules: what an application may ask, and how often; and that what was sent there is here.
+func (c *checker) worklist(path string, s *Source) {
+	user := s.BusinessFunction != ""
+	if slices.Contains(s.Lists, ListAdvice) && !user {
+		c.fault(path+".lists", "e-RS shows the list advice (A023) only to a signed-in user: it needs business_function, and a user's token in auth")
+	}
+	if n := len(s.Lists) * len(s.At); !user && n > mostLooks {
+		c.fault(path+".at", "%d looks a day: e-RS lets an application read the worklist of a service twice a day; each of lists counts", n)
+	}
+	if user && c.at[path+".at"] != (position{}) {
+		c.fault(path+".at", "at is for an application's own token; a signed-in user's worklists are read every poll")
+	}
+	if !user && c.at[path+".poll"] != (position{}) {
+		c.fault(path+".poll", "poll is for a signed-in user's worklists; an application reads them twice a day: at")
+	}
+	if (s.OnBehalfOf != "") != (s.BusinessFunction == "SERVICE_PROVIDER_CLINICIAN_ADMIN") {
+		c.fault(path+".on_behalf_of", "on_behalf_of goes with business_function SERVICE_PROVIDER_CLINICIAN_ADMIN, which always acts for a clinician")
+	}
+	if s.Organisation == "" {
+		c.fault(path, "%s needs organisation, the provider whose worklists these are, or site.ods", s.Name)
+	}
+	for name, check := range map[string]Check{"consent": s.Checks.Consent, "images": s.Checks.Images, "nhs_number": s.Checks.NHSNumber, "photo": s.Checks.Photo, "profile": s.Checks.Profile} {
+		if check != Warn && check != Off {
+			c.fault(path+".checks."+name, "%s: what was sent in e-RS is here already, nothing can hold or refuse it: warn or off", name)
+		}
+	}
 }
 
 // acknowledge wants application acknowledgements to have somewhere to go that reads them.

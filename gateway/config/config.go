@@ -181,15 +181,30 @@ type Source struct {
 	RashCodes    []string // codes, in capitals, of a request about a rash
 	Validate     Validate
 
-	Path     string        // file: the folder
-	Settle   time.Duration // file: how long one must stay the same before it is taken
-	BaseURL  string        // ers-worklist, mesh
-	Auth     *Auth
-	Client   *ClientTLS
-	Services []string      // ers-worklist: service ids
-	Mailbox  string        // mesh
-	Poll     time.Duration // file, ers-worklist, mesh: between two looks
+	Path    string        // file: the folder
+	Settle  time.Duration // file: how long one must stay the same before it is taken
+	BaseURL string        // ers-worklist, mesh
+	Auth    *Auth
+	Client  *ClientTLS
+	Mailbox string        // mesh
+	Poll    time.Duration // file, ers-worklist of a signed-in user, mesh: between two looks
+
+	// Of ers-worklist.
+	Services         []string        // ers-service ids
+	Lists            []string        // ListReview, ListSlots, ListAdvice
+	At               []time.Duration // since midnight: when an application looks
+	Watch            time.Duration   // between two looks at a request that was found
+	BusinessFunction string          // NHSD-eRS-Business-Function of a signed-in user; empty: an application's own token
+	OnBehalfOf       string          // NHSD-eRS-On-Behalf-Of-User-ID
+	Rate             float64         // calls a second
 }
+
+// Worklists of a provider in e-RS.
+const (
+	ListReview = "review" // referrals for review: triage and booked
+	ListSlots  = "slots"  // appointment slot issues: deferred to the provider
+	ListAdvice = "advice" // advice and guidance requests
+)
 
 // What a source carries.
 const (
@@ -398,8 +413,13 @@ func Parse(file string, b []byte, env func(string) (string, bool)) (*Config, err
 	return c, d.faults.Err()
 }
 
-// inherit gives e-RS destinations the site's own organisation where they name none.
+// inherit gives what speaks to e-RS the site's own organisation where it names none.
 func (c *Config) inherit() {
+	for i := range c.Sources {
+		if s := &c.Sources[i]; s.Kind == ERSWorklist && s.Organisation == "" {
+			s.Organisation = c.Site.ODS
+		}
+	}
 	for i := range c.Destinations {
 		if t := &c.Destinations[i]; t.Kind == ERS && t.ODS == "" {
 			t.ODS = c.Site.ODS

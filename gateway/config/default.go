@@ -74,6 +74,12 @@ func defaultSource(s Source) Source {
 	s.Validate = Validate{Structure: Off, Datatype: Off, Table: Off, Length: Off, Required: Off}
 	s.Connections, s.PerAddress = 256, 64
 	s.Poll = 5 * time.Minute
+	if s.Kind == ERSWorklist {
+		// What is in e-RS has been sent: consent was the referrer's to ask for, and nothing here can hold it up.
+		s.Checks = Checks{Consent: Off, Images: Off, NHSNumber: Warn, Photo: Warn, Profile: Off, Unmapped: Off, Unmatched: Hold}
+		s.Poll, s.Watch, s.Rate = 15*time.Minute, time.Hour, 10
+		s.Lists, s.At = []string{ListReview}, []time.Duration{7 * time.Hour, 13 * time.Hour}
+	}
 	if s.Kind == File {
 		s.Poll, s.Settle = time.Second, 2*time.Second
 	}

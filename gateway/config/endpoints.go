@@ -22,7 +22,7 @@ var (
 		FHIR:    {"carries", "repeat", "checks", "rash_codes"},
 		File: {"path", "poll", "settle", "sender", "overlay", "charset", "processing", "carries", "kind_of_case", "urgency", "acknowledge",
 			"repeat", "checks", "rash_codes", "validate"},
-		ERSWorklist: {"base_url", "auth", "tls", "services", "poll", "checks", "rash_codes"},
+		ERSWorklist: {"base_url", "auth", "tls", "services", "lists", "at", "poll", "watch", "business_function", "on_behalf_of", "rate", "checks", "rash_codes"},
 		MESH: {"base_url", "auth", "tls", "mailbox", "poll", "sender", "overlay", "charset", "processing", "carries",
 			"kind_of_case", "urgency", "repeat", "checks", "rash_codes", "validate"},
 	}
@@ -116,6 +116,12 @@ func (d *decoder) source(s *Source) func(node) {
 			"base_url":                value(d, &s.BaseURL, readBase),
 			"auth":                    d.auth(&s.Auth),
 			"services":                list(d, &s.Services, d.text),
+			"lists":                   list(d, &s.Lists, func(c *string) func(node) { return oneOf(d, c, ListReview, ListSlots, ListAdvice) }),
+			"at":                      list(d, &s.At, valueOf(d, readTimeOfDay)),
+			"watch":                   value(d, &s.Watch, within(time.Second, day, readDuration, "")),
+			"business_function":       oneOf(d, &s.BusinessFunction, "SERVICE_PROVIDER_CLINICIAN", "SERVICE_PROVIDER_CLINICIAN_ADMIN", "SERVICE_PROVIDER_ADMIN"),
+			"on_behalf_of":            d.text(&s.OnBehalfOf),
+			"rate":                    value(d, &s.Rate, readRate),
 			"mailbox":                 d.text(&s.Mailbox),
 			"poll":                    value(d, &s.Poll, within(soonest, day, readDuration, "")),
 		}

@@ -96,6 +96,15 @@ func readRate(s string) (float64, error) {
 	return n / map[string]float64{"s": 1, "m": 60, "h": 3600}[m[2]], nil
 }
 
+// readTimeOfDay gives the time since midnight.
+func readTimeOfDay(s string) (time.Duration, error) {
+	t, err := time.Parse("15:04", s)
+	if err != nil {
+		return 0, fmt.Errorf("is a time of day such as \"07:00\"")
+	}
+	return time.Duration(t.Hour())*time.Hour + time.Duration(t.Minute())*time.Minute, nil
+}
+
 func readPrefix(s string) (netip.Prefix, error) {
 	if a, err := netip.ParseAddr(s); err == nil {
 		return netip.PrefixFrom(a, a.BitLen()), nil

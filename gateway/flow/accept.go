@@ -164,7 +164,7 @@ func (p *Pipeline) check(t *Translated, rules SourceRules) {
 			continue
 		}
 		switch {
-		case t.Facts.Urgency == pathway.TwoWeekWait && t.Facts.Event == Requested && about(i, "OBX", "Media", "DocumentReference"):
+		case (t.Facts.Urgency == pathway.TwoWeekWait && t.Facts.Event == Requested || rules.Found) && about(i, "OBX", "Media", "DocumentReference"):
 			t.spare(i)
 		case about(i, "PID-3", "Patient.identifier") && soft(rules.Checks.NHSNumber),
 			about(i, "OBX", "Media", "DocumentReference") && soft(rules.Checks.Photo):

@@ -200,6 +200,9 @@ func (d *decision) clock() error {
 		return nil
 	}
 	due := span.After(d.c.Entered.In(d.p.Site.Zone))
+	if !d.c.Due.IsZero() && (d.c.State == pathway.AwaitingTriage || d.c.State == pathway.InTriage) {
+		due = d.c.Due
+	}
 	return d.wind(clockNote{State: d.c.State, Move: d.c.Moves}, due, "clock", string(d.c.State), strconv.Itoa(d.c.Moves))
 }
 

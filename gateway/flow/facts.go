@@ -218,7 +218,7 @@ func (f *Facts) event(header, request fhir.Element) string {
 		switch {
 		case request.Child("status").Text() == "revoked":
 			return Withdrawn
-		case strings.HasSuffix(f.Message, "I13"):
+		case strings.HasSuffix(f.Message, "I13"), coded(header.Child("reason"), fhir.SystemMessageReason) == "update":
 			return Amended
 		case strings.HasSuffix(f.Message, "I15"):
 			return StatusAsked

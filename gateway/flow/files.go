@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path"
 	"slices"
 	"strings"
 	"time"
@@ -25,6 +26,9 @@ const unusable = "unusable"
 // pixels without the metadata that says where and by whom the photo was taken.
 func (d *decision) keepFiles(ctx context.Context, t *Translated, rules SourceRules) error {
 	used := map[string]bool{}
+	for _, ph := range d.c.Photos {
+		used[strings.ToLower(strings.TrimSuffix(ph.Name, path.Ext(ph.Name)))+"."] = true
+	}
 	for i, f := range t.Files {
 		photo, err := d.keepFile(ctx, f, rules)
 		if err == nil && photo.patient != "" && t.Facts.NHSNumber != "" && photo.patient != t.Facts.NHSNumber {
@@ -32,7 +36,7 @@ func (d *decision) keepFiles(ctx context.Context, t *Translated, rules SourceRul
 			d.p.alarm("wrong-patient", "source "+t.Source+": a photo names another patient than its request")
 		}
 		var trouble *issue.Issue
-		if errors.As(err, &trouble) && d.c.Suspected() {
+		if errors.As(err, &trouble) && (d.c.Suspected() || rules.Found) {
 			t.spare(trouble)
 			t.Issues = append(t.Issues, trouble)
 			err = nil

@@ -266,8 +266,14 @@ func (d *decision) observe(ctx context.Context, t *Translated) error {
 		d.c.Tracked = f.Outcome.Person
 		d.tell("act", "cancer tracking has taken over the 28-day clock", "")
 	case Amended, Withdrawn:
+		if d.p.Sources[t.Source].Found {
+			return d.added(ctx, t)
+		}
 		d.fromRequester(f)
 	case StatusOnly:
+		if d.p.Sources[t.Source].Found {
+			return d.onward(ctx, f)
+		}
 		if f.Appointment != nil {
 			d.tell("observed", "the appointment is "+f.Appointment.Status, "")
 		}

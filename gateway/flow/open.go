@@ -25,6 +25,11 @@ func (p *Pipeline) open(ctx context.Context, t *Translated, rules SourceRules) (
 	if t.Issues.Worst() != nil {
 		return Change{}, t.Issues.Worst()
 	}
+	if rules.Found {
+		if err := d.enter(t); err != nil {
+			return Change{}, err
+		}
+	}
 	d.tell("received", fmt.Sprintf("%s from %s, %d attachments", t.Facts.Message, t.Source, len(t.Files)), messageID.String())
 	d.death(t.Bundle.First("Patient"), "the request")
 	if err := d.keepFiles(ctx, t, rules); err != nil {
@@ -34,7 +39,11 @@ func (p *Pipeline) open(ctx context.Context, t *Translated, rules SourceRules) (
 		d.ask("photo-unusable", fmt.Sprintf("%d files cannot be sent on: please send them again, as JPEG", len(t.unusable)))
 	}
 	d.signedIn(t)
-	if err := d.begin(ctx, t, holds); err != nil {
+	begin := d.begin
+	if rules.Found {
+		begin = d.found
+	}
+	if err := begin(ctx, t, holds); err != nil {
 		return Change{}, err
 	}
 	d.refs = append(d.refs, t.Facts.Refs...)

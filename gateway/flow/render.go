@@ -28,7 +28,7 @@ func (d *decision) loadRequest(ctx context.Context) (*fhir.Bundle, error) {
 		return nil, err
 	}
 	d.request, d.received = t.Bundle, t.HL7
-	return t.Bundle, nil
+	return t.Bundle, d.addTo(ctx, t.Bundle)
 }
 
 // reload reads a kept message and translates it again, by the one set of maps that what it is for is made with.

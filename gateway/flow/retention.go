@@ -29,6 +29,7 @@ type Retention struct {
 	Keep    time.Duration // since the last change of a case, or since a message came
 	Every   time.Duration // between two passes; 0: an hour
 	Batch   int           // cases or messages of one step; 0: 50
+	Others  []string      // destinations whose deliveries are of no case, beside alarms
 	// Record audits a removal: when it returns nil, that is on disk. It comes before the removal.
 	Record func(ctx context.Context, what, why string) error
 	Now    func() time.Time
@@ -109,7 +110,7 @@ func (r Retention) step(ctx context.Context, at *retentionPlace) (time.Duration,
 	if at.After, err = r.Store.PruneActs(ctx, page); err != nil || at.After != "" {
 		return stepPause, err
 	}
-	if more, err := r.alarms(ctx, page.Limit); err != nil || more {
+	if more, err := r.others(ctx, page.Limit); err != nil || more {
 		return stepPause, err
 	}
 	at.In = "cases"
@@ -284,21 +285,23 @@ func (r Retention) message(ctx context.Context, m Message) error {
 	return r.delete(ctx, objects)
 }
 
-// alarms removes what the webhook was told long ago; they are of no case, and hold no patient data.
-func (r Retention) alarms(ctx context.Context, n int) (more bool, err error) {
-	for _, state := range []State{Done, Discarded} {
-		ds, err := r.Store.Deliveries(ctx, DeliveryQuery{To: ToAlarm, State: state, Limit: n})
-		if err != nil {
-			return false, err
-		}
-		for _, d := range ds {
-			if r.Now().Sub(d.Created) < r.Keep {
-				break
-			}
-			if err := r.Store.Prune(ctx, Remains{Deliveries: []ID{d.ID}}); err != nil {
+// others removes deliveries of no case that were done long ago: what the webhook was told, what was found on a worklist.
+func (r Retention) others(ctx context.Context, n int) (more bool, err error) {
+	for _, to := range append([]string{ToAlarm}, r.Others...) {
+		for _, state := range []State{Done, Discarded} {
+			ds, err := r.Store.Deliveries(ctx, DeliveryQuery{To: to, State: state, Limit: n})
+			if err != nil {
 				return false, err
 			}
-			more = len(ds) == n
+			for _, d := range ds {
+				if r.Now().Sub(d.Created) < r.Keep {
+					break
+				}
+				if err := r.Store.Prune(ctx, Remains{Deliveries: []ID{d.ID}}); err != nil {
+					return false, err
+				}
+				more = more || len(ds) == n
+			}
 		}
 	}
 	return more, nil

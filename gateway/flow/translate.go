@@ -224,7 +224,7 @@ func (p *Pipeline) translateFHIR(t *Translated, rules SourceRules) {
 	dropBinaries(b)
 	t.Bundle = b
 	t.Facts = FactsOf(t.Source, b)
-	if t.Facts.Event == Requested && t.Issues.Worst() == nil {
+	if (t.Facts.Event == Requested || t.Facts.Event == Amended) && t.Issues.Worst() == nil {
 		if err := photosAsMedia(b, t); err != nil {
 			t.Issues = append(t.Issues, issue.From(err))
 		}

@@ -36,6 +36,10 @@ type Case struct {
 	Outcome Outcome  `json:"outcome,omitzero"`
 	Answers []string `json:"answers,omitempty"` // messages that answered, oldest first
 	Photos  []Photo  `json:"photos,omitempty"`
+	// Additions are the messages that brought further files of the request, oldest first.
+	Additions []string `json:"additions,omitempty"`
+	// Due is by when the channel says that the provider acts on what has just come; zero where it does not say.
+	Due time.Time `json:"due,omitzero"`
 	// Fitting are the deliveries that make photos fit a destination: what else is to be done in the case waits for them.
 	Fitting []string `json:"fitting,omitempty"`
 	// Sent names the destinations that have the request; PhotosDue that released photos must follow it.

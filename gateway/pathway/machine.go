@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 )
 
 //go:embed statemachine.json
@@ -94,6 +95,9 @@ const (
 	NoticesDischarged Event = "all-notices-discharged"
 	TimerBreach       Event = "timer-breach"
 	UnreadBreach      Event = "unread-timer-breach"
+
+	FoundOnWorklist Event = "found on the provider worklist" // an entry
+	ConvertedAdvice Event = "A&G converted"                  // an entry
 )
 
 // Transition is one row of a machine, with what it means outside.
@@ -136,6 +140,11 @@ type Machine struct {
 		Due   string `json:"due"`
 		Owner string `json:"owner"`
 	} `json:"timers"`
+	// Entries are the states in which a case begins that its channel had before the gateway knew of it.
+	Entries []struct {
+		State State `json:"state"`
+		Event Event `json:"event"`
+	} `json:"entries"`
 }
 
 // Machines holds the machine of each kind.
@@ -177,6 +186,11 @@ func (m *Machine) prove() error {
 			return fmt.Errorf("%s names an unknown state", t.ID)
 		case m.Ended(t.From):
 			return fmt.Errorf("%s leaves the end %s", t.ID, t.From)
+		}
+	}
+	for _, e := range m.Entries {
+		if !slices.Contains(m.States, e.State) || m.Ended(e.State) {
+			return fmt.Errorf("the entry %q is in no open state", e.Event)
 		}
 	}
 	reached := m.closure(m.Initial, func(t Transition) (State, State) { return t.From, t.To })
@@ -237,6 +251,19 @@ func (m *Machine) Find(from State, e Event) (Transition, bool) {
 		}
 	}
 	return found, found.ID != ""
+}
+
+// Enter begins a case that its channel has already, in the state of the entry that an event names; false when the
+// machine has none.
+func (ms Machines) Enter(c *Case, e Event, at time.Time) bool {
+	for _, entry := range ms[c.Kind].Entries {
+		if begins(string(entry.Event), string(e)) {
+			c.State, c.Entered, c.Moves = entry.State, at, c.Moves+1
+			c.ServiceRequest, c.TaskStatus = "active", "received"
+			return true
+		}
+	}
+	return false
 }
 
 // begins tells whether text starts with the whole words of e.

@@ -38,6 +38,7 @@ const (
 	SystemPhotoStep = "https://dermgate.github.io/fhir/CodeSystem/photo-step" // image.Step: what was done to a photo
 	SystemControlID = "urn:dermgate:control-id"                               // MSH-10 of the message a Bundle was made of
 	SystemOutput    = "https://dermgate.github.io/fhir/CodeSystem/task-output"
+	SystemInput     = "https://dermgate.github.io/fhir/CodeSystem/task-input"
 )
 
 // ValidNHSNumber tells whether a text is ten digits with a right check digit (Modulus 11, NHS Data
