@@ -30,8 +30,8 @@ func photoVerb(std stdio) *cobra.Command {
 			"converted: its pixels encoded once as a JPEG, or the JPEG that a DICOM file holds taken out; lost says what a JPEG\n" +
 			"cannot hold (transparency, depth). removed names the metadata taken out, never its values. ssim and psnr (dB) say how\n" +
 			"like the original it still is, after resizing how like the original of that size; without psnr it is the same. remarks\n" +
-			"are what was measured: a small photo, a blank one, one that does not say how it was focused. IN may be - for standard\n" +
-			"input; without -o nothing is written.",
+			"are what was measured: a small photo, a blank one, one that does not say how it was focused; a DICOM that has, or\n" +
+			"may have, the patient's data in its picture. IN may be - for standard input; without -o nothing is written.",
 		Example: "  gateway photo --max-bytes 5242880 IMG_0042.jpg -o L1-closeup.jpg",
 		Args:    cobra.ExactArgs(1),
 		RunE:    func(c *cobra.Command, args []string) error { return f.run(c.Context(), std, args[0]) },
@@ -88,7 +88,7 @@ func (f photoFlags) run(ctx context.Context, std stdio, name string) error {
 			return err
 		}
 	}
-	return printJSON(std.out, photoRecord(p, image.Remarks(file, p.Original)))
+	return printJSON(std.out, photoRecord(p, append(p.Remarks, image.Remarks(file, p.Original)...)))
 }
 
 // photoFile opens a photo: a file is read where it lies.

@@ -12,7 +12,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/dermgate/dermgate/fixtures"
 	"github.com/dermgate/dermgate/fixtures/photos"
+	"github.com/dermgate/dermgate/gateway/flow"
 	"github.com/dermgate/dermgate/gateway/pathway"
 	"github.com/dermgate/dermgate/mapping/image"
 	"github.com/dermgate/dermgate/mapping/image/dicom"
@@ -121,6 +123,65 @@ func TestAPhotoOfAnotherPatientIsRefused(t *testing.T) {
 	if ack.Code != "AE" || !strings.Contains(troubles(ack), "100 OBX[5]-5") {
 		t.Errorf("a DICOM file cut off: %s%s", ack.Code, troubles(ack))
 	}
+}
+
+// burned makes a DICOM file of ours say what the Burned In Annotation is; "" leaves it out.
+func burned(t *testing.T, b []byte, says string) []byte {
+	t.Helper()
+	ours := []byte("\x28\x00\x01\x03CS\x02\x00NO")
+	if bytes.Count(b, ours) != 1 {
+		t.Fatal("no Burned In Annotation")
+	}
+	with := []byte(nil)
+	if says != "" {
+		if len(says)%2 == 1 {
+			says += " "
+		}
+		with = append([]byte("\x28\x00\x01\x03CS"), byte(len(says)), 0)
+		with = append(with, says...)
+	}
+	return bytes.Replace(b, ours, with, 1)
+}
+
+// Whoever sends a DICOM photo that shows who the patient is, or does not say that it does not, is warned; the photo goes.
+func TestBurnedInAnnotationIsWarnedOf(t *testing.T) {
+	t.Parallel()
+	ctx, w := taking(t, "advice", "photo_types: [jpeg]", "photo_types: [jpeg]")
+	whole := wrapped(t, photos.Lesion{Seed: 3, View: photos.Dermoscopic, Width: 640, Height: 480, Quality: 90}.JPEG(), "9990001014")
+	const declared = 1 // a warning: image/jpeg, and it is DICOM
+	for says, want := range map[string]string{"YES": "burned into its picture: they travel", "": "does not say whether the patient's data are burned", "NO": ""} {
+		ack := sendMLLP(t, ctx, w, withPhoto(t, "AG9"+says, "L1-dermoscopic", burned(t, whole, says)))
+		if ack.Code != "AA" || (strings.Count(troubles(ack), "102 OBX[5]-5") > declared) != (want != "") {
+			t.Errorf("%q: %s%s", says, ack.Code, troubles(ack))
+		}
+		_, story := w.caseOf(t, "AG9"+says)
+		told := slices.ContainsFunc(story, func(e flow.Event) bool { return e.What == "photo" && want != "" && strings.Contains(e.Text, want) })
+		if told != (want != "") {
+			t.Errorf("%q: %+v", says, story)
+		}
+	}
+	in := filepath.Join(t.TempDir(), "in.dcm")
+	if err := os.WriteFile(in, burned(t, whole, "YES"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	if code := run(ctx, []string{"photo", "--types", "jpeg", in}, stdio{nil, &out, &out}); code != 0 || !strings.Contains(out.String(), "burned into its picture") {
+		t.Errorf("exit %d: %s", code, out.String())
+	}
+}
+
+// withPhoto is the fixture's request for advice under another control id, with another photo in one place.
+func withPhoto(t *testing.T, control, mark string, photo []byte) []byte {
+	t.Helper()
+	b, err := fixtures.Raw("advice.hl7")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b = bytes.Replace(b, []byte("${photo "+mark+".jpg}"), []byte(base64.StdEncoding.EncodeToString(photo)), 1)
+	if b, err = fixtures.Fill(bytes.ReplaceAll(b, []byte("AG0001"), []byte(control))); err != nil {
+		t.Fatal(err)
+	}
+	return b
 }
 
 // More files than a destination takes in one message: the request is parked with the numbers, and its requester is told.

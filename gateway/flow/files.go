@@ -54,14 +54,14 @@ func (d *decision) keepFiles(ctx context.Context, t *Translated, rules SourceRul
 		photo.Name = fileName(used, lesion, view, f.Facts.Type)
 		d.c.Photos = append(d.c.Photos, photo.Photo)
 		d.came(i, photo.Photo)
-		d.remark(t, i, f)
+		d.remark(t, i, f, append(photo.remarks, image.Remarks(f.Content, f.Facts)...))
 	}
 	return nil
 }
 
-// remark tells the sender, and the story, what was measured of a photo.
-func (d *decision) remark(t *Translated, i int, f mapping.File) {
-	for _, r := range image.Remarks(f.Content, f.Facts) {
+// remark tells the sender, and the story, what was measured of a photo, or what it says of itself.
+func (d *decision) remark(t *Translated, i int, f mapping.File, found issue.List) {
+	for _, r := range found {
 		if r.Severity != issue.Warning { // of most photos, and nobody can change it
 			continue
 		}
@@ -101,10 +101,11 @@ func fileName(used map[string]bool, lesion, view string, t image.Type) string {
 	}
 }
 
-// kept is a photo with what it says of its patient, which goes no further.
+// kept is a photo with what it says of its patient, which goes no further, and what is to be told of it.
 type kept struct {
 	pathway.Photo
 	patient string // NHS number
+	remarks issue.List
 }
 
 func (d *decision) keepFile(ctx context.Context, f mapping.File, rules SourceRules) (kept, error) {
@@ -177,6 +178,7 @@ const mostPixels = 64_000_000
 
 // said takes over the codes of a DICOM file, and whose photo it says it is where that is an NHS number.
 func (k *kept) said(of *dicom.Photo) {
+	k.remarks = of.Remarks()
 	k.Says.Modality = "XC"
 	if of.Class == dicom.Dermoscopic || of.Modality == dermoscopy {
 		k.Says.Modality = dermoscopy

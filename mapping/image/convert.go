@@ -44,6 +44,9 @@ func (out *Fitted) convert(f File, lim Limits, to Target, floor Floor) error {
 		return err
 	}
 	defer rows.Close()
+	if rows.DICOM != nil {
+		out.Remarks = rows.DICOM.Remarks()
+	}
 	if rows.JPEG != nil {
 		return out.unwrap(rows, lim, to, floor)
 	}
@@ -140,9 +143,9 @@ func (out *Fitted) unwrap(rows *Rows, lim Limits, to Target, floor Floor) error 
 	}
 	removed := append(inner.Removed, out.Original.Private...)
 	slices.Sort(removed)
-	original := out.Original
+	original, remarks := out.Original, out.Remarks
 	*out = *inner
-	out.Original, out.Removed = original, slices.Compact(removed)
+	out.Original, out.Remarks, out.Removed = original, remarks, slices.Compact(removed)
 	if out.Step == Untouched || out.Step == WasStripped || out.Step == Optimised {
 		out.Step = Converted
 	}

@@ -62,11 +62,12 @@ type Fitted struct {
 	Original, Result Facts
 	// SHA256 of the original and of the derivative.
 	OriginalSHA256, SHA256 [32]byte
-	Quality                int      // of a JPEG that was requantised or resized, on the usual scale of 1 to 100; 0: as it was
-	Likeness               Likeness // to the original, for Resized to the original resized; 1 and +Inf for the steps before Requantised
-	Removed                []string // names of the metadata taken out (see Facts.Private), never values
-	Lost                   []string // what a JPEG cannot hold and another type held: depth, transparency
-	Encodes                int      // how often the whole photo was encoded
+	Quality                int        // of a JPEG that was requantised or resized, on the usual scale of 1 to 100; 0: as it was
+	Likeness               Likeness   // to the original, for Resized to the original resized; 1 and +Inf for the steps before Requantised
+	Removed                []string   // names of the metadata taken out (see Facts.Private), never values
+	Lost                   []string   // what a JPEG cannot hold and another type held: depth, transparency
+	Remarks                issue.List // of severity warning, of what only the decoder could read (dicom.Photo.Remarks)
+	Encodes                int        // how often the whole photo was encoded
 }
 
 // Fit makes a photo fit for a destination with the least harm: it goes down the steps of the ladder and stops

@@ -33,9 +33,21 @@ type Photo struct {
 	Modality      string     // XC, DMS
 	Region        Code       // where on the body
 	Laterality    string     // L, R, U, B
-	BurnedIn      bool       // says that it shows who the patient is
+	BurnedIn      string     // Burned In Annotation: whether the picture itself shows who the patient is: YES, NO, "" when it is not said
 	PatientID     string
 	Issuer        string
+}
+
+// Remarks warn of a picture that shows who the patient is, which no stripping of metadata takes out, or may (PS3.3
+// §C.7.6.1.1.1: a file that does not say may as well).
+func (p *Photo) Remarks() issue.List {
+	switch p.BurnedIn {
+	case "NO":
+		return nil
+	case "YES":
+		return issue.List{issue.Warn(issue.Value, "", "a DICOM photo that says it has the patient's data burned into its picture: they travel with it")}
+	}
+	return issue.List{issue.Warn(issue.Value, "", "a DICOM photo that does not say whether the patient's data are burned into its picture (0028,0301)")}
 }
 
 // Transfer syntaxes that are told apart (PS3.6 annex A).
@@ -131,7 +143,7 @@ func (r *reader) header() (string, error) {
 
 // describe takes what is said of the picture.
 func (d dataset) describe(s syntax) *Photo {
-	p := &Photo{Class: d.text(sopClass), Modality: d.text(modality), Zone: d.text(zoneOffset), BurnedIn: d.text(burnedIn) == "YES",
+	p := &Photo{Class: d.text(sopClass), Modality: d.text(modality), Zone: d.text(zoneOffset), BurnedIn: d.text(burnedIn),
 		PatientID: d.text(patientID), Issuer: d.text(idIssuer), Laterality: d.text(imageLaterality), Captured: d.text(acquisition)}
 	if p.Laterality == "" {
 		p.Laterality = d.text(seriesLaterality)
