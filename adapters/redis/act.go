@@ -22,6 +22,7 @@ func (s *Store) Act(ctx context.Context, a flow.Act) error {
 	if a.At.IsZero() {
 		a.At = time.Now().UTC()
 	}
+	defer s.seen.forgetAll()
 	if a.Verb == "pause" || a.Verb == "resume" {
 		return s.pause(ctx, a)
 	}

@@ -19,6 +19,7 @@ func (s *Store) Put(ctx context.Context, c flow.Change) (flow.Receipt, error) {
 		return flow.Receipt{}, err
 	}
 	reply, err := s.run(ctx, s.scripts.put, call)
+	s.seen.forget(c.Deliveries)
 	if err != nil {
 		return flow.Receipt{}, err
 	}

@@ -29,6 +29,7 @@ type Store struct {
 	keys    [flow.Partitions][]string // those that every script is given
 	scripts scripts
 	packer  packer
+	seen    seen
 }
 
 var _ flow.Store = (*Store)(nil)

@@ -29,6 +29,17 @@ func (s *Store) ClaimUrgent(ctx context.Context, to string, n int, lease time.Du
 }
 
 func (s *Store) claimOf(ctx context.Context, to string, n int, lease time.Duration, least int) ([]flow.Delivery, error) {
+	if least == flow.ClassRoutine {
+		if due := s.seen.take(to, n); len(due) > 0 {
+			claimed, err := s.claim(ctx, to, due, lease)
+			if len(claimed) < len(due) {
+				s.seen.met(to)
+			}
+			if err != nil || len(claimed) > 0 {
+				return claimed, nil // what failed is tried at the next claim
+			}
+		}
+	}
 	due, err := s.due(ctx, to, n, least)
 	if err != nil || len(due) == 0 {
 		return nil, err
@@ -70,7 +81,13 @@ func (s *Store) due(ctx context.Context, to string, n, least int) ([]dueLane, er
 		return cmp.Or(a.class-b.class, cmp.Compare(a.due, b.due), cmp.Compare(a.partition, b.partition), cmp.Compare(a.name, b.name))
 	})
 	out = slices.Compact(out) // a node that was asked again, since another had moved
-	return out[:min(n, len(out))], nil
+	due, left := out[:min(n, len(out))], out[min(n, len(out)):]
+	if least == flow.ClassRoutine {
+		s.seen.keep(to, left)
+	} else {
+		s.seen.drop(to, due)
+	}
+	return due, nil
 }
 
 // lookTime is how long a look at all nodes may take.
@@ -196,7 +213,11 @@ func (s *Store) Settle(ctx context.Context, d flow.Delivery, o flow.Outcome) err
 	if !d.Case.IsZero() {
 		call.behind(leading(o.Refs, d.Case))
 	}
-	return s.settled(ctx, s.scripts.settle, call)
+	err = s.settled(ctx, s.scripts.settle, call)
+	if o.Change != nil {
+		s.seen.forget(o.Change.Deliveries)
+	}
+	return err
 }
 
 // settlement makes the call of lua/settle.lua.
