@@ -5,8 +5,10 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"time"
 
 	"github.com/dermgate/dermgate/adapters/ers"
+	"github.com/dermgate/dermgate/adapters/mesh"
 	"github.com/dermgate/dermgate/gateway/api"
 	"github.com/dermgate/dermgate/gateway/flow"
 	"github.com/dermgate/dermgate/mapping/issue"
@@ -80,7 +82,7 @@ func (x acts) prepare(ctx context.Context, act *api.Act) error {
 
 // anew makes what is sent in the place of a delivery.
 func (x acts) anew(ctx context.Context, del flow.Delivery, act api.Act) (flow.Delivery, []flow.Ref, error) {
-	if _, unknown := ers.Resolved(del, "", x.a.now()); unknown {
+	if _, unknown := resolved(del, "", x.a.now()); unknown {
 		return flow.Delivery{}, nil, issue.New(issue.Conflict, "delivery", "nobody knows whether it was created: resolve it first")
 	}
 	a := flow.Anew{To: act.To, Key: act.Key}
@@ -179,7 +181,7 @@ func (x acts) resolve(ctx context.Context, act api.Act) error {
 	if !act.Case.IsZero() {
 		return x.link(ctx, del, act)
 	}
-	step, ok := ers.Resolved(del, act.UBRN, act.At)
+	step, ok := resolved(del, act.UBRN, act.At)
 	if !ok {
 		return issue.New(issue.Conflict, "delivery", "nothing about this delivery is unknown, or it is no UBRN of 12 digits")
 	}
@@ -187,6 +189,17 @@ func (x acts) resolve(ctx context.Context, act api.Act) error {
 	err = x.a.store.Act(ctx, act.Act)
 	x.a.pokeAll()
 	return public(err)
+}
+
+// resolved gives the step that records what a person found out about a delivery that was cut off.
+func resolved(del flow.Delivery, ubrn string, at time.Time) (flow.Step, bool) {
+	if step, ok := ers.Resolved(del, ubrn, at); ok {
+		return step, true
+	}
+	if ubrn != "" {
+		return flow.Step{}, false
+	}
+	return mesh.NotSent(del, at)
 }
 
 // link says whose a held answer is: it is then applied to that case.

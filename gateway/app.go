@@ -54,7 +54,7 @@ type app struct {
 	applications map[string]*nhsauth.Client
 	sessions     map[string]*nhsauth.Sessions
 	servers      []*mllp.Server
-	folders      []*file.Source
+	polled       []flow.Source // folders and mailboxes
 	lists        []*ers.Worklist
 	takers       []*ers.Taker
 	mount        []func(gin.IRouter) // routes of sources
@@ -65,7 +65,7 @@ type app struct {
 
 // build makes the gateway and binds its listeners; nothing is taken in before run.
 func build(ctx context.Context, cfg *config.Config, log *slog.Logger) (*app, error) {
-	if faults := append(cfg.Check(), unsupported(cfg)...); len(faults) > 0 {
+	if faults := cfg.Check(); len(faults) > 0 {
 		return nil, faults
 	}
 	a := &app{cfg: cfg, log: log, now: time.Now, every: time.Second, metrics: observe.NewMetrics(), workers: map[string]*flow.Dispatcher{},
@@ -195,10 +195,12 @@ func (a *app) openSource(s config.Source) error {
 	case config.File:
 		src := &file.Source{Name: s.Name, Path: s.Path, Poll: s.Poll, Settle: s.Settle, Limit: a.cfg.Limits.MessageBytes,
 			Subject: flow.Subject{Organisation: s.Organisation}, Log: a.log, Now: a.now}
-		a.folders = append(a.folders, src)
+		a.polled = append(a.polled, src)
 		return src.Open()
 	case config.ERSWorklist:
 		return a.openWorklist(s)
+	case config.MESH:
+		return a.openMESH(s)
 	}
 	return nil
 }
@@ -275,7 +277,7 @@ func (a *app) run(ctx context.Context) error {
 	for _, s := range a.servers {
 		g.Go(func() error { return s.Serve(serving, a.accept) })
 	}
-	for _, s := range a.folders {
+	for _, s := range a.polled {
 		g.Go(func() error { return s.Serve(ctx, a.accept) })
 	}
 	g.Go(func() error { return api.Serve(serving, a.public, a.lastAnswers(public), a.log) })

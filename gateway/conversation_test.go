@@ -49,6 +49,9 @@ import (
 //	release REASON…           the requester lets what is held go
 //	release-merge REASON…     a person has made sure whose the case is
 //	epr CODE                  the EPR answers the next message with this MSA-1
+//	practice WORD…            how the practice behind MESH behaves from now on: business=30002, infrastructure=none, ods=K81001, twice, reversed
+//	home STATUS               all that went home by MESH is reached, failed or attested
+//	received REASON PERSON    attest-received: a person says that who asked has the news
 //	settle                    nothing is under way any more
 //	trace                     an operator asks for the story of the newest case: got/NN-trace.txt
 func TestConversations(t *testing.T) {
@@ -166,6 +169,16 @@ func (k *talk) do(words []string) {
 		err = k.w.emis.Review(k.ctx, sim.Review{ID: "tracking-1", Act: "cancer-tracking", Person: args[0], Identifiers: []sim.Identifier{{System: "urn:dermgate:case", Value: c.ID}}})
 	case "epr":
 		k.w.epr.Next(sim.Ack{Code: args[0]})
+	case "practice":
+		err = k.practice(args)
+	case "received":
+		c, _ := k.current()
+		err = k.w.emis.Review(k.ctx, sim.Review{ID: args[0], Act: "attest-received", Person: args[1], Identifiers: []sim.Identifier{{System: "urn:dermgate:case", Value: c.ID}}})
+	case "home":
+		err = until(k.ctx, "what went home is "+args[0], func() bool {
+			c, ok := k.current()
+			return ok && len(c.Homewards) > 0 && !slices.ContainsFunc(c.Homewards, func(h pathway.Homeward) bool { return h.Status != args[0] })
+		})
 	case "release":
 		err = k.release(strings.Join(args, " "))
 	case "release-merge":
@@ -304,6 +317,34 @@ func (k *talk) answer(args []string) error {
 	return k.w.ag.Answer(k.ctx, k.w.ag.Requests()[0].ID, sim.Advice{Outcome: args[0], Recommendation: args[1], Priority: args[2], Guidance: strings.TrimSpace(string(text))})
 }
 
+// practice changes how the practice behind MESH behaves. The patients of the fixtures are registered there.
+func (k *talk) practice(words []string) error {
+	for _, patient := range [][3]string{{"9990001014", "19680412", "Testcase"}, {"9990001022", "19551101", "Madeup"}} {
+		k.w.mesh.Register(patient[0], patient[1], patient[2], practiceMailbox)
+	}
+	var err error
+	k.w.mesh.Set(k.w.outside.practice, func(p *sim.Practice) {
+		for _, word := range words {
+			name, value, _ := strings.Cut(word, "=")
+			switch name {
+			case "business":
+				p.Business = value
+			case "infrastructure":
+				p.Infrastructure = value
+			case "ods":
+				p.ODS = value
+			case "twice":
+				p.Twice = true
+			case "reversed":
+				p.Reversed = true
+			default:
+				err = fmt.Errorf("no such word: %s", word)
+			}
+		}
+	})
+	return err
+}
+
 func (k *talk) trace() error {
 	c, ok := k.current()
 	if !ok {
@@ -342,6 +383,9 @@ func (k *talk) settled() bool {
 				return false
 			}
 		}
+	}
+	if k.w.mesh.Waiting(ourMailbox) > 0 {
+		return false
 	}
 	c, ok := k.current()
 	return !ok || !slices.ContainsFunc(c.Obligations, func(o pathway.Obligation) bool { return o.Status == pathway.NoticeOpen })
@@ -424,8 +468,22 @@ func (k *talk) collect() {
 	put("gp-emis.hl7", messages(k.w.emis.Messages()))
 	put("gp-systmone.hl7", messages(k.w.systmone.Messages()))
 	put("patient.txt", patient.String())
+	put("record.txt", k.record())
 	k.stories(&story)
 	put("cases.txt", story.String())
+}
+
+// record tells what the practice behind MESH has filed.
+func (k *talk) record() string {
+	var b strings.Builder
+	for _, f := range k.w.mesh.Filed(k.w.outside.practice) {
+		fmt.Fprintf(&b, "%s, %s, SNOMED %s, version %s, for action %v, replaces one %v, patient %s\n", f.Title, f.Status, f.Type,
+			f.Summary[strings.LastIndex(f.Summary, "Version: ")+len("Version: "):][:1], f.ForAction, f.Replaces != "", f.Patient)
+		for _, p := range f.Parts {
+			fmt.Fprintf(&b, "  %s [%s] %s %d bytes\n", p.Title, p.Code, p.Media, len(p.Bytes))
+		}
+	}
+	return b.String()
 }
 
 func photoLines(b *strings.Builder, photos []sim.Photo) {
@@ -472,6 +530,9 @@ func (k *talk) stories(b *strings.Builder) {
 		}
 		for _, o := range c.Obligations {
 			fmt.Fprintf(b, "  notice %s %s by=%s\n", o.Event, o.Status, o.By)
+		}
+		for _, h := range c.Homewards {
+			fmt.Fprintf(b, "  home %s to %s: %s by=%s owed=%v copy=%s\n", h.What, h.To, h.Status, h.By, h.Owed, h.Copy)
 		}
 	}
 }

@@ -57,12 +57,21 @@ type outside struct {
 	emis     *sim.GP
 	systmone *sim.GP
 	notify   *sim.Notify
+	mesh     *sim.MESH
+	practice *sim.Practice // behind its mailbox
 }
+
+// Mailboxes of the simulated MESH.
+const (
+	ourMailbox      = "RXX01OT001"
+	practiceMailbox = "Y06601OT001"
+	mailboxPassword = "sim-password"
+)
 
 // startOutside starts the simulators on free loopback ports.
 func startOutside() (*outside, error) {
 	o := &outside{}
-	var errs [7]error
+	var errs [8]error
 	o.token, errs[0] = sim.StartToken("")
 	o.ers, errs[1] = sim.StartERS("")
 	o.ag, errs[2] = sim.StartAG("")
@@ -70,11 +79,18 @@ func startOutside() (*outside, error) {
 	o.emis, errs[4] = sim.StartGP("")
 	o.systmone, errs[5] = sim.StartGP("")
 	o.notify, errs[6] = sim.StartNotify("")
-	return o, errors.Join(errs[:]...)
+	o.mesh, errs[7] = sim.StartMESH("", nil)
+	if err := errors.Join(errs[:]...); err != nil {
+		return nil, err
+	}
+	o.practice = &sim.Practice{ODS: "Y06601"}
+	o.mesh.Mailbox(ourMailbox, mailboxPassword, "RXX01", nil)
+	o.mesh.Mailbox(practiceMailbox, mailboxPassword, "Y06601", o.practice)
+	return o, nil
 }
 
 func (o *outside) close() {
-	for _, c := range []io.Closer{o.notify, o.systmone, o.emis, o.epr, o.ag, o.ers, o.token} {
+	for _, c := range []io.Closer{o.mesh, o.notify, o.systmone, o.emis, o.epr, o.ag, o.ers, o.token} {
 		c.Close()
 	}
 }
@@ -86,6 +102,7 @@ func (o *outside) env(dir string, ports [3]string) map[string]string {
 		"TOKEN_URL": o.token.Endpoint(), "DIR": dir, "MLLP": ports[0], "HTTP": ports[1], "ADMIN": ports[2],
 		"ERS": o.ers.Base(), "AG": o.ag.Base(), "EPR": o.epr.Address(), "GP_EMIS": o.emis.Address(), "GP_SYSTMONE": o.systmone.Address(),
 		"NOTIFY": o.notify.Base(), "NOTIFY_KEY": o.notify.APIKey, "NOTIFY_SECRET": o.notify.ApplicationID + "." + o.notify.APIKey, "ERS_TOKEN": token,
+		"MESH": o.mesh.URL, "MESH_MAILBOX": ourMailbox, "MESH_PASSWORD": mailboxPassword, "MESH_KEY": o.mesh.SharedKey,
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"github.com/dermgate/dermgate/adapters/ers"
 	"github.com/dermgate/dermgate/adapters/fhirhttp"
+	"github.com/dermgate/dermgate/adapters/mesh"
 	"github.com/dermgate/dermgate/adapters/mllp"
 	"github.com/dermgate/dermgate/adapters/nhsauth"
 	"github.com/dermgate/dermgate/adapters/notify"
@@ -32,6 +33,8 @@ func (a *app) destinations(d config.Destination) (map[string]flow.Destination, e
 		return map[string]flow.Destination{d.Name: &fhirhttp.Destination{Name: d.Name, Base: d.BaseURL, Transaction: d.Mode == "transaction", OpenBody: open, Token: a.token(d.Auth, client), HTTP: client, Now: a.now}}, nil
 	case config.ERS:
 		return a.ersDestination(d, client, open), nil
+	case config.MESHOut:
+		return map[string]flow.Destination{d.Name: &mesh.Destination{Client: a.mailbox(d.BaseURL, d.Mailbox, d.Password, d.SharedKey, client), Workflow: d.Workflow, ChunkBytes: d.ChunkBytes, OpenBody: open}}, nil
 	case config.Notify:
 		return map[string]flow.Destination{d.Name: &notify.Destination{Base: d.BaseURL, Token: a.token(d.Auth, client), OpenBody: open, HTTP: client}}, nil
 	}

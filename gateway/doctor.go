@@ -64,7 +64,7 @@ func doctorVerb(std stdio) *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := load(file)
 			if err == nil {
-				err = errorOf(append(cfg.CheckFiles(), unsupported(cfg)...))
+				err = errorOf(cfg.CheckFiles())
 			}
 			if err != nil {
 				return faults(std, err)

@@ -172,6 +172,8 @@ func (d *doctor) examineSource(ctx context.Context, e *examination, s config.Sou
 	switch {
 	case s.Kind == config.ERSWorklist:
 		d.examineWorklist(ctx, e, s)
+	case s.Kind == config.MESH:
+		d.examineDestination(ctx, e, config.Destination{Name: s.Name, Kind: config.MESHOut, BaseURL: s.BaseURL, TLS: s.Client, Mailbox: s.Mailbox, Password: s.Password, SharedKey: s.SharedKey, Timeout: lookTime})
 	case s.TLS != nil:
 		d.examineKeys(e, s.TLS.CertFile, s.TLS.KeyFile)
 		d.examineAuthority(e, s.TLS.ClientCAFile)

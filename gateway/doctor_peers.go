@@ -36,9 +36,14 @@ func (d *doctor) examineDestination(ctx context.Context, e *examination, t confi
 		e.fault("an address as https://host/path", "%v", err)
 		return
 	}
-	if d.examinePeer(ctx, e, address, t.TLS, secure) {
-		d.examineService(ctx, e, t)
+	if !d.examinePeer(ctx, e, address, t.TLS, secure) {
+		return
 	}
+	if t.Kind == config.MESHOut {
+		d.examineMailbox(ctx, e, t)
+		return
+	}
+	d.examineService(ctx, e, t)
 }
 
 // hostPort gives where an http(s) address leads.

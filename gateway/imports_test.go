@@ -25,7 +25,7 @@ var layers = [][]string{
 	{"mapping/issue", "fixtures/photos", "fixtures/corpus"}, // made-up photos serve tests everywhere and the demo
 	{"mapping/image/jpeg", "mapping/image/dicom"},
 	{"mapping/hl7", "mapping/fhir", "mapping/image", "mapping/maps"},
-	{"mapping/lift"},
+	{"mapping/lift", "mapping/itk3"},
 	{"mapping"},
 	{"mapping/cases", "mapping/starter"},
 	{"gateway/pathway"},

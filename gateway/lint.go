@@ -46,7 +46,7 @@ func (l *lint) run(file string, args []string) error {
 				fmt.Fprintln(l.std.err, "warning:", w)
 			}
 		}
-		err = errorOf(append(cfg.CheckFiles(), unsupported(cfg)...))
+		err = errorOf(cfg.CheckFiles())
 	}
 	if err := l.add(err); err != nil {
 		return err

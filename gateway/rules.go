@@ -122,6 +122,8 @@ func endpoint(c *config.Config, d config.Destination) (flow.Endpoint, error) {
 		if readsERS(d) {
 			e.Poll, e.PollEvery = pollOf(d.Name), d.Poll
 		}
+	case config.MESHOut:
+		e.Kind, e.Mailbox, e.Workflow, e.Mailboxes, e.Phone, e.Within = flow.ToMESH, d.Mailbox, d.Workflow, d.Mailboxes, d.Phone, d.AnswerWithin
 	case config.Notify:
 		e.Kind = flow.ToNotify
 		notices, err := notices(d.Templates)

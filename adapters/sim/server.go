@@ -1,5 +1,5 @@
 // Package sim holds stand-ins for the systems around the gateway: the NHS token service, e-RS, an A&G
-// platform, a hospital EPR, a GP system and NHS Notify. Each is a real server on loopback that speaks the
+// platform, a hospital EPR, a GP system, MESH with its practices, and NHS Notify. Each is a real server on loopback that speaks the
 // real protocol, checks what it is sent as its own documentation says, keeps what it got for checking, and
 // fails on cue. They are made from the published interfaces and share no code with the adapters they
 // test. What each leaves out is said at its type. The only clock is Now; every id is counted, so that the
@@ -8,6 +8,7 @@ package sim
 
 import (
 	"bytes"
+	"crypto/tls"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -71,7 +72,10 @@ type answer struct {
 }
 
 // listen starts serving on addr ("127.0.0.1:0" picks a port).
-func (s *server) listen(addr string) error {
+func (s *server) listen(addr string) error { return s.listenTLS(addr, nil) }
+
+// listenTLS is listen, over TLS where there is a configuration.
+func (s *server) listenTLS(addr string, conf *tls.Config) error {
 	if addr == "" {
 		addr = "127.0.0.1:0"
 	}
@@ -80,6 +84,9 @@ func (s *server) listen(addr string) error {
 		return fmt.Errorf("sim: %w", err)
 	}
 	s.URL, s.Now, s.mux = "http://"+l.Addr().String(), time.Now, http.NewServeMux()
+	if conf != nil {
+		l, s.URL = tls.NewListener(l, conf), "https://"+l.Addr().String()
+	}
 	s.http = &http.Server{Handler: s.mux, ReadHeaderTimeout: 10 * time.Second}
 	s.mux.HandleFunc("POST /_sim/faults", s.addFault)
 	s.mux.HandleFunc("GET /_sim/received", s.listCalls)

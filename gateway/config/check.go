@@ -300,6 +300,22 @@ func (c *checker) answered(path string, d *Destination) {
 	}
 }
 
+// heard wants a source that reads the mailbox by which a MESH destination sends: its responses come there.
+func (c *checker) heard(path string, d *Destination) {
+	if d.Kind != MESHOut {
+		return
+	}
+	for _, s := range c.Sources {
+		if s.Kind == MESH && s.Mailbox == d.Mailbox && s.BaseURL == d.BaseURL && slices.Contains(s.Carries, Answers) {
+			if len(s.Workflows) > 0 && !(slices.Contains(s.Workflows, d.Workflow) && slices.Contains(s.Workflows, d.Workflow+"_ACK")) {
+				c.fault(path+".workflow", "%s takes no %s and %s_ACK from the mailbox: whether anything arrived would never be known", s.Name, d.Workflow, d.Workflow)
+			}
+			return
+		}
+	}
+	c.fault(path+".mailbox", "no source of kind mesh reads %s at the same base_url: whether anything arrived would never be known", d.Mailbox)
+}
+
 // apart wants each code to mean one thing.
 func (c *checker) apart(path string, lists ...[]string) {
 	var seen []string
@@ -351,6 +367,7 @@ func (c *checker) destination(path string, d *Destination) {
 		c.fault(path+".address", "off loopback %s needs tls, or plaintext: with the reason why that is safe", d.Name)
 	}
 	c.answered(path, d)
+	c.heard(path, d)
 	c.lengths(path, d.Lengths)
 	c.base(path+".base_url", d.BaseURL, d.Plaintext)
 }
@@ -398,6 +415,8 @@ func (c *checker) fits(path string, w When, d Destination) {
 	switch {
 	case d.Kind == Notify:
 		c.fault(path, "patients are told by the rules of the pathway, not by routes: leave %s out", d.Name)
+	case d.Kind == MESHOut && (w.Event == "" && w != (When{}) || w.Event == "requested" || w.Event == "amended" || w.Event == "cancelled" || w.Event == "status-asked"):
+		c.fault(path, "Send Document tells a practice what came of a request: name that event in the route to %s", d.Name)
 	case d.Kind == ERS && w.Event != "" && w.Event != "requested":
 		c.fault(path, "e-RS takes requests: for event %s it is told nothing", w.Event)
 	}

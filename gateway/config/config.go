@@ -153,8 +153,9 @@ const (
 
 // Destination kinds beside MLLP and FHIR.
 const (
-	ERS    = "ers"
-	Notify = "notify"
+	ERS     = "ers"
+	Notify  = "notify"
+	MESHOut = MESH
 )
 
 // Source is where messages come in. Which fields its kind uses: see sourceKeys.
@@ -181,13 +182,15 @@ type Source struct {
 	RashCodes    []string // codes, in capitals, of a request about a rash
 	Validate     Validate
 
-	Path    string        // file: the folder
-	Settle  time.Duration // file: how long one must stay the same before it is taken
-	BaseURL string        // ers-worklist, mesh
-	Auth    *Auth
-	Client  *ClientTLS
-	Mailbox string        // mesh
-	Poll    time.Duration // file, ers-worklist of a signed-in user, mesh: between two looks
+	Path                string        // file: the folder
+	Settle              time.Duration // file: how long one must stay the same before it is taken
+	BaseURL             string        // ers-worklist, mesh
+	Auth                *Auth
+	Client              *ClientTLS
+	Mailbox             string        // mesh
+	Password, SharedKey Secret        // mesh: of the mailbox, of the environment
+	Workflows           []string      // mesh: workflow ids that are taken; empty: all
+	Poll                time.Duration // file, ers-worklist of a signed-in user, mesh: between two looks
 
 	// Of ers-worklist.
 	Services         []string        // ers-service ids
@@ -354,6 +357,14 @@ type Destination struct {
 	ClinicType       string        // ers: CLINIC-TYPE code of the service search
 	Poll             time.Duration // ers: pace of looking for answers
 	PollAuth         *Auth         // ers: the provider's application, which answers are read as; nil: with a token as Auth, else they are not read
+
+	Mailbox             string            // mesh: the sender's
+	Password, SharedKey Secret            // mesh: of the mailbox, of the environment
+	Workflow            string            // mesh: workflow id of what is sent
+	Mailboxes           map[string]string // mesh: of practices that are addressed directly, by ODS code
+	Phone               string            // mesh: of the sender, as the receiver shows it
+	AnswerWithin        time.Duration     // mesh: how long the receiver has to answer
+	ChunkBytes          int64             // mesh: of a message, in one request
 
 	RoutingPlan string // notify
 	Callback    *Callback

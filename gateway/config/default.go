@@ -106,6 +106,10 @@ func defaultDestination(d Destination) Destination {
 		d.Poll = 5 * time.Minute
 		d.Rate = 10 // an application, in production
 		d.BusinessFunction = "REFERRING_CLINICIAN"
+	case MESHOut:
+		d.Workflow, d.AnswerWithin, d.ChunkBytes = "GPFED_CONSULT_REPORT", 24*time.Hour, 20_000_000
+		d.WhenParked = WhenParkedPass // each message stands for itself
+		d.PhotoTypes = []string{"jpeg", "png", "gif", "tiff"}
 	case Notify:
 		d.WhenParked = WhenParkedPass // each notice stands for itself
 	}

@@ -23,11 +23,11 @@ var (
 		File: {"path", "poll", "settle", "sender", "overlay", "charset", "processing", "carries", "kind_of_case", "urgency", "acknowledge",
 			"repeat", "checks", "rash_codes", "validate"},
 		ERSWorklist: {"base_url", "auth", "tls", "services", "lists", "at", "poll", "watch", "business_function", "on_behalf_of", "rate", "checks", "rash_codes"},
-		MESH: {"base_url", "auth", "tls", "mailbox", "poll", "sender", "overlay", "charset", "processing", "carries",
+		MESH: {"base_url", "tls", "mailbox", "password", "shared_key", "workflows", "poll", "sender", "overlay", "charset", "processing", "carries",
 			"kind_of_case", "urgency", "repeat", "checks", "rash_codes", "validate"},
 	}
 	neededSource = map[string][]string{
-		MLLP: {"listen"}, File: {"path"}, ERSWorklist: {"base_url", "auth", "services"}, MESH: {"mailbox"},
+		MLLP: {"listen"}, File: {"path"}, ERSWorklist: {"base_url", "auth", "services"}, MESH: {"base_url", "mailbox"},
 	}
 
 	commonDestination = []string{"name", "kind", "rate", "concurrency", "together", "timeout", "retry", "probe", "when_parked", "tls", "plaintext"}
@@ -38,9 +38,11 @@ var (
 		ERS: {"base_url", "auth", "ods", "business_function", "on_behalf_of", "service", "specialty", "clinic_type", "poll", "poll_auth",
 			"photo_bytes", "photo_pixels", "photo_types", "photo_floor", "photo_colours", "photos"},
 		Notify: {"base_url", "auth", "routing_plan", "callback", "templates"},
+		MESHOut: {"base_url", "mailbox", "password", "shared_key", "workflow", "mailboxes", "phone", "answer_within", "chunk_bytes", "photo_bytes", "photo_pixels", "photo_types",
+			"photo_floor", "photo_colours", "photos"},
 	}
 	neededDestination = map[string][]string{
-		MLLP: {"address"}, FHIR: {"base_url"}, ERS: {"base_url", "auth"}, Notify: {"base_url"},
+		MLLP: {"address"}, FHIR: {"base_url"}, ERS: {"base_url", "auth"}, Notify: {"base_url"}, MESHOut: {"base_url", "mailbox"},
 	}
 )
 
@@ -122,14 +124,21 @@ func (d *decoder) source(s *Source) func(node) {
 			"business_function":       oneOf(d, &s.BusinessFunction, "SERVICE_PROVIDER_CLINICIAN", "SERVICE_PROVIDER_CLINICIAN_ADMIN", "SERVICE_PROVIDER_ADMIN"),
 			"on_behalf_of":            d.text(&s.OnBehalfOf),
 			"rate":                    value(d, &s.Rate, readRate),
-			"mailbox":                 d.text(&s.Mailbox),
+			"mailbox":                 d.mailbox(&s.Mailbox),
+			"workflows":               list(d, &s.Workflows, d.workflow),
 			"poll":                    value(d, &s.Poll, within(soonest, day, readDuration, "")),
 		}
 		if kind == ERSWorklist || kind == MESH {
 			k["tls"] = d.clientTLS(&s.Client)
 		}
+		d.secret(k, "password", &s.Password)
+		d.secret(k, "shared_key", &s.SharedKey)
 		d.object(n, d.ofKind(k, kind, commonSource, sourceKeys))
 		d.require(n, append([]string{"name", "kind"}, neededSource[kind]...)...)
+		if kind == MESH {
+			d.requireSecret(n, "password", s.Password)
+			d.requireSecret(n, "shared_key", s.SharedKey)
+		}
 	}
 }
 
@@ -182,10 +191,45 @@ func (d *decoder) destination(t *Destination) func(node) {
 			"routing_plan":      d.text(&t.RoutingPlan),
 			"callback":          func(n node) { d.callback(n, t) },
 			"templates":         d.input(&t.Templates),
+			"mailbox":           d.mailbox(&t.Mailbox),
+			"workflow":          d.workflow(&t.Workflow),
+			"mailboxes":         func(n node) { d.mailboxes(n, t) },
+			"phone":             d.text(&t.Phone),
+			"answer_within":     value(d, &t.AnswerWithin, within(time.Minute, 30*day, readDuration, "")),
+			"chunk_bytes":       value(d, &t.ChunkBytes, within(1<<10, 100_000_000, readBytes, " bytes")),
 		}
+		d.secret(k, "password", &t.Password)
+		d.secret(k, "shared_key", &t.SharedKey)
 		d.object(n, d.ofKind(k, kind, commonDestination, destinationKeys))
 		d.require(n, append([]string{"name", "kind"}, neededDestination[kind]...)...)
+		if kind == MESHOut {
+			d.requireSecret(n, "password", t.Password)
+			d.requireSecret(n, "shared_key", t.SharedKey)
+		}
 	}
+}
+
+// mailbox takes the id of a MESH mailbox.
+func (d *decoder) mailbox(into *string) func(node) {
+	return value(d, into, matching(mailboxPattern, "a mailbox id such as RXX01OT001"))
+}
+
+// workflow takes a MESH workflow id.
+func (d *decoder) workflow(into *string) func(node) {
+	return value(d, into, matching(workflowPattern, "a workflow id such as GPFED_CONSULT_REPORT"))
+}
+
+// mailboxes reads those of practices that are addressed directly, by ODS code.
+func (d *decoder) mailboxes(n node, t *Destination) {
+	t.Mailboxes = map[string]string{}
+	d.each(n, func(key string, at position, v node) {
+		if !odsPattern.MatchString(key) {
+			d.fault(at, "%q is no ODS code of a practice: capitals and digits", key)
+		}
+		box := ""
+		d.mailbox(&box)(v)
+		t.Mailboxes[key] = box
+	})
 }
 
 func (d *decoder) retry(n node, r *Retry) {

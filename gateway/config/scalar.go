@@ -17,16 +17,18 @@ import (
 // the sentence "<key> …".
 
 var (
-	namePattern   = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$`) // a metric label, a file name, a store key
-	odsPattern    = regexp.MustCompile(`^[A-Z0-9]{3,12}$`)                  // ODS organisation code
-	pathPattern   = regexp.MustCompile(`^[A-Z][A-Z0-9]{2}(\[[1-9]\d*\])?-[1-9]\d*(\[[1-9]\d*\])?(\.[1-9]\d*){0,2}$`)
-	tablePattern  = regexp.MustCompile(`^[0-9]{4}$`)                                           // HL7 table
-	placePattern  = regexp.MustCompile(`^[A-Z][A-Z0-9]{2}-[1-9]\d{0,2}(\.[1-9]\d{0,2}){0,2}$`) // of a length
-	structPattern = regexp.MustCompile(`^[A-Z]{3}_[A-Z][A-Z0-9]{2}$`)                          // HL7 table 0354
-	bytesPattern  = regexp.MustCompile(`^(\d{1,15})\s*(|B|KiB|MiB|GiB|KB|MB|GB)$`)
-	pixelPattern  = regexp.MustCompile(`^(\d{1,15})\s*(|MP)$`)
-	daysPattern   = regexp.MustCompile(`^(\d{1,4})(d|wd)$`)
-	ratePattern   = regexp.MustCompile(`^(\d{1,6})/(s|m|h)$`)
+	namePattern     = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$`)  // a metric label, a file name, a store key
+	odsPattern      = regexp.MustCompile(`^[A-Z0-9]{3,12}$`)                   // ODS organisation code
+	mailboxPattern  = regexp.MustCompile(`^[A-Za-z0-9]{3,30}$`)                // of MESH
+	workflowPattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9 ._-]{1,99}$`) // of MESH
+	pathPattern     = regexp.MustCompile(`^[A-Z][A-Z0-9]{2}(\[[1-9]\d*\])?-[1-9]\d*(\[[1-9]\d*\])?(\.[1-9]\d*){0,2}$`)
+	tablePattern    = regexp.MustCompile(`^[0-9]{4}$`)                                           // HL7 table
+	placePattern    = regexp.MustCompile(`^[A-Z][A-Z0-9]{2}-[1-9]\d{0,2}(\.[1-9]\d{0,2}){0,2}$`) // of a length
+	structPattern   = regexp.MustCompile(`^[A-Z]{3}_[A-Z][A-Z0-9]{2}$`)                          // HL7 table 0354
+	bytesPattern    = regexp.MustCompile(`^(\d{1,15})\s*(|B|KiB|MiB|GiB|KB|MB|GB)$`)
+	pixelPattern    = regexp.MustCompile(`^(\d{1,15})\s*(|MP)$`)
+	daysPattern     = regexp.MustCompile(`^(\d{1,4})(d|wd)$`)
+	ratePattern     = regexp.MustCompile(`^(\d{1,6})/(s|m|h)$`)
 )
 
 var unitBytes = map[string]int64{

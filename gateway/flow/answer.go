@@ -15,7 +15,7 @@ func answer(t Translated, at time.Time) (body []byte, mediaType string, err erro
 	switch t.Format {
 	case HL7v2:
 		return acknowledge(t, at), "application/hl7-v2", nil
-	case Notify:
+	case Notify, MESH:
 		return nil, "", nil
 	}
 	body, err = fhirAnswer(t, at)

@@ -83,6 +83,8 @@ func (d *decision) follow(ctx context.Context) error {
 	for d.c.Told() {
 		var e pathway.Event
 		switch {
+		case d.c.State != pathway.Reviewed && !d.c.Home():
+			return nil // who asked does not have the news yet
 		case d.c.State == pathway.EndedNoticeDue:
 			e = pathway.NoticesDischarged
 		case d.c.State == pathway.Reviewed && d.c.Outcome.Decision == "manage-in-primary-care":
@@ -129,8 +131,12 @@ func (d *decision) notice(ctx context.Context, o *pathway.Obligation) error {
 		d.person(o, "no NHS number to send a message to")
 		return nil
 	}
-	text, ok, err := e.Templates.Text(o.Notice, NoticeWords{Event: o.Event, Advice: d.c.Kind == pathway.Advice,
+	fields, ok, err := e.Templates.Personalisation(e.RoutingPlan, o.Notice, NoticeWords{Event: o.Event, Advice: d.c.Kind == pathway.Advice,
 		Suspected: d.c.Suspected(), Practice: name(request, "requester"), Hospital: name(request, "performer")})
+	if tooLong := new(TooLong); errors.As(err, &tooLong) {
+		d.person(o, "its "+tooLong.Error())
+		return nil
+	}
 	if err != nil {
 		return err
 	}
@@ -139,18 +145,26 @@ func (d *decision) notice(ctx context.Context, o *pathway.Obligation) error {
 		return nil
 	}
 	o.Ref = d.derive("notice", o.Notice, strconv.Itoa(o.Move)).String()
-	body, err := notifyBody(e.RoutingPlan, o.Ref, number, text)
+	body, err := notifyBody(e.RoutingPlan, o.Ref, number, fields)
 	if err != nil {
 		return err
 	}
 	d.refs = append(d.refs, Ref{SystemNotice, o.Ref})
+	if err := d.wind(clockNote{Notice: o.Ref}, o.Due, "clock", "notice", o.Ref); err != nil {
+		return err
+	}
 	return d.deliver(ctx, e, outgoing{what: "notice:" + o.Notice, key: o.Ref, body: whole(body), mediaType: "application/json"})
 }
 
-// person gives a notice to somebody: a task for the practice, timed.
+const taskTell = "tell-patient"
+
+// person gives a notice to somebody: a task for the practice, timed. What was told before needs nobody.
 func (d *decision) person(o *pathway.Obligation, why string) {
+	if o.Status != pathway.NoticeOpen {
+		return
+	}
 	o.Discharge(pathway.NoticePerson, why, d.at)
-	d.c.AddTask(pathway.Task{Code: "tell-patient", Owner: d.c.Request.Organisation, Why: o.Event + ": " + why, Opened: d.at, Due: o.Due})
+	d.c.AddTask(pathway.Task{Code: taskTell, Owner: d.c.Request.Organisation, Why: o.Event + ": " + why, Opened: d.at, Due: o.Due})
 	told := "somebody must tell the patient: " + o.Event
 	if why == theyDied {
 		told = o.Event + ": " + why
@@ -184,6 +198,7 @@ type outgoing struct {
 	mediaType string
 	parts     []BodyRef
 	note      string
+	practice  string // of ToMESH: ODS code of where it goes; empty where nobody knows
 	maps      string // digest of the set that rendered it; empty where none did
 	unfit     *Unfit // why it must not be sent as it is
 }
@@ -219,9 +234,11 @@ func (d *decision) wind(n clockNote, due time.Time, parts ...string) error {
 }
 
 type clockNote struct {
-	State pathway.State `json:"state"`
-	Move  int           `json:"move"`
-	Task  string        `json:"task,omitempty"` // id of a task: it rings while that is open, whatever the state
+	State  pathway.State `json:"state,omitempty"`
+	Move   int           `json:"move,omitempty"`
+	Task   string        `json:"task,omitempty"`   // id of a task: it rings while that is open, whatever the state
+	Ref    string        `json:"ref,omitempty"`    // of a message that goes home: it rings while no word of it has come
+	Notice string        `json:"notice,omitempty"` // reference of a notice: it rings while nothing shows that it was read
 }
 
 // change closes the decision: the case's next version with its story, deliveries and references.

@@ -23,7 +23,7 @@ type Facts struct {
 	Result       string          `json:"result,omitempty"`   // outcome in the words of the routing rules
 	Outcome      pathway.Outcome `json:"outcome,omitzero"`
 	Advice       string          `json:"advice,omitempty"` // digest of the answer's text and files
-	Act          string          `json:"act,omitempty"`    // of a person's Task: review, cancer-tracking, attest-told
+	Act          string          `json:"act,omitempty"`    // of a person's Task: review, cancer-tracking, attest-told, attest-received
 	Organisation string          `json:"organisation,omitempty"`
 	Performer    string          `json:"performer,omitempty"`
 	Requester    string          `json:"requester,omitempty"`
@@ -35,6 +35,7 @@ type Facts struct {
 	Photos       int             `json:"photos"`
 	Notice       *NoticeFact     `json:"notice,omitempty"`
 	Ack          *AckFact        `json:"ack,omitempty"`
+	Receipt      *ReceiptFact    `json:"receipt,omitempty"`
 
 	Appointment *AppointmentFact `json:"appointment,omitempty"`
 }
@@ -209,6 +210,8 @@ func (f *Facts) event(header, request fhir.Element) string {
 		return Reviewed
 	case "cancer-tracking":
 		return Tracked
+	case actTold, actReceived:
+		return Attested
 	}
 	if f.Appointment != nil {
 		return f.Appointment.event()

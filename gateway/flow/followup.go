@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/dermgate/dermgate/gateway/pathway"
 	"github.com/dermgate/dermgate/mapping/fhir"
@@ -100,6 +101,8 @@ func (p *Pipeline) candidates(ctx context.Context, f Facts) ([]CaseRecord, error
 func (p *Pipeline) mayAnswer(t *Translated, r CaseRecord) error {
 	rules := p.Sources[t.Source]
 	switch {
+	case t.Facts.Event == Attested && rules.Organisation != "" && rules.Organisation == r.Index.Organisation:
+		return nil // who asked may say that they have it
 	case !t.Facts.ofRequester() && !rules.Answers:
 		return issue.New(issue.Denied, "", "this source may not answer requests")
 	case t.Facts.ofRequester() && rules.Organisation != "" && rules.Organisation != r.Index.Organisation:
@@ -197,7 +200,7 @@ func (p *Pipeline) apply(ctx context.Context, work Delivery, t *Translated) erro
 	if work.Note != "" {
 		d.tell("act", work.Note, work.ID.String())
 	}
-	if t.Facts.Event != NoticeStatus { // seven a notice: only what they come to is part of the story
+	if t.Facts.Event != NoticeStatus && t.Facts.Event != Receipted { // several a message: only what they come to is part of the story
 		d.tell("received", t.Facts.Event+" from "+t.Source, work.Message.String())
 	}
 	if err := d.observe(ctx, t); err != nil {
@@ -226,6 +229,11 @@ func (d *decision) observe(ctx context.Context, t *Translated) error {
 		return d.noticed(f.Notice)
 	case Acknowledged:
 		return d.answeredLate(ctx, f)
+	case Receipted:
+		d.receipted(f)
+		return nil
+	case Attested:
+		return d.attested(f)
 	case Merged:
 		d.stop(t)
 		return nil
@@ -396,7 +404,7 @@ func (d *decision) spread(ctx context.Context, f Facts, news *fhir.Bundle) error
 	}
 	for _, to := range d.p.route(f) {
 		for _, what := range to.tells(f) {
-			if err := d.sendTold(ctx, to, telling{what: what, answer: news}); err != nil {
+			if err := d.sendTold(ctx, to, telling{what: what, answer: news, elsewhere: d.p.elsewhere(f)}); err != nil {
 				return err
 			}
 		}
@@ -414,6 +422,8 @@ func (d *decision) reviewed(ctx context.Context, f Facts) error {
 		return err
 	}
 	d.c.FinishTasks("overdue", f.Outcome.Person, d.at)
+	d.c.Attest("read by "+f.Outcome.Person, d.at)
+	d.c.FinishTasks(taskBring, f.Outcome.Person, d.at)
 	if f.Outcome.Decision == "ask-again" {
 		_, err := d.fire(ctx, pathway.AskAgain)
 		return err
@@ -444,10 +454,16 @@ func (d *decision) noticed(n *NoticeFact) error {
 	}
 	switch {
 	case n.Channel == "nhsapp" && (n.Status == "delivered" || n.Status == "read"):
+		if o.Status == pathway.NoticeTold || o.Status == pathway.NoticeWaived {
+			return nil
+		}
 		o.Discharge(pathway.NoticeTold, "nhsapp:"+n.Status, d.at)
+		d.c.FinishTask(taskTell, func(t pathway.Task) bool { return strings.HasPrefix(t.Why, o.Event+":") }, "NHS Notify", d.at)
 		d.tell("told", o.Event+" read in the NHS App", o.Ref)
 	case n.Channel == "" && n.Status == "failed":
 		d.person(o, "NHS Notify could not deliver it")
+	case n.Channel == "nhsapp" && (n.Status == "failed" || n.Status == "skipped"): // of the others none shows that it was read
+		d.person(o, "the NHS App "+n.Status+" it")
 	}
 	return nil
 }

@@ -100,6 +100,8 @@ type telling struct {
 	what   string
 	answer *fhir.Bundle   // that brought news; nil for the request itself
 	photo  *pathway.Photo // of PhotoOf
+
+	elsewhere bool // it also goes by another route to who asked
 }
 
 // travelling gives those of the files that may be carried which go into a message.

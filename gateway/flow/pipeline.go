@@ -116,8 +116,13 @@ type Endpoint struct {
 	PollEvery     time.Duration // pace of polling
 	RoutingPlan   string        // NHS Notify
 	Templates     *Notices
-	Transaction   bool // FHIR: the resources are left with it; else it gets messages
-	ForUser       bool // it takes messages from a user alone who has signed in
+	Mailbox       string            // MESH: the sender's
+	Workflow      string            // MESH: workflow id
+	Mailboxes     map[string]string // MESH: of practices, by ODS code, that are addressed directly; others by their patient
+	Phone         string            // MESH: of the sender
+	Within        time.Duration     // MESH: how long responses may take; 0: 24 h
+	Transaction   bool              // FHIR: the resources are left with it; else it gets messages
+	ForUser       bool              // it takes messages from a user alone who has signed in
 }
 
 // EndpointKind is the language of a destination.
@@ -128,6 +133,7 @@ const (
 	ToFHIR   EndpointKind = "fhir"
 	ToMLLP   EndpointKind = "mllp"
 	ToNotify EndpointKind = "notify"
+	ToMESH   EndpointKind = "mesh"
 )
 
 func (p *Pipeline) endpoint(name string) (Endpoint, bool) {

@@ -46,7 +46,7 @@ func (p *Pipeline) reload(ctx context.Context, set *mapping.Set, id ID) (Transla
 	if t.unread != nil {
 		return t, fmt.Errorf("message %s: %w", id, t.unread)
 	}
-	if t.Bundle == nil && t.Format != Notify && t.Facts.Ack == nil {
+	if t.Bundle == nil && t.Format != Notify && t.Format != MESH && t.Facts.Ack == nil {
 		return t, issue.New(issue.Internal, "", "a kept message does not translate any more").Because(t.Issues)
 	}
 	return t, nil
@@ -69,6 +69,10 @@ func (d *decision) sendTold(ctx context.Context, e Endpoint, n telling) error {
 		d.task("too-large", n.what+" for "+e.Name+": "+i.Error())
 		return nil
 	}
+	if i := issue.From(err); i != nil && i.Kind == issue.Required && e.Kind == ToMESH {
+		d.cannot(e, n, i)
+		return nil
+	}
 	if later || err != nil {
 		return err
 	}
@@ -79,6 +83,9 @@ func (d *decision) sendTold(ctx context.Context, e Endpoint, n telling) error {
 	}
 	if err := d.deliver(ctx, e, m); err != nil {
 		return err
+	}
+	if e.Kind == ToMESH {
+		d.homeward(e, m, n)
 	}
 	return d.lettered(ctx, e, m, n)
 }
@@ -145,6 +152,8 @@ func (d *decision) render(ctx context.Context, e Endpoint, n telling) (outgoing,
 		if err == nil {
 			m.body = func(w io.Writer) error { return fhir.WriteJSON(w, b.Root) }
 		}
+	case ToMESH:
+		err = d.document(ctx, e, &m, b)
 	case ToERS:
 		for _, ph := range d.travelling(e, n) {
 			d.asked = append(d.asked, ph.Media)

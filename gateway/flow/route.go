@@ -18,6 +18,8 @@ const (
 	Reviewed      = "reviewed"     // the requester read the answer and decided
 	Tracked       = "tracked"      // the hospital's cancer tracking took over the 28-day clock
 	NoticeStatus  = "notice"       // NHS Notify tells what became of a message
+	Attested      = "attested"     // a person says that the patient was told, or that who asked has the news
+	Receipted     = "receipted"    // what a receiver, or MESH, says of a message that went home
 	Acknowledged  = "acknowledged" // a receiver's late word on a message it had accepted
 	StatusAsked   = "status-asked" // the requester asks how far it is
 	StatusOnly    = "status"       // nothing new: the channel repeats where it stands
@@ -88,6 +90,8 @@ func (e Endpoint) takes(f Facts) bool {
 		return f.Event == Requested && (f.Kind == pathway.Advice || f.Kind == pathway.Referral)
 	case ToNotify:
 		return false // notices follow obligations, not routes
+	case ToMESH: // a record is told what came of a request, by who was asked
+		return f.Event != Requested && f.Event != Amended && f.Event != Withdrawn && f.Event != StatusAsked
 	case ToFHIR:
 		return f.Event != StatusAsked // it is answered in the words it is asked in, an RRI^I15
 	}

@@ -64,6 +64,9 @@ func (d *decision) delivered(ctx context.Context, del Delivery, o *Outcome) erro
 	}
 	maps.Copy(d.c.Channel, o.Facts)
 	d.tell("delivered", del.What+" to "+del.To, del.ID.String())
+	if err := d.onItsWay(del, o); err != nil {
+		return err
+	}
 	if e, ok := d.p.endpoint(del.To); ok && e.ForUser {
 		d.userActed(del.To)
 	}
@@ -194,14 +197,8 @@ func (p *Pipeline) ring(ctx context.Context, del Delivery, note clockNote) error
 		return err
 	}
 	d.why = del.Message
-	switch {
-	case note.Task != "" && !d.ringHeld(note.Task):
+	if !d.rings(note) {
 		return nil
-	case note.Task != "":
-	case d.c.State != note.State || d.c.Moves != note.Move:
-		return nil
-	case d.c.State != pathway.Submitted || d.c.Task(signInTask) == nil: // that task has a clock of its own
-		d.ring(p.owner(d.c), note.State)
 	}
 	change, err := d.change(ctx, d.c.Moves)
 	if err != nil {
@@ -210,6 +207,23 @@ func (p *Pipeline) ring(ctx context.Context, del Delivery, note clockNote) error
 	change.Applied = del.ID.String()
 	_, err = p.Store.Put(ctx, change)
 	return err
+}
+
+// rings does what a clock is for; false when that has come about meanwhile.
+func (d *decision) rings(note clockNote) bool {
+	switch {
+	case note.Ref != "":
+		return d.silent(note.Ref)
+	case note.Notice != "":
+		return d.untold(note.Notice)
+	case note.Task != "":
+		return d.ringHeld(note.Task)
+	case d.c.State != note.State || d.c.Moves != note.Move:
+		return false
+	case d.c.State != pathway.Submitted || d.c.Task(signInTask) == nil: // that task has a clock of its own
+		d.ring(d.p.owner(d.c), note.State)
+	}
+	return true
 }
 
 // ring tells that a case has stayed too long in a state.

@@ -46,7 +46,7 @@ func (p *Pipeline) Translate(ctx context.Context, r Received, rules SourceRules)
 // translate is Translate with the maps of a decision under way, which today's may have overtaken.
 func (p *Pipeline) translate(ctx context.Context, set *mapping.Set, r Received, rules SourceRules) Translated {
 	t := Translated{Received: r, set: set, payloads: p.payloads(ctx, r.Lifted)}
-	if r.Format != Notify {
+	if r.Format != Notify && r.Format != MESH {
 		t.Maps = set.Digest()
 	}
 	switch r.Format {
@@ -56,6 +56,8 @@ func (p *Pipeline) translate(ctx context.Context, set *mapping.Set, r Received, 
 		p.translateFHIR(&t, rules)
 	case Notify:
 		translateNotify(&t)
+	case MESH:
+		translateMESH(&t)
 	default:
 		t.Issues = append(t.Issues, issue.New(issue.UnsupportedType, "", "unknown message format"))
 	}

@@ -17,6 +17,7 @@ const (
 	HL7v2  Format = "hl7v2"   // ER7
 	FHIRR4 Format = "fhir-r4" // JSON
 	Notify Format = "notify"  // an NHS Notify callback, JSON
+	MESH   Format = "mesh"    // what comes back by MESH about a message that went out: Mail, JSON
 )
 
 // Subject is who stands behind a connection, as the listener knows it: never taken from the message.

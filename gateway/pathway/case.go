@@ -47,6 +47,8 @@ type Case struct {
 	PhotosDue bool     `json:"photosDue,omitempty"`
 	// Letters are the documents that told an answer to advice, by destination: what an amended answer replaces.
 	Letters map[string]string `json:"letters,omitempty"`
+	// Homewards are the messages to who asked of which their channel says later whether they got there.
+	Homewards []Homeward `json:"homewards,omitempty"`
 	// Filed are the photos that went out as documents of their own: "destination media".
 	Filed       []string     `json:"filed,omitempty"`
 	Obligations []Obligation `json:"obligations,omitempty"`
@@ -230,8 +232,13 @@ func (c *Case) AddTask(t Task) {
 
 // FinishTasks closes the open tasks of a code.
 func (c *Case) FinishTasks(code, by string, at time.Time) {
+	c.FinishTask(code, func(Task) bool { return true }, by, at)
+}
+
+// FinishTask closes those open tasks of a code that is says.
+func (c *Case) FinishTask(code string, is func(Task) bool, by string, at time.Time) {
 	for i := range c.Tasks {
-		if t := &c.Tasks[i]; t.Code == code && t.Done.IsZero() {
+		if t := &c.Tasks[i]; t.Code == code && t.Done.IsZero() && is(*t) {
 			t.Done, t.By = at, by
 		}
 	}
