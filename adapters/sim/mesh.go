@@ -46,19 +46,19 @@ type mailbox struct {
 
 // Mail is a message of MESH.
 type Mail struct {
-	ID, From, To, Asked  string // Asked: mex-To as it came
-	Workflow, LocalID    string
-	Subject, FileName    string
-	Type                 string // DATA or REPORT
-	ContentType          string
-	Encoding             string // gzip or none
-	Status               string // uploading, accepted, acknowledged, error
-	Code, Event, Words   string // of an error
-	Linked               string
-	Chunks               [][]byte // as they came
-	Total                int
-	Sent                 time.Time
-	recipientODS, sender string
+	ID, From, To, Asked string // Asked: mex-To as it came
+	Workflow, LocalID   string
+	Subject, FileName   string
+	Type                string // DATA or REPORT
+	ContentType         string
+	Encoding            string // gzip or none
+	Status              string // uploading, accepted, acknowledged, error
+	Code, Event, Words  string // of an error
+	Linked              string
+	Chunks              [][]byte // as they came
+	Total               int
+	Sent                time.Time
+	recipientODS        string
 }
 
 // Content gives the content of a message whole, unzipped.
@@ -134,6 +134,13 @@ func (m *MESH) Register(nhsNumber, birth, surname, mailbox string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.patients[strings.ToUpper(nhsNumber+"_"+birth+"_"+surname)] = strings.ToUpper(mailbox)
+}
+
+// Forget makes a patient unknown to MESH.
+func (m *MESH) Forget(nhsNumber, birth, surname string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.patients, strings.ToUpper(nhsNumber+"_"+birth+"_"+surname))
 }
 
 // Messages gives what was sent to a mailbox or by it, in order.

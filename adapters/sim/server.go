@@ -107,6 +107,13 @@ func (s *server) Fail(f Fault) {
 	s.faults = append(s.faults, &f)
 }
 
+// Pending counts the faults that have met nothing yet.
+func (s *server) Pending() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.faults)
+}
+
 // Received gives the calls so far, those of the given names only when there are any.
 func (s *server) Received(names ...string) []Call {
 	s.mu.Lock()

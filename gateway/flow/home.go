@@ -3,7 +3,6 @@ package flow
 import (
 	"cmp"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/dermgate/dermgate/gateway/pathway"
@@ -172,7 +171,7 @@ func (d *decision) silent(ref string) bool {
 	case h.Known != "":
 		missing = "the infrastructure response"
 	}
-	d.notHome(h, h.What+" to "+h.To+": "+missing+" did not come in "+strconv.Itoa(int(d.at.Sub(h.Sent).Round(time.Hour).Hours()))+" h")
+	d.notHome(h, h.What+" to "+h.To+": "+missing+" did not come in time")
 	d.tell("overdue", h.By, "")
 	return true
 }
