@@ -13,7 +13,7 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 PURE := ./mapping/...
 REST := ./gateway/... ./adapters/... ./fixtures/...
 
-.PHONY: help demo test lint bench bench-flow bench-peers crash fuzz interop java redis node haproxy promtool judges build
+.PHONY: help demo test lint bench bench-photos bench-flow bench-peers crash fuzz interop java redis node haproxy promtool judges build
 
 help: ## this text
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,6 +34,10 @@ lint: ## gofmt, go vet, staticcheck, the shipped maps and the example configurat
 
 bench: ## figures: time and memory of parsing, translating, photos, stores and 64 large messages at once
 	go test -run '^$$' -bench . -benchmem ./mapping/... ./adapters/... ./fixtures/... ./gateway
+
+bench-photos: judges ## the goals of photos: speed beside image/jpeg and the naive search, PSNR, memory by 48 MP and by 32 photos at once; fails when one is missed
+	@set -o pipefail; { go test -run '^$$' -bench 'BenchmarkStrip$$/strip|BenchmarkFit$$' -benchmem -benchtime 5x ./mapping/image && \
+	  go test -run '^$$' -bench '^(BenchmarkPhotoMemory|BenchmarkFitting)$$' -benchtime 1x -timeout 30m ./gateway; } | awk -f fixtures/photos/goals.awk
 
 bench-flow: redis ## through a whole gateway: small messages acknowledged and delivered a second, bytes written for each, beside redis-benchmark
 	go test -run '^$$' -bench '^BenchmarkFlow$$' -benchtime 5000x ./gateway

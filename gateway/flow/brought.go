@@ -66,7 +66,7 @@ func (d *decision) has(f mapping.File) bool {
 // bringOne keeps one file; false of one that must not travel, or cannot.
 func (d *decision) bringOne(ctx context.Context, t *Translated, f mapping.File) (pathway.Photo, bool, error) {
 	known := slices.ContainsFunc(d.c.Photos, func(ph pathway.Photo) bool { return ph.From != d.why.String() && ph.Media == fullURL(f.Element) })
-	if known || t.unusable[f.Where] || f.Facts.Type.Photo() && t.Facts.Consent == "deny" {
+	if known || t.unusable[f.Where] || withdrawn(f.Element) || f.Facts.Type.Photo() && t.Facts.Consent == "deny" {
 		return pathway.Photo{}, false, nil
 	}
 	ph, err := d.keepFile(ctx, f, d.p.Sources[t.Source])

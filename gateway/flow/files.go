@@ -47,6 +47,10 @@ func (d *decision) keepFiles(ctx context.Context, t *Translated, rules SourceRul
 		if t.unusable[f.Where] {
 			photo.Waiting = unusable
 		}
+		if withdrawn(f.Element) {
+			photo.Waiting = unusable
+			d.tell("photo", fmt.Sprintf("photo %d: its sender says that it is wrong: it is kept, and sent nowhere", i+1), f.SHA256)
+		}
 		lesion, view := fhir.OwnExtension(f.Element, "lesion"), fhir.OwnExtension(f.Element, "photo-view")
 		if view == "" && photo.Says.Modality == dermoscopy {
 			view = viewDermoscopic
@@ -57,6 +61,32 @@ func (d *decision) keepFiles(ctx context.Context, t *Translated, rules SourceRul
 		d.remark(t, i, f, append(photo.remarks, image.Remarks(f.Content, f.Facts)...))
 	}
 	return nil
+}
+
+// withdrawn tells a photo or document that was taken back (OBX-11 D or W): of the wrong patient, perhaps, and no channel of files
+// would say so of it.
+func withdrawn(e fhir.Element) bool { return e.Child("status").Text() == "entered-in-error" }
+
+// withdrawals counts the photos and documents that a message takes back.
+func withdrawals(b *fhir.Bundle) (n int) {
+	for _, name := range []string{"Media", "DocumentReference"} {
+		for e := range b.All(name) {
+			if withdrawn(e) {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+// takenBack asks for what was sent already and is wrong to be taken out where it is, at once: it may be another patient's.
+func (d *decision) takenBack(b *fhir.Bundle) {
+	n := withdrawals(b)
+	for _, name := range d.c.Sent {
+		if n > 0 {
+			d.task("photo-withdrawn", fmt.Sprintf("%d photos or documents were taken back as wrong after they were sent: have them taken out at %s", n, name))
+		}
+	}
 }
 
 // remark tells the sender, and the story, what was measured of a photo, or what it says of itself.

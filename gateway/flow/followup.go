@@ -278,6 +278,7 @@ func (d *decision) observe(ctx context.Context, t *Translated) error {
 			return d.added(ctx, t)
 		}
 		d.fromRequester(f)
+		d.takenBack(t.Bundle)
 	case StatusOnly:
 		if d.p.Sources[t.Source].Found {
 			return d.onward(ctx, f)

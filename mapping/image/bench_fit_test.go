@@ -44,7 +44,7 @@ func beside(b *testing.B, what, other func() error) {
 }
 
 // Photos of 12 MP, each step beside one decoding by image/jpeg, and the usual search beside the step that takes its place:
-// decoded, then encoded with image/jpeg at qualities found by halving. The likeness to the original is logged.
+// decoded, then encoded with image/jpeg at qualities found by halving. The likeness to the original is reported.
 func BenchmarkFit(b *testing.B) {
 	photo := photos.Lesion{Seed: 1, View: photos.CloseUp, Width: 4000, Height: 3000, Quality: 98}.JPEG()
 	const limit = 5 << 20
@@ -54,13 +54,14 @@ func BenchmarkFit(b *testing.B) {
 		return err
 	}
 	var out []byte
+	encodes := 0
 	ladder := func(most int64, want Step) func() error {
 		return func() error {
 			f := fit(b, photo, Target{Bytes: most}, Floor{})
 			if f.Step != want {
 				b.Fatalf("%s, and %s is to be measured", f.Step, want)
 			}
-			out = bytesOf(b, f)
+			out, encodes = bytesOf(b, f), f.Encodes
 			return nil
 		}
 	}
@@ -72,12 +73,12 @@ func BenchmarkFit(b *testing.B) {
 	b.Run("lossless", func(b *testing.B) { beside(b, lossless, decode) })
 	b.Run("requantise", func(b *testing.B) {
 		beside(b, requantise, decode)
-		b.Logf("%d bytes, PSNR %.2f dB", len(out), likenessOf(b, photo, out))
+		b.ReportMetric(float64(encodes), "encodes")
+		reportLikeness(b, photo, out)
 	})
 	b.Run("search", func(b *testing.B) {
 		beside(b, search, requantise)
-		best := naive(b, photo, limit)
-		b.Logf("%d bytes, PSNR %.2f dB", len(best), likenessOf(b, photo, best))
+		reportLikeness(b, photo, naive(b, photo, limit))
 	})
 }
 
@@ -102,7 +103,8 @@ func naive(b *testing.B, photo []byte, limit int) (best []byte) {
 	return best
 }
 
-// likenessOf gives the PSNR of luma of two JPEGs, by image/jpeg's pixels.
-func likenessOf(b *testing.B, x, y []byte) float64 {
-	return psnr(luma(b, x), luma(b, y))
+// reportLikeness reports the PSNR of luma of a derivative, by image/jpeg's pixels, and its size.
+func reportLikeness(b *testing.B, photo, derivative []byte) {
+	b.ReportMetric(psnr(luma(b, photo), luma(b, derivative)), "psnr-dB")
+	b.ReportMetric(float64(len(derivative)), "derived-bytes")
 }
