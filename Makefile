@@ -21,7 +21,7 @@ help: ## this text
 demo: ## the whole system on this machine; ends with Ctrl-C
 	go run ./gateway demo
 
-test: redis node haproxy promtool judges lint ## everything CI checks: lint, then all tests with a real redis-server, HAProxy, npm peers, exiftool and djpeg
+test: redis node haproxy promtool judges lint ## everything CI checks: lint, then all tests with a real redis-server, HAProxy, npm peers, exiftool, djpeg and pdftotext
 	go test -count=1 $(PURE)
 	go test -count=1 -race -timeout 30m $(REST)
 
@@ -81,8 +81,8 @@ haproxy: # the tests put it before three replicas
 promtool: # the tests try the alert rules; Debian has it in the package of the server
 	@command -v promtool >/dev/null || { $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq --no-install-recommends prometheus; }
 
-judges: # the tests ask exiftool what is left in a photo, and djpeg what it looks like
-	@for tool in exiftool:libimage-exiftool-perl djpeg:libjpeg-turbo-progs; do \
+judges: # the tests ask exiftool what is left in a photo, djpeg what it looks like, and pdftotext what a letter says
+	@for tool in exiftool:libimage-exiftool-perl djpeg:libjpeg-turbo-progs pdftotext:poppler-utils; do \
 	  command -v $${tool%%:*} >/dev/null || { $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq --no-install-recommends $${tool##*:}; }; done
 
 node: # the tests talk to HL7 libraries of npm

@@ -29,6 +29,7 @@ var layers = [][]string{
 	{"mapping"},
 	{"mapping/cases", "mapping/starter"},
 	{"gateway/pathway"},
+	{"gateway/letter"},
 	{"gateway/flow"},
 	{"adapters/*", "gateway/api", "gateway/config", "gateway/observe", "gateway/console", "gateway/photoworker"},
 	{"adapters/adaptertest", "adapters/sim"}, // the suites and the stand-ins know adapters

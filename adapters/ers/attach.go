@@ -33,6 +33,9 @@ func (a *attempt) upload(ubrn, name, mediaType string, content func() ([]byte, e
 		return data["location"], nil
 	}
 	body, err := content()
+	if s := new(stop); errors.As(err, &s) {
+		return "", err
+	}
 	if err != nil {
 		return "", ourTrouble("an attachment cannot be read from the store", err)
 	}

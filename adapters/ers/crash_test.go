@@ -11,6 +11,7 @@ import (
 
 	"github.com/dermgate/dermgate/adapters/sim"
 	"github.com/dermgate/dermgate/gateway/flow"
+	"github.com/dermgate/dermgate/gateway/letter"
 )
 
 // toTheEnd attempts a delivery until it is delivered, as dispatcher and people would: a retry is made, an
@@ -74,11 +75,11 @@ func (r *rig) check(name string) {
 			r.t.Errorf("%s: files %s", name, names(q.Files))
 		}
 	case Referral:
-		if q := r.onlyReferral(); q.State != "AWAITING_TRIAGE" || names(q.Files) != letterName {
+		if q := r.onlyReferral(); q.State != "AWAITING_TRIAGE" || names(q.Files) != letter.Name {
 			r.t.Errorf("%s: %s, files %s", name, q.State, names(q.Files))
 		}
 	case Photos:
-		if q := r.onlyReferral(); names(q.Files) != letterName+" L1-overview-1.jpg L1-dermoscopic-1.jpg" {
+		if q := r.onlyReferral(); names(q.Files) != letter.Name+" L1-overview-1.jpg L1-dermoscopic-1.jpg" {
 			r.t.Errorf("%s: files %s", name, names(q.Files))
 		}
 	}

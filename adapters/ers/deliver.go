@@ -22,9 +22,9 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/dermgate/dermgate/gateway/flow"
+	"github.com/dermgate/dermgate/gateway/letter"
 	"github.com/dermgate/dermgate/mapping/fhir"
 	"github.com/dermgate/dermgate/mapping/issue"
 )
@@ -35,9 +35,6 @@ const (
 	Referral      = "referral"
 	Photos        = "photos" // of a referral that exists: its UBRN is the delivery's Note or in the Bundle
 )
-
-// letterName is the file name of the rendered referral letter.
-const letterName = "referral-letter.txt"
 
 // staleTries is how often a version is read anew within one attempt before the next one has to try.
 const staleTries = 3
@@ -162,24 +159,32 @@ func (a *attempt) prepare() error {
 // advice sends an A&G request. Nothing can be attached to it later, so a file that e-RS would not take
 // stops it before anything is created.
 func (a *attempt) advice() (map[string]string, error) {
-	a.order.Text = Question(a.bundle)
+	var more bool // than fits: the letter has all of it
+	a.order.Text, more = letter.Question(a.bundle, maxText)
 	switch {
 	case a.order.Conversion == "":
 		return nil, missing("ServiceRequest.extension(conversion-authorisation)", "the requester must say whether the provider may convert advice into a referral: there is no default")
 	case a.order.Text == "":
 		return nil, missing("ServiceRequest.note", "no question")
-	case utf8.RuneCountInString(a.order.Text) > maxText:
-		return nil, stopped(flow.Refused, issue.New(issue.TooLong, "ServiceRequest", "the request is longer than the 8,000 characters that e-RS takes, and it is never cut"))
 	}
 	for i, p := range a.parts {
 		if bad := p.trouble(i+1, len(a.parts)); bad != nil {
 			return nil, stopped(flow.Refused, bad)
 		}
 	}
-	files, err := a.uploadAll("", a.parts)
+	var files []file
+	if more {
+		f, err := a.uploadLetter("")
+		if err != nil {
+			return nil, err
+		}
+		files = append(files, f)
+	}
+	photos, err := a.uploadAll("", a.parts)
 	if err != nil {
 		return nil, err
 	}
+	files = append(files, photos...)
 	return a.create("A044", func() (map[string]string, error) { return a.createAdvice(files) })
 }
 
@@ -212,7 +217,7 @@ func (a *attempt) refer() (map[string]string, error) {
 		return nil, err
 	}
 	ubrn := created[FactUBRN]
-	if err := a.letter(ubrn); err != nil {
+	if err := a.attachLetter(ubrn); err != nil {
 		return nil, err
 	}
 	sent, err := a.toTriage(ubrn)
@@ -237,13 +242,25 @@ func (a *attempt) createReferral() (map[string]string, error) {
 	return facts(created), nil
 }
 
-// letter renders, uploads and attaches the referral letter.
-func (a *attempt) letter(ubrn string) error {
-	uploaded, err := a.upload(ubrn, letterName, "text/plain", func() ([]byte, error) { return Letter(a.bundle), nil })
+// uploadLetter renders and uploads the referral letter; ubrn is empty for an A&G request.
+func (a *attempt) uploadLetter(ubrn string) (file, error) {
+	url, err := a.upload(ubrn, letter.Name, letter.MediaType, func() ([]byte, error) {
+		b, err := letter.PDF(a.bundle)
+		if err == nil && len(b) > maxFile {
+			err = stopped(flow.Refused, issue.New(issue.TooLong, "ServiceRequest", "the letter of the request is larger than the 5,242,880 bytes that e-RS takes"))
+		}
+		return b, err
+	})
+	return file{URL: url, Description: "Referral letter", Indexed: a.indexed()}, err
+}
+
+// attachLetter makes the referral letter the first file of a referral.
+func (a *attempt) attachLetter(ubrn string) error {
+	f, err := a.uploadLetter(ubrn)
 	if err != nil {
 		return err
 	}
-	return a.attach("A012", ubrn, []file{{URL: uploaded, Description: "Referral letter", Indexed: a.indexed()}})
+	return a.attach("A012", ubrn, []file{f})
 }
 
 // toTriage sends the referral (A016), once: a state beyond NOT_BOOKED shows that an earlier attempt got

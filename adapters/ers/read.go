@@ -2,11 +2,11 @@ package ers
 
 import (
 	"fmt"
-	"iter"
 	"slices"
 	"strings"
 
 	"github.com/dermgate/dermgate/gateway/flow"
+	"github.com/dermgate/dermgate/gateway/letter"
 	"github.com/dermgate/dermgate/mapping/fhir"
 	"github.com/dermgate/dermgate/mapping/issue"
 )
@@ -52,12 +52,12 @@ func (p part) trouble(n, of int) *issue.Issue {
 func readOrder(b *fhir.Bundle, defaults order) (order, error) {
 	request := b.First("ServiceRequest")
 	o := defaults
-	o.Patient = identified(b.First("Patient"), fhir.SystemNHSNumber)
+	o.Patient = fhir.IdentifierIn(b.First("Patient"), fhir.SystemNHSNumber)
 	o.Priority = priority(request)
 	o.Conversion = fhir.OwnExtension(request, "conversion-authorisation")
 	o.Clinician = clinician(b, request)
 	for p := range request.Children("performer") {
-		if id := identified(b.Resolve(p.Child("reference").Text()), systemService); id != "" {
+		if id := fhir.IdentifierIn(b.Resolve(p.Child("reference").Text()), systemService); id != "" {
 			o.Service = id
 		}
 	}
@@ -100,7 +100,7 @@ func clinician(b *fhir.Bundle, request fhir.Element) string {
 		e = b.Resolve(e.At("practitioner.reference").Text())
 	}
 	for _, system := range []string{systemSDSUser, fhir.SystemSDSUser} {
-		if id := identified(e, system); id != "" {
+		if id := fhir.IdentifierIn(e, system); id != "" {
 			return id
 		}
 	}
@@ -108,7 +108,9 @@ func clinician(b *fhir.Bundle, request fhir.Element) string {
 }
 
 // ubrn gives the UBRN that the request has been given already.
-func ubrn(b *fhir.Bundle) string { return identified(b.First("ServiceRequest"), fhir.SystemUBRN) }
+func ubrn(b *fhir.Bundle) string {
+	return fhir.IdentifierIn(b.First("ServiceRequest"), fhir.SystemUBRN)
+}
 
 // parts pairs the files of a delivery with what the Bundle says of them: its name and what it shows. Files
 // are found by their hash; each Media or DocumentReference is used once, in order.
@@ -117,12 +119,12 @@ func parts(b *fhir.Bundle, refs []flow.BodyRef) []part {
 	out := make([]part, len(refs))
 	for i, ref := range refs {
 		out[i] = part{ref: ref, name: fallback(ref)}
-		for owner, att := range attachments(b) {
+		for owner, att := range letter.Attachments(b) {
 			if used[owner.Path()] || att.Child("url").Text() != "urn:sha-256:"+ref.SHA256 {
 				continue
 			}
 			used[owner.Path()] = true
-			out[i].description = describe(owner)
+			out[i].description = letter.Describe(owner)
 			if name := att.Child("title").Text(); fits(name, ref.Type) {
 				out[i].name = name
 			}
@@ -136,22 +138,6 @@ func parts(b *fhir.Bundle, refs []flow.BodyRef) []part {
 // fallback names a file by its hash, which no other file of the case has.
 func fallback(ref flow.BodyRef) string {
 	return "attachment-" + ref.SHA256[:min(8, len(ref.SHA256))] + mediaTypes[ref.Type]
-}
-
-// attachments gives every file that the Bundle names, with the resource that owns it.
-func attachments(b *fhir.Bundle) iter.Seq2[fhir.Element, fhir.Element] {
-	return func(yield func(owner, att fhir.Element) bool) {
-		for m := range b.All("Media") {
-			if !yield(m, m.Child("content")) {
-				return
-			}
-		}
-		for d := range b.All("DocumentReference") {
-			if !yield(d, d.At("content.attachment")) {
-				return
-			}
-		}
-	}
 }
 
 // fits tells a name that may be sent as a header: short printable ASCII with the extension of its type.
@@ -173,17 +159,4 @@ func unique(ps []part) {
 		ps[i].name = name
 		seen = append(seen, name)
 	}
-}
-
-// identified gives the value a resource has in an identifier system.
-func identified(e fhir.Element, system string) string {
-	if !e.OK() {
-		return ""
-	}
-	for id := range e.Children("identifier") {
-		if id.Child("system").Text() == system {
-			return id.Child("value").Text()
-		}
-	}
-	return ""
 }

@@ -110,7 +110,7 @@ func (f *Facade) view(ctx context.Context, r CaseRecord) (*fhir.Bundle, error) {
 	if err != nil {
 		return nil, err
 	}
-	b, err := d.compose(request, nil, d.c.ID, shownPhotos(d.c.Sendable()))
+	b, err := d.compose(request, leaving{key: d.c.ID, travel: shownPhotos(d.c.Sendable())})
 	if err != nil {
 		return nil, err
 	}

@@ -136,7 +136,11 @@ func (d *decision) render(ctx context.Context, e Endpoint, n telling) (outgoing,
 	id := d.derive(of...)
 	m := outgoing{what: n.what, key: id.String(), mediaType: "application/fhir+json", maps: d.set.Digest()}
 	d.carried = append(d.sendable(e, n), d.brought(e, n)...)
-	b, err := d.compose(request, n.answer, m.key, d.travelling(e, n))
+	parts := leaving{answer: n.answer, key: m.key, travel: d.travelling(e, n)}
+	if d.wantsLetter(e, n) {
+		parts.first = func(b *fhir.Bundle) error { return d.encloseReferral(e, b) }
+	}
+	b, err := d.compose(request, parts)
 	if err != nil {
 		return outgoing{}, err
 	}
@@ -220,9 +224,17 @@ func (d *decision) file(ctx context.Context, sha string) (fhir.Data, error) {
 	return fhir.Data{}, issue.New(issue.NotFound, "Media.content", "a photo that may not travel")
 }
 
+// leaving is what a Bundle that leaves is made of beside its request.
+type leaving struct {
+	answer *fhir.Bundle // nil: none
+	key    string
+	travel []pathway.Photo
+	first  func(*fhir.Bundle) error // adds what goes before what an answer brings; nil: nothing
+}
+
 // compose makes the Bundle that leaves: the request's resources with the photos that travel, each as its
 // derivative, and what an answer added.
-func (d *decision) compose(request, answer *fhir.Bundle, key string, travel []pathway.Photo) (*fhir.Bundle, error) {
+func (d *decision) compose(request *fhir.Bundle, parts leaving) (*fhir.Bundle, error) {
 	b, err := fhir.NewBundle(fhir.NewTree(), "message")
 	if err != nil {
 		return nil, err
@@ -230,20 +242,25 @@ func (d *decision) compose(request, answer *fhir.Bundle, key string, travel []pa
 	w := writer{}
 	id := w.add(b.Root, "identifier")
 	w.set(id, "system", "urn:dermgate:outbound")
-	w.set(id, "value", key)
+	w.set(id, "value", parts.key)
 	w.set(b.Root, "timestamp", request.Root.Child("timestamp").Text())
 	if w.err != nil {
 		return nil, w.err
 	}
 	gone := map[string]bool{}
 	for _, ph := range d.c.Photos {
-		gone[ph.Media] = ph.Waiting != "" || !ph.Document && !slices.ContainsFunc(travel, func(t pathway.Photo) bool { return t.Media == ph.Media })
+		gone[ph.Media] = ph.Waiting != "" || !ph.Document && !slices.ContainsFunc(parts.travel, func(t pathway.Photo) bool { return t.Media == ph.Media })
 	}
 	if err := copyEntries(b, request, func(url string, _ fhir.Element) bool { return !gone[url] }); err != nil {
 		return nil, err
 	}
-	if answer != nil {
-		if err := d.addAnswer(b, answer, travel); err != nil {
+	if parts.first != nil {
+		if err := parts.first(b); err != nil {
+			return nil, err
+		}
+	}
+	if parts.answer != nil {
+		if err := d.addAnswer(b, parts.answer, parts.travel); err != nil {
 			return nil, err
 		}
 	}
@@ -251,7 +268,7 @@ func (d *decision) compose(request, answer *fhir.Bundle, key string, travel []pa
 		if gone[ph.Media] {
 			continue
 		}
-		for _, t := range travel {
+		for _, t := range parts.travel {
 			if t.Media == ph.Media {
 				ph = t
 			}

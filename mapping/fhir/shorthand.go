@@ -42,6 +42,19 @@ func IsOriginal(r Element) bool {
 	return r.OK() && r.Type().Name == "DocumentReference" && r.Child("masterIdentifier").Child("system").Text() == SystemSHA256
 }
 
+// IdentifierIn gives the value that a resource has in an identifier system, "" where it has none.
+func IdentifierIn(e Element, system string) string {
+	if !e.OK() {
+		return ""
+	}
+	for id := range e.Children("identifier") {
+		if id.Child("system").Text() == system {
+			return id.Child("value").Text()
+		}
+	}
+	return ""
+}
+
 // OwnExtension gives the value of an extension of ours (ExtensionBase + name), "" where there is none.
 func OwnExtension(e Element, name string) string {
 	for x := range e.Children("extension") {

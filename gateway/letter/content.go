@@ -1,76 +1,13 @@
-package ers
+package letter
 
 import (
+	"cmp"
+	"iter"
+	"slices"
 	"strings"
 
 	"github.com/dermgate/dermgate/mapping/fhir"
 )
-
-// Letter renders a referral letter as plain text: the same Bundle gives the same bytes. Its headings follow
-// the PRSB Clinical Referral Information standard. Nothing is shortened, summed up or left out of the
-// clinical resources.
-func Letter(b *fhir.Bundle) []byte {
-	var w page
-	w.line("REFERRAL LETTER")
-	w.section("Patient", patient(b.First("Patient")))
-	w.section("Referrer", referrer(b))
-	w.section("Referral", request(b))
-	clinical(&w, b)
-	return []byte(w.String())
-}
-
-// Question renders the text of an A&G request: the same clinical sections, without those that e-RS fills
-// from the patient index and the sender's role.
-func Question(b *fhir.Bundle) string {
-	var w page
-	clinical(&w, b)
-	return strings.TrimSpace(w.String())
-}
-
-func clinical(w *page, b *fhir.Bundle) {
-	r := b.First("ServiceRequest")
-	var reason, notes []string
-	for c := range r.Children("reasonCode") {
-		reason = append(reason, words(c))
-	}
-	for n := range r.Children("note") {
-		notes = append(notes, n.Child("text").Text())
-	}
-	w.section("Reason for referral", reason)
-	w.section("Clinical question and history", notes)
-	w.section("Diagnoses and problems", conditions(b))
-	w.section("Examination and observations", observations(b))
-	w.section("Procedures", each(b, "Procedure", func(e fhir.Element) string {
-		return joined(", ", words(e.Child("code")), e.Child("performedDateTime").Text(), noted(e))
-	}))
-	w.section("Allergies", each(b, "AllergyIntolerance", allergy))
-	w.section("Medication", each(b, "MedicationStatement", func(e fhir.Element) string { return words(e.Child("medicationCodeableConcept")) }))
-	w.section("Photographs and documents", enclosed(b))
-	w.section("Consent for clinical photography", each(b, "Consent", func(e fhir.Element) string { return e.At("provision.type").Text() }))
-}
-
-// page is text under headings; a section without content is left out with its heading.
-type page struct{ strings.Builder }
-
-func (w *page) line(s string) {
-	w.WriteString(s)
-	w.WriteByte('\n')
-}
-
-func (w *page) section(heading string, lines []string) {
-	begun := false
-	for _, l := range lines {
-		if strings.TrimSpace(l) == "" {
-			continue
-		}
-		if !begun {
-			w.line("")
-			w.line(strings.ToUpper(heading))
-			begun = true
-		}
-		w.line(l)
-	}
-}
 
 func patient(p fhir.Element) []string {
 	if !p.OK() {
@@ -78,17 +15,42 @@ func patient(p fhir.Element) []string {
 	}
 	lines := []string{
 		labelled("Name", name(p.Child("name"))),
-		labelled("NHS number", identified(p, fhir.SystemNHSNumber)),
+		labelled("NHS number", fhir.IdentifierIn(p, fhir.SystemNHSNumber)),
 		labelled("Date of birth", p.Child("birthDate").Text()),
 		labelled("Gender", p.Child("gender").Text()),
 	}
 	for a := range p.Children("address") {
 		lines = append(lines, labelled("Address", address(a)))
 	}
-	for t := range p.Children("telecom") {
+	lines = append(lines, contacts(p)...)
+	for c := range p.Children("communication") {
+		lines = append(lines, labelled("Language", words(c.Child("language"))))
+	}
+	return lines
+}
+
+func contacts(e fhir.Element) (lines []string) {
+	for t := range e.Children("telecom") {
 		lines = append(lines, labelled("Contact", t.Child("value").Text()))
 	}
 	return lines
+}
+
+// practice is where the patient is registered.
+func practice(b *fhir.Bundle) (lines []string) {
+	for g := range b.First("Patient").Children("generalPractitioner") {
+		e := b.Resolve(g.Child("reference").Text())
+		if e.OK() && e.Type().Name == "Organization" {
+			lines = append(lines, organisation(e)...)
+		} else {
+			lines = append(lines, labelled("Name", g.Child("display").Text()), labelled("ODS code", g.At("identifier.value").Text()))
+		}
+	}
+	return lines
+}
+
+func organisation(e fhir.Element) []string {
+	return append([]string{labelled("Organisation", e.Child("name").Text()), labelled("ODS code", fhir.IdentifierIn(e, fhir.SystemODSOrganisation))}, contacts(e)...)
 }
 
 func referrer(b *fhir.Bundle) []string {
@@ -96,18 +58,17 @@ func referrer(b *fhir.Bundle) []string {
 	if !e.OK() {
 		return nil
 	}
-	person, organisation := e, e
+	person, from := e, e
 	if e.Type().Name == "PractitionerRole" {
-		person = b.Resolve(e.At("practitioner.reference").Text())
-		organisation = b.Resolve(e.At("organization.reference").Text())
+		person, from = b.Resolve(e.At("practitioner.reference").Text()), b.Resolve(e.At("organization.reference").Text())
 	}
 	var lines []string
 	if person.OK() && person.Type().Name == "Practitioner" {
 		lines = append(lines, labelled("Name", name(person.Child("name"))))
+		lines = append(lines, contacts(person)...)
 	}
-	if organisation.OK() && organisation.Type().Name == "Organization" {
-		lines = append(lines, labelled("Organisation", organisation.Child("name").Text()),
-			labelled("ODS code", identified(organisation, fhir.SystemODSOrganisation)))
+	if from.OK() && from.Type().Name == "Organization" {
+		lines = append(lines, organisation(from)...)
 	}
 	return lines
 }
@@ -115,7 +76,7 @@ func referrer(b *fhir.Bundle) []string {
 func request(b *fhir.Bundle) []string {
 	r := b.First("ServiceRequest")
 	lines := []string{
-		labelled("Priority", strings.ReplaceAll(priority(r), "_", " ")),
+		labelled("Priority", urgency(r)),
 		labelled("Date", r.Child("authoredOn").Text()),
 		labelled("Specialty", words(r.Child("performerType"))),
 	}
@@ -123,6 +84,53 @@ func request(b *fhir.Bundle) []string {
 		lines = append(lines, labelled("Service requested", words(c)))
 	}
 	return lines
+}
+
+// urgency gives the e-RS priority as it is stated, else that of FHIR.
+func urgency(r fhir.Element) string {
+	if p := fhir.OwnExtension(r, "ers-priority"); p != "" {
+		return strings.ReplaceAll(p, "_", " ")
+	}
+	return r.Child("priority").Text()
+}
+
+func medication(e fhir.Element) string {
+	var dose []string
+	for _, part := range []string{"dosage", "dosageInstruction"} {
+		for d := range e.Children(part) {
+			dose = append(dose, d.Child("text").Text())
+		}
+	}
+	what := words(e.Child("medicationCodeableConcept"))
+	if what == "" {
+		what = e.At("medicationReference.display").Text()
+	}
+	return joined("; ", what, joined(", ", dose...), noted(e))
+}
+
+// answers gives the answers of a questionnaire, each with its question.
+func answers(q fhir.Element) (lines []string) {
+	for i := range q.Children("item") {
+		question := i.Child("text").Text()
+		if question == "" {
+			question = i.Child("linkId").Text()
+		}
+		var said []string
+		for a := range i.Children("answer") {
+			said = append(said, value(a))
+			lines = append(lines, answers(a)...)
+		}
+		lines = append(append(lines, labelled(question, joined(", ", said...))), answers(i)...)
+	}
+	return lines
+}
+
+func relative(e fhir.Element) string {
+	var had []string
+	for c := range e.Children("condition") {
+		had = append(had, joined(": ", words(c.Child("code")), noted(c)))
+	}
+	return joined("; ", joined(": ", words(e.Child("relationship")), joined(", ", had...)), noted(e))
 }
 
 func conditions(b *fhir.Bundle) []string {
@@ -167,20 +175,85 @@ func observations(b *fhir.Bundle) []string {
 // enclosed lists the files in order, so that the reader can tell which photo shows what.
 func enclosed(b *fhir.Bundle) []string {
 	var lines []string
-	for owner, att := range attachments(b) {
-		lines = append(lines, joined(": ", att.Child("title").Text(), describe(owner)))
+	for owner, att := range Attachments(b) {
+		lines = append(lines, joined(": ", att.Child("title").Text(), Describe(owner)))
 	}
 	return lines
 }
 
-// describe says what a photo or document shows: lesion, view, body site, when.
-func describe(e fhir.Element) string {
+// Describe says what a photo or document shows: lesion, view, body site, when.
+func Describe(e fhir.Element) string {
 	taken := e.Child("createdDateTime").Text()
 	if taken != "" {
 		taken = "taken " + taken
 	}
 	return joined(", ", labelled("lesion", fhir.OwnExtension(e, "lesion")), fhir.OwnExtension(e, "photo-view"), words(e.Child("bodySite")),
 		words(e.Child("type")), e.Child("description").Text(), taken)
+}
+
+// Attachments gives every file that the Bundle names, with the resource that owns it.
+func Attachments(b *fhir.Bundle) iter.Seq2[fhir.Element, fhir.Element] {
+	return func(yield func(owner, att fhir.Element) bool) {
+		for m := range b.All("Media") {
+			if !yield(m, m.Child("content")) {
+				return
+			}
+		}
+		for d := range b.All("DocumentReference") {
+			if !yield(d, d.At("content.attachment")) {
+				return
+			}
+		}
+	}
+}
+
+// about are resources that say who and how, and nothing clinical.
+var about = []string{"MessageHeader", "Provenance", "Task", "Organization", "Practitioner", "PractitionerRole", "HealthcareService", "Location", "Endpoint", "Binary"}
+
+// others gives the words of the clinical resources that are not said yet, with the type of whose they are.
+func others(b *fhir.Bundle, said string) (lines []string) {
+	for r := range b.Resources() {
+		kind := r.Type().Name
+		if slices.Contains(about, kind) {
+			continue
+		}
+		for text := range unsaid(r) {
+			if l := kind + ": " + text; !strings.Contains(said, text) && !slices.Contains(lines, l) {
+				lines = append(lines, l)
+			}
+		}
+	}
+	return lines
+}
+
+// wording are the elements that hold words for people, beside those of values.
+var wording = []string{"text", "display", "description", "comment", "patientInstruction", "summary", "reason", "title", "note"}
+
+// unsaid gives what people wrote anywhere in a resource, in its order.
+func unsaid(e fhir.Element) iter.Seq[string] {
+	return func(yield func(string) bool) { eachWord(e, yield) }
+}
+
+func eachWord(e fhir.Element, yield func(string) bool) bool {
+	for c := range e.Children("") {
+		leaf := true
+		for range c.Children("") {
+			leaf = false
+			break
+		}
+		worded := slices.Contains(wording, c.Name()) || c.Name() == "valueString" || c.Name() == "valueMarkdown" || c.Name() == "answer"
+		switch text := strings.TrimSpace(c.Text()); {
+		case !leaf && c.Name() != "extension" && c.Name() != "meta":
+			if !eachWord(c, yield) {
+				return false
+			}
+		case leaf && worded && text != "":
+			if !yield(text) {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // each renders the resources of a type, one entry each.
@@ -217,6 +290,8 @@ func value(o fhir.Element) string {
 			return joined(" to ", quantity(v.Child("low")), quantity(v.Child("high")))
 		case "valuePeriod":
 			return joined(" to ", v.Child("start").Text(), v.Child("end").Text())
+		case "valueCoding":
+			return cmp.Or(v.Child("display").Text(), v.Child("code").Text())
 		case "valueRatio":
 			return joined("/", quantity(v.Child("numerator")), quantity(v.Child("denominator")))
 		}

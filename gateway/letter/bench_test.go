@@ -1,0 +1,11 @@
+package letter
+
+import "testing"
+
+func BenchmarkPDF(b *testing.B) {
+	bundle := bundle(b, everything)
+	b.ReportAllocs()
+	for b.Loop() {
+		pdf(b, bundle)
+	}
+}
