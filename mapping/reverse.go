@@ -51,6 +51,7 @@ type outGroup struct {
 	each    *walk // nil: the resources of the first map's type
 	where   *expr
 	split   bool
+	once    bool  // not of what a segment of its name was made from
 	whole   bool  // its segments go home as the request had them
 	fields  []int // those that do
 	set     []backConstant
@@ -325,6 +326,9 @@ func (c *compiler) outGroup(src srcGroup, from *fhir.Type) *outGroup {
 	g.split = src.split.s == "lines"
 	if src.split.s != "" && !g.split {
 		c.faults.add(src.split.at, "split is lines")
+	}
+	if g.once = src.once.s == "true"; src.once.s != "" && !g.once {
+		c.faults.add(src.once.at, "once: true, or nothing")
 	}
 	for _, k := range src.set {
 		if p, ok := c.outPlace(k[0], g.maps[0].src); ok {

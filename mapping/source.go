@@ -52,7 +52,7 @@ type srcGroup struct {
 	name, typ        text // photos, Media; of a segment: PRD
 	maps             []text
 	each, where, key text
-	split            text
+	split, once      text
 	segments         []srcGroup // of a segment: those that follow it
 	received         []text     // fields that come home as the request had them; the segment's name: all of it
 	link             []srcLink
@@ -325,7 +325,7 @@ func (r *reader) segment(pairs []pair) (srcGroup, bool) {
 		return out, false
 	}
 	out.maps = listed(t)
-	r.keys(pairs[1:], segmentKeys, map[string]*text{"each": &out.each, "where": &out.where, "split": &out.split}, func(p pair) bool {
+	r.keys(pairs[1:], segmentKeys, map[string]*text{"each": &out.each, "where": &out.where, "once": &out.once, "split": &out.split}, func(p pair) bool {
 		switch p.key.s {
 		case "received":
 			out.received = r.texts(p.value)

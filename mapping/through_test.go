@@ -251,7 +251,7 @@ var lostOfRequests = []lost{
 	{`Observation\.interpretation\.(coding\.(display|system)|text)`, "OBX-8 is a code alone before 2.7"},
 	{`Organization\.name`, "of a place that no PRD names"},
 	{`Patient\.address\.text`, "an address that has lines too"},
-	{`Practitioner(Role)?\..*`, "people of OBR, ORC, AUT and PRT: PRD carries the requester and performers alone"},
+	{`Practitioner(Role)?\..*`, "people of OBR, ORC and AUT, who have no part by name; of PRT more than part, person and times"},
 	{`ServiceRequest\.category\.(coding\.display|text)`, "a specialty's name, whose code is the performer type"},
 	{`ServiceRequest\.identifier\.value`, "numbers of an order: the request has one placer number"},
 	{`ServiceRequest\.note\.time`, "NTE has no time before 2.6"},

@@ -33,8 +33,15 @@ type writing struct {
 	filled  map[spot]bool   // places of the current segment
 	held    map[int]bool    // fields of the current segment that are as the request had them
 	copied  map[string]bool // segments, by name, that are
-	begun   bool            // the current segment has been written to
+	origins map[madeOf]bool
+	begun   bool // the current segment has been written to
 	line    string
+}
+
+// madeOf says that segments of a name were made from an element.
+type madeOf struct {
+	segment string
+	from    fhir.Element
 }
 
 // ToHL7 writes a canonical Bundle as an HL7 v2 message: an answer (the request's resources with Task and
@@ -60,7 +67,7 @@ func (s *Set) ToHL7(b *fhir.Bundle, o Out) (*Written, issue.List, error) {
 	if o.Application == "" {
 		o.Application = "NE"
 	}
-	w := &writing{o: &o, structure: structure, version: version, early: m.early, told: map[string]bool{}, out: &Written{}, zone: o.Zone, bundle: b, b: hl7.NewBuilder(hl7.Standard()), counts: map[string]int{}, copied: map[string]bool{}}
+	w := &writing{o: &o, structure: structure, version: version, early: m.early, told: map[string]bool{}, out: &Written{}, zone: o.Zone, bundle: b, b: hl7.NewBuilder(hl7.Standard()), counts: map[string]int{}, copied: map[string]bool{}, origins: map[madeOf]bool{}}
 	if w.zone == nil {
 		w.zone = time.UTC
 	}
@@ -113,12 +120,15 @@ func (g *outGroup) write(s *scope) {
 		if ref := el.Child("reference"); el.Type().Name == "Reference" && typ.Name != "Reference" {
 			el = s.out.bundle.Resolve(ref.Text())
 		}
-		if !el.OK() || el.Type() != typ {
+		if !el.OK() || el.Type() != typ || g.once && s.out.origins[madeOf{g.segment, el}] {
 			return true
 		}
 		inner := &scope{out: s.out, node: el}
 		if g.where == nil || g.where.yes(inner) {
 			g.segments(inner)
+			if s.out.begun {
+				s.out.origins[madeOf{g.segment, el}] = true
+			}
 			g.following(inner)
 		}
 		return true
@@ -188,7 +198,7 @@ func (g *outGroup) segmentOf(s *scope) {
 	}
 	if w.begun || g.split {
 		for _, k := range g.set {
-			if to := k.to.spot(s); w.lacks(to) == "" {
+			if to := k.to.spot(s); !w.filled[to] && w.lacks(to) == "" {
 				w.put(to, k.text)
 			}
 		}
