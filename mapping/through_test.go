@@ -268,8 +268,7 @@ var lostWhereTextsDiffer = []lost{
 // lostOfAnswers do not come back from RRI^I12.
 var lostOfAnswers = []lost{
 	{`DocumentReference\.content\.attachment\.title`, "OBX-3.2 has the display of the document's type"},
-	{`Media\.note\.text`, "the NTEs that end an RRI are the answer, and would not be told apart"},
-	{`Organization\.contact\..*`, "RRI has CTD as REF has, for who asked: they know"},
+	{`Media\.note\.text`, "it comes back among the words of the answer (OBX PHOTONOTE): the NTEs that end an RRI are the answer, and would not be told apart"},
 	{`Task\.executionPeriod\..*`, "when it was looked at, a result says (OBR-7 and 8)"},
 	{`Patient\.communication\.language\.coding\.display`, "the words of a language are its text"},
 	{`Patient\.name\.text`, "a name that has its parts too"},
