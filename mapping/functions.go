@@ -23,7 +23,7 @@ var functions = []function{
 	{name: "mod11", doc: "ten digits, spaces and hyphens aside, with a right Modulus 11 check digit (NHS Data Dictionary)", test: mod11},
 	{name: "digits", doc: "the text without spaces and hyphens", text: digits},
 	{name: "tail", doc: "the text without its first character", text: tail},
-	{name: "ods", doc: "the shape of an ODS code: 3 to 10 capitals and digits, a digit among them or three letters", test: odsShape},
+	{name: "ods", doc: "the shape of an ODS code: 3 to 10 capitals and digits, a digit among them, or three letters of which the first is R, T (trusts) or Q (integrated care boards)", test: odsShape},
 	{name: "number", doc: "a decimal number as FHIR writes it, a leading + or point aside", test: func(s string) bool { t, _ := decimalText(nil, s); return t != "" }},
 	{name: "isTime", doc: "a date or time in a form that the date conversions read", test: func(s string) bool { _, ok := parseMoment(s); return ok }},
 }
@@ -121,7 +121,7 @@ func odsShape(s string) bool {
 			return false
 		}
 	}
-	return digit || len(s) == 3
+	return digit || len(s) == 3 && (s[0] == 'R' || s[0] == 'T' || s[0] == 'Q') // PAS, LAB and EPR are systems
 }
 
 // tail drops the first character.

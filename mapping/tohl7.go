@@ -38,7 +38,7 @@ type writing struct {
 	line    string
 }
 
-// madeOf says that segments of a name were made from an element.
+// madeOf says that a segment of a name is made from an element.
 type madeOf struct {
 	segment string
 	from    fhir.Element
@@ -125,10 +125,8 @@ func (g *outGroup) write(s *scope) {
 		}
 		inner := &scope{out: s.out, node: el}
 		if g.where == nil || g.where.yes(inner) {
+			s.out.origins[madeOf{g.segment, el}] = true // also where the version lacks all that it would say
 			g.segments(inner)
-			if s.out.begun {
-				s.out.origins[madeOf{g.segment, el}] = true
-			}
 			g.following(inner)
 		}
 		return true

@@ -67,7 +67,7 @@ var resourceKeys = []named{
 var segmentKeys = []named{
 	{"each", "the elements it is made from, one segment each; else the resources of the first map's type"},
 	{"where", "a condition: only for these"},
-	{"once", "`true`: only of what no segment of this name was made from before"},
+	{"once", "`true`: only of what no other segments of this name are made from"},
 	{"split", "`lines`: one segment for each line of a text"},
 	{"received", "fields that go home as the request had them, `[RF1-2, RF1-6]`, or the segment's name: all its segments"},
 	{"set", "constants, `{OBX-2: ED}`, of places that no rule has filled"},
