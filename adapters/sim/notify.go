@@ -21,8 +21,8 @@ import (
 // messageReference (422 CM_DUPLICATE_REQUEST), and signed status callbacks from created to delivered or
 // failed by the NHS App.
 //
-// It leaves out: batches, reading a message's status, contact details, every channel but the NHS App and
-// the text of the message going anywhere, rate limits (use Fail), and the two hours of repeated callbacks:
+// It takes the free-text fields of every global plan and holds each to its channel's limit; reports are of the NHS App alone.
+// It leaves out: batches, reading a message's status, contact details, the text of the message going anywhere, rate limits (use Fail), and the two hours of repeated callbacks:
 // one that is not taken is tried three times.
 type Notify struct {
 	server
@@ -31,7 +31,7 @@ type Notify struct {
 	ApplicationID string // with APIKey, the secret of the callbacks' signature
 	APIKey        string
 	Auto          bool   // report on every message by itself, as soon as it is taken
-	Outcome       string // how messages end: "delivered" (default) or "failed"
+	Outcome       string // how messages end: "delivered" (default), "failed", "skipped" (the NHS App was, and so the message failed), or "silent": nothing after "sending"
 	Twice         bool   // send every report twice, the last ones first: the service promises neither order nor singularity
 
 	messages map[string]*Notice // by reference
@@ -146,10 +146,28 @@ func read(body []byte) (*Notice, answer) {
 		return nil, notifyProblem(400, "CM_INVALID_VALUE")
 	case !digit || plan < "1" || plan > "7":
 		return nil, notifyProblem(404, "CM_NO_SUCH_ROUTING_PLAN")
-	case plan == "1" && (m.Text == "" || utf8.RuneCountInString(m.Text) > 5000):
+	case !fits(at(att, "personalisation"), plan):
 		return nil, notifyProblem(400, "CM_INVALID_VALUE")
 	}
 	return m, answer{}
+}
+
+// freeTextFields are what each global plan puts into its templates, and the longest that each may be, in characters.
+var (
+	freeTextFields = map[string][]string{"1": {"body"}, "2": {"email_subject", "email_body"}, "3": {"sms_body"}, "4": {"body", "email_subject", "email_body"},
+		"5": {"body", "email_subject", "email_body"}, "6": {"body", "sms_body"}, "7": {"body", "sms_body"}}
+	fieldLimits = map[string]int{"body": 5000, "sms_body": 918, "email_body": 100_000}
+)
+
+// fits tells whether every field of a plan is there and none is too long.
+func fits(personalisation any, plan string) bool {
+	for _, field := range freeTextFields[plan] {
+		value := text(personalisation, field)
+		if value == "" || fieldLimits[field] > 0 && utf8.RuneCountInString(value) > fieldLimits[field] {
+			return false
+		}
+	}
+	return true
 }
 
 func (n *Notify) instant() string { return n.Now().UTC().Format("2006-01-02T15:04:05.000Z") }
@@ -197,12 +215,18 @@ func (n *Notify) reports(m *Notice) []object {
 	}
 	channel("created", "accepted")
 	channel("sending", "notified")
-	if n.Outcome == "failed" {
+	switch n.Outcome {
+	case "silent":
+	case "failed":
 		channel("failed", "unnotified")
-	} else {
+		status("failed")
+	case "skipped":
+		channel("skipped", "")
+		status("failed")
+	default:
 		channel("delivered", "read")
+		status("delivered")
 	}
-	status(n.Outcome)
 	if n.Twice {
 		for _, r := range out {
 			out = append([]object{r}, out...)

@@ -63,7 +63,11 @@ func (d *decision) delivered(ctx context.Context, del Delivery, o *Outcome) erro
 		d.c.Channel = map[string]string{}
 	}
 	maps.Copy(d.c.Channel, o.Facts)
-	d.tell("delivered", del.What+" to "+del.To, del.ID.String())
+	if e, ok := d.p.endpoint(del.To); ok && e.Kind == ToMESH {
+		d.tell("sent", del.What+" for "+del.To+" is with MESH", del.ID.String())
+	} else {
+		d.tell("delivered", del.What+" to "+del.To, del.ID.String())
+	}
 	if err := d.onItsWay(del, o); err != nil {
 		return err
 	}
