@@ -1,6 +1,7 @@
 package bolt_test
 
 import (
+	"os"
 	"path/filepath"
 	"testing"
 
@@ -35,4 +36,21 @@ func open(t testing.TB, path string) *bolt.Store {
 
 func BenchmarkPut(b *testing.B) {
 	adaptertest.BenchPut(b, open(b, filepath.Join(b.TempDir(), "gateway.db")))
+}
+
+// BenchmarkBacklog tells what waiting messages cost: file for each, claims, starting. BACKLOG says how many.
+func BenchmarkBacklog(b *testing.B) {
+	path := filepath.Join(b.TempDir(), "gateway.db")
+	s := open(b, path)
+	filled := func(n int) {
+		if info, err := os.Stat(path); err == nil {
+			b.ReportMetric(float64(info.Size())/float64(n), "file-B/waiting")
+		}
+	}
+	adaptertest.BenchBacklog(b, s, filled, func() flow.Store {
+		if err := s.Close(); err != nil {
+			b.Fatal(err)
+		}
+		return open(b, path)
+	})
 }

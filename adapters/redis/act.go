@@ -60,7 +60,7 @@ func (s *Store) act(ctx context.Context, a flow.Act) (moved bool, err error) {
 	if err != nil {
 		return false, fault(err)
 	}
-	d, err := whole(record.Val(), changing.Val(), "")
+	d, err := s.packer.whole(record.Val(), changing.Val(), "")
 	if err != nil {
 		return false, err
 	}
@@ -104,13 +104,13 @@ func (s *Store) acting(a flow.Act, j judged) (*call, error) {
 		w.arg("", "")
 	}
 	if c := a.Child; c != nil {
-		w.arg(c.ID.String(), w.json(record(*c)), s.packer.pack(c.Body.Inline), w.json(fresh(*c)))
+		w.arg(c.ID.String(), w.kept(s.packer.delivery(*c)), w.json(fresh(*c)))
 		w.key(key(p, "bycase", c.Case.String())).key(ready(p, c.To)...)
 	} else {
 		w.arg("")
 	}
 	if j.before.Case.Partition() == p {
-		w.key(key(p, "story", j.before.Case.String())).arg(j.before.Case.String(), w.json(a.Event()))
+		w.key(key(p, "story", j.before.Case.String())).arg(j.before.Case.String(), w.kept(s.packer.story([]flow.Event{a.Event()})))
 	}
 	return w.call, w.err
 }
@@ -121,7 +121,7 @@ func (s *Store) tell(ctx context.Context, a flow.Act, d flow.Delivery) error {
 	if d.Case.IsZero() || p == a.ID.Partition() {
 		return nil
 	}
-	event, err := json.Marshal(a.Event())
+	event, err := s.packer.story([]flow.Event{a.Event()})
 	if err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package redis
 import (
 	"context"
 	"crypto/rand"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 
@@ -27,11 +28,22 @@ func (s *Store) Put(ctx context.Context, c flow.Change) (flow.Receipt, error) {
 	case word(reply) != nil:
 		return flow.Receipt{}, word(reply)
 	case reply[0] == "repeat":
-		return receipt(reply[1].(string))
+		return s.repeated(reply)
 	case reply[0] == "done" && c.Message != nil:
 		return c.Message.Receipt, nil
 	}
 	return flow.Receipt{}, nil
+}
+
+// repeated reads the first receipt out of a script's answer: by itself, as layout 1 kept it, or in its message.
+func (s *Store) repeated(reply []any) (flow.Receipt, error) {
+	if text, _ := reply[1].(string); text != "" {
+		return receipt(text)
+	}
+	text, _ := reply[2].(string)
+	m, err := s.packer.messageOf(text)
+	m.Receipt.Repeat = true
+	return m.Receipt, err
 }
 
 func receipt(text string) (flow.Receipt, error) {
@@ -54,33 +66,33 @@ func (s *Store) Refuse(ctx context.Context, m flow.Message) error {
 
 // references are a change's cross-references, which are written before it. A reference counts once its case names it
 // too, which is part of the change: one that was never committed leads nowhere.
-func references(c flow.Change) []member {
+func references(c flow.Change) []place {
 	if len(c.Refs) == 0 {
 		return nil
 	}
-	sets := make([]member, len(c.Refs))
+	places := make([]place, len(c.Refs))
 	for i, r := range c.Refs {
-		sets[i] = member{refKey(r), c.Case.Record.ID.String(), r.Partition()}
+		places[i] = leadsTo(r, c.Case.Record.ID)
 	}
-	return sets
+	return places
 }
 
 // leading makes references lead to a case by themselves: what the other side of a delivery named is true
 // whatever becomes of the settlement.
-func leading(refs []flow.Ref, to flow.ID) (sets []member) {
+func leading(refs []flow.Ref, to flow.ID) (places []place) {
 	for _, r := range refs {
-		sets = append(sets, member{refKey(r), to.String(), r.Partition()}, member{namedKey(to), hashed(r.System, r.Value), to.Partition()})
+		places = append(places, leadsTo(r, to), place{namedKey(to), hex.EncodeToString([]byte(refName(r))), to.Partition(), false})
 	}
-	return sets
+	return places
 }
 
 // arguments adds a change to a call, as change() in lua/lib.lua reads it.
 func (s *Store) arguments(call *call, c flow.Change) error {
 	w := writer{call: call}
 	if c.Idem != nil {
-		w.arg(hashed(c.Idem.Key), hashed(c.Idem.Digest), w.json(c.Message.Receipt))
+		w.arg(hashed(c.Idem.Key), hashed(c.Idem.Digest))
 	} else {
-		w.arg("", "", "")
+		w.arg("", "")
 	}
 	if c.Applied != "" {
 		w.arg(hashed(c.Applied))
@@ -88,20 +100,18 @@ func (s *Store) arguments(call *call, c flow.Change) error {
 		w.arg("")
 	}
 	if c.Message != nil {
-		m := *c.Message
-		m.Raw.Inline = nil
-		w.arg(m.ID.String(), w.json(m), s.packer.pack(c.Message.Raw.Inline)).key(key(w.partition, "received"))
+		w.arg(c.Message.ID.String(), w.kept(s.packer.message(*c.Message))).key(key(w.partition, "received"))
 	} else {
-		w.arg("", "", "")
+		w.arg("", "")
 	}
 	if c.Case != nil {
-		w.caseChange(*c.Case, c.Refs)
+		s.caseChange(&w, *c.Case, c.Refs)
 	} else {
 		w.arg("")
 	}
 	w.arg(len(c.Deliveries))
 	for _, d := range c.Deliveries {
-		w.arg(d.ID.String(), w.json(record(d)), s.packer.pack(d.Body.Inline), w.json(fresh(d)))
+		w.arg(d.ID.String(), w.kept(s.packer.delivery(d)), w.json(fresh(d)))
 		w.key(key(w.partition, "bycase", d.Case.String())).key(ready(w.partition, d.To)...)
 	}
 	return w.err
@@ -121,18 +131,27 @@ func (w *writer) json(v any) string {
 	return string(b)
 }
 
+// kept gives what was packed.
+func (w *writer) kept(b []byte, err error) []byte {
+	if w.err == nil {
+		w.err = err
+	}
+	return b
+}
+
 // caseChange adds a case's next version. The token tells this write from another of the same version.
-func (w *writer) caseChange(c flow.CaseChange, refs []flow.Ref) {
+func (s *Store) caseChange(w *writer, c flow.CaseChange, refs []flow.Ref) {
 	r := c.Record
-	w.arg(r.ID.String(), r.Version, rand.Text(), w.json(r), r.Index.Changed.UnixMicro(), len(refs))
+	w.arg(r.ID.String(), r.Version, rand.Text(), w.kept(s.packer.record(r)), r.Index.Changed.UnixMicro(), len(refs))
 	for _, ref := range refs {
-		w.arg(hashed(ref.System, ref.Value))
+		w.arg(refName(ref))
 	}
-	w.arg(len(c.Story))
-	for _, e := range c.Story {
-		w.arg(w.json(e))
+	if len(c.Story) > 0 {
+		w.arg(w.kept(s.packer.story(c.Story)))
+	} else {
+		w.arg("")
 	}
-	w.key(namedKey(r.ID), key(w.partition, "story", r.ID.String()))
+	w.key(key(w.partition, "story", r.ID.String()))
 	found := foundBy(w.partition, r.Index)
 	w.arg(len(found)).key(found...)
 }

@@ -1,15 +1,20 @@
 package redis
 
 import (
+	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/dermgate/dermgate/gateway/flow"
 	"github.com/dermgate/dermgate/mapping/issue"
 )
 
-// state is what changes about a delivery, as the scripts write it. Times are µs since 1970, by Redis.
+// state is what changes about a delivery. The scripts write it (`save` in lua/lib.lua), in a form of few bytes since each
+// step of a delivery writes it anew; read reads that. Times are µs since 1970, by Redis. Its JSON is the form of layout 1,
+// and tells a script about a new one.
 type state struct {
 	State   flow.State `json:"state,omitempty"`
 	To      string     `json:"to"`
@@ -22,10 +27,10 @@ type state struct {
 	Due     int64      `json:"due,string"`             // in a new one: µs from now
 	Since   int64      `json:"since,string,omitempty"` // when it was put
 	Was     int64      `json:"was,string,omitempty"`   // Due before it was claimed
-	Token   string     `json:"token,omitempty"`        // of the last claim
+	Token   string     `json:"token,omitempty"`        // of the claim it is under
 	Held    bool       `json:"held,omitempty"`         // parked, and holds its lane
-	Note    string     `json:"note,omitempty"`
-	Cause   string     `json:"cause,omitempty"` // JSON
+	Note    string     `json:"note,omitempty"`         // once it is not the one it was put with
+	Cause   string     `json:"cause,omitempty"`        // JSON
 	Steps   []step     `json:"steps,omitempty"`
 }
 
@@ -34,32 +39,98 @@ type step struct {
 	Text string `json:"text"` // JSON of flow.Step
 }
 
+// states by their letter.
+var states = map[byte]flow.State{'w': flow.Waiting, 'c': flow.Claimed, 'd': flow.Done, 'p': flow.Parked, 'x': flow.Discarded}
+
+var errState = errors.New("redis: a damaged state of a delivery")
+
+// stateOf reads a state.
+func stateOf(kept string) (s state, err error) {
+	if strings.HasPrefix(kept, "{") {
+		if err := json.Unmarshal([]byte(kept), &s); err != nil {
+			return s, fmt.Errorf("%w: %w", errState, err)
+		}
+		return s, nil
+	}
+	r := reader{rest: kept}
+	s.State = states[byte(r.number(1))]
+	s.Class, s.Held = int(r.number(1)), r.number(1) == 1
+	s.Attempt, s.Fence, s.Ended, s.Seq = int(r.number(4)), r.number(4), r.number(4), r.number(6)
+	s.Due, s.Since, s.Was = r.number(7), r.number(7), r.number(7)
+	s.To, s.Lane, s.Token, s.Note, s.Cause = r.text(), r.text(), r.text(), r.text(), r.text()
+	for len(r.rest) > 0 && !r.short {
+		s.Steps = append(s.Steps, step{r.text(), r.text()})
+	}
+	if r.short || s.State == "" {
+		return s, errState
+	}
+	return s, nil
+}
+
+// reader reads big-endian numbers, and texts behind their length (4 bytes).
+type reader struct {
+	rest  string
+	short bool // there was less than was asked for
+}
+
+func (r *reader) take(n int) string {
+	if n > len(r.rest) {
+		r.rest, r.short = "", true
+		return strings.Repeat("\x00", min(n, 8))
+	}
+	out := r.rest[:n]
+	r.rest = r.rest[n:]
+	return out
+}
+
+func (r *reader) number(size int) int64 {
+	var b [8]byte
+	copy(b[8-size:], r.take(size))
+	return int64(binary.BigEndian.Uint64(b[:]))
+}
+
+func (r *reader) text() string {
+	n := int(r.number(2))
+	if n == 0xffff {
+		n = int(r.number(4))
+	}
+	if n == 0 {
+		return ""
+	}
+	return r.take(n)
+}
+
 // fresh gives what changes about a new delivery.
 func fresh(d flow.Delivery) state {
 	class := flow.ClassRoutine
 	if d.Class <= flow.ClassUrgent {
 		class = flow.ClassUrgent
 	}
-	return state{To: d.To, Lane: d.Lane, Class: class, Due: d.Delay().Microseconds(), Note: d.Note}
+	return state{To: d.To, Lane: d.Lane, Class: class, Due: d.Delay().Microseconds()}
 }
 
-// record gives what stays of a delivery; its bytes are kept apart.
-func record(d flow.Delivery) flow.Delivery {
+// delivery packs what stays of a delivery.
+func (p packer) delivery(d flow.Delivery) ([]byte, error) {
+	inline := d.Body.Inline
 	d.Body.Inline = nil
-	return d
+	return p.pack(d, inline)
 }
 
-// whole puts the parts of a delivery together again; packed is empty where the body is not wanted.
-func whole(record, changing, packed string) (flow.Delivery, error) {
+// whole puts the parts of a delivery together again; body is what layout 1 kept apart, empty where it is not wanted.
+func (p packer) whole(record, changing, body string) (flow.Delivery, error) {
 	var d flow.Delivery
-	var s state
-	if err := json.Unmarshal([]byte(record), &d); err != nil {
-		return d, fmt.Errorf("redis: a damaged delivery: %w", err)
+	inline, err := p.unpack("delivery", record, &d)
+	if err != nil {
+		return d, err
 	}
-	if err := json.Unmarshal([]byte(changing), &s); err != nil {
-		return d, fmt.Errorf("redis: a damaged state of a delivery: %w", err)
+	s, err := stateOf(changing)
+	if err != nil {
+		return d, err
 	}
-	d.State, d.To, d.Attempt, d.Fence, d.Note, d.Due = s.State, s.To, s.Attempt, s.Fence, s.Note, time.UnixMicro(s.Due).UTC()
+	d.State, d.To, d.Attempt, d.Fence, d.Due = s.State, s.To, s.Attempt, s.Fence, time.UnixMicro(s.Due).UTC()
+	if s.Note != "" {
+		d.Note = s.Note
+	}
 	if s.Cause != "" {
 		d.Cause = &issue.Issue{}
 		if err := json.Unmarshal([]byte(s.Cause), d.Cause); err != nil {
@@ -73,7 +144,8 @@ func whole(record, changing, packed string) (flow.Delivery, error) {
 		}
 		d.Steps = append(d.Steps, done)
 	}
-	var err error
-	d.Body.Inline, err = unpack([]byte(packed))
+	if d.Body.Inline = inline; inline == nil {
+		d.Body.Inline, err = bytesOf(body)
+	}
 	return d, err
 }

@@ -42,7 +42,7 @@ func (s *Store) Cases(ctx context.Context, q flow.CaseQuery) ([]flow.CaseRecord,
 			if text == "" {
 				continue // pruned
 			}
-			r, err := caseOf(text)
+			r, err := s.packer.recordOf(text)
 			if err != nil {
 				return nil, err
 			}
@@ -81,10 +81,11 @@ func (s *Store) Deliveries(ctx context.Context, q flow.DeliveryQuery) ([]flow.De
 			if records[i] == "" || states[i] == "" {
 				continue // pruned
 			}
-			d, err := whole(records[i], states[i], "")
+			d, err := s.packer.whole(records[i], states[i], "")
 			if err != nil {
 				return nil, err
 			}
+			d.Body.Inline = nil
 			if !q.Wanted(d) {
 				continue
 			}
@@ -110,7 +111,7 @@ func (s *Store) one(ctx context.Context, q flow.DeliveryQuery) ([]flow.Delivery,
 	if parts[0].Err() == redis.Nil {
 		return nil, nil
 	}
-	d, err := whole(parts[0].Val(), parts[1].Val(), parts[2].Val())
+	d, err := s.packer.whole(parts[0].Val(), parts[1].Val(), parts[2].Val())
 	if err != nil || !q.Wanted(d) {
 		return nil, err
 	}

@@ -2,6 +2,7 @@ package redis
 
 import (
 	"context"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -29,7 +30,7 @@ func (s *Store) OldCases(ctx context.Context, o flow.Old) ([]flow.CaseRecord, st
 		if text == "" {
 			continue // gone meanwhile
 		}
-		r, err := caseOf(text)
+		r, err := s.packer.recordOf(text)
 		if err != nil {
 			return nil, "", err
 		}
@@ -53,10 +54,11 @@ func (s *Store) OldMessages(ctx context.Context, o flow.Old) ([]flow.Message, st
 		if text == "" {
 			continue
 		}
-		var m flow.Message
-		if err := json.Unmarshal([]byte(text), &m); err != nil {
-			return nil, "", fmt.Errorf("redis: a damaged message: %w", err)
+		m, err := s.packer.messageOf(text)
+		if err != nil {
+			return nil, "", err
 		}
+		m.Raw.Inline = nil
 		out = append(out, m)
 	}
 	return out, next, nil
@@ -181,9 +183,9 @@ func (s *Store) enter(ctx context.Context, p int) error {
 		}
 		c := s.call(p).key(key(p, "received"))
 		for i := 0; i+1 < len(page); i += 2 {
-			var m flow.Message
-			if err := json.Unmarshal([]byte(page[i+1]), &m); err != nil {
-				return fmt.Errorf("redis: a damaged message: %w", err)
+			m, err := s.packer.messageOf(page[i+1])
+			if err != nil {
+				return err
 			}
 			c.arg(page[i], m.At.UnixMicro())
 		}
@@ -223,8 +225,8 @@ func (s *Store) Prune(ctx context.Context, r flow.Remains) error {
 		found := foundBy(call.partition, r.Case.Index)
 		call.arg(id, r.Case.Version, len(found)).key(namedKey(r.Case.ID), key(call.partition, "story", id), key(call.partition, "bycase", id)).key(found...)
 		var err error
-		if named, err = s.db.SMembers(ctx, namedKey(r.Case.ID)).Result(); err != nil {
-			return fault(err)
+		if named, err = s.named(ctx, r.Case.ID); err != nil {
+			return err
 		}
 	}
 	call.arg(len(r.Messages))
@@ -262,8 +264,8 @@ func (s *Store) casesOf(ctx context.Context, ids []flow.ID) ([]string, error) {
 	for i, text := range records {
 		var d flow.Delivery
 		if text != "" {
-			if err := json.Unmarshal([]byte(text), &d); err != nil {
-				return nil, fmt.Errorf("redis: a damaged delivery: %w", err)
+			if _, err := s.packer.unpack("delivery", text, &d); err != nil {
+				return nil, err
 			}
 		}
 		out[i] = d.Case.String()
@@ -271,17 +273,44 @@ func (s *Store) casesOf(ctx context.Context, ids []flow.ID) ([]string, error) {
 	return out, nil
 }
 
-// unrefer takes a case out of the sets of references that led to it. Which partition a reference lives in does not
-// show in its hash: it is asked for in each. One that a crash leaves behind leads nowhere.
+// named gives what leads to a case: for each reference its partition and its hash. Which partition a reference lives in did
+// not show in layout 1: it is then each.
+func (s *Store) named(ctx context.Context, id flow.ID) ([]string, error) {
+	kept, err := s.db.HGet(ctx, key(id.Partition(), "named"), id.String()).Result()
+	if err != nil && !errors.Is(err, redis.Nil) {
+		return nil, fault(err)
+	}
+	before, err := s.db.SMembers(ctx, namedKey(id)).Result()
+	if err != nil {
+		return nil, fault(err)
+	}
+	out := refNames(kept)
+	for _, text := range before {
+		name, err := hex.DecodeString(text)
+		switch {
+		case err != nil:
+			return nil, fmt.Errorf("redis: a damaged reference: %w", err)
+		case len(name) == 17:
+			out = append(out, string(name))
+		default:
+			for p := range flow.Partitions {
+				out = append(out, string([]byte{byte(p)})+string(name))
+			}
+		}
+	}
+	return out, nil
+}
+
+// unrefer takes a case out of what references lead to. One that a crash leaves behind leads nowhere.
 func (s *Store) unrefer(ctx context.Context, named []string, id flow.ID) error {
 	if len(named) == 0 {
 		return nil
 	}
 	_, err := s.db.Pipelined(ctx, func(pipe redis.Pipeliner) error {
-		for _, hash := range named {
-			for p := range flow.Partitions {
-				pipe.SRem(ctx, key(p, "ref", hash), id.String())
-			}
+		for _, name := range named {
+			p := int(name[0])
+			pipe.ZRem(ctx, key(p, "leads"), name[1:]+string(id[:]))
+			pipe.SRem(ctx, refKey(p, name[1:]), id.String()) // of layout 1
 		}
 		return nil
 	})

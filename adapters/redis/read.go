@@ -2,8 +2,10 @@ package redis
 
 import (
 	"context"
-	"encoding/json"
+	"encoding/hex"
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/redis/go-redis/v9"
@@ -21,7 +23,16 @@ func (s *Store) Receipt(ctx context.Context, i flow.Idem) (flow.Receipt, error) 
 	if digest != hashed(i.Digest) {
 		return flow.Receipt{}, flow.ErrConflict
 	}
-	return receipt(first)
+	if strings.HasPrefix(first, "{") { // of layout 1
+		return receipt(first)
+	}
+	id, err := flow.ParseID(first)
+	if err != nil {
+		return flow.Receipt{}, fmt.Errorf("redis: a damaged slot: %w", err)
+	}
+	m, err := s.Message(ctx, id)
+	m.Receipt.Repeat = true
+	return m.Receipt, err
 }
 
 // Case gives the newest version of a case.
@@ -30,62 +41,82 @@ func (s *Store) Case(ctx context.Context, id flow.ID) (flow.CaseRecord, error) {
 	if err != nil {
 		return flow.CaseRecord{}, fault(err)
 	}
-	return caseOf(text)
-}
-
-// caseOf reads a case as lua/lib.lua keeps it: version, token, record.
-func caseOf(text string) (flow.CaseRecord, error) {
-	var r flow.CaseRecord
-	parts := strings.SplitN(text, " ", 3)
-	if err := json.Unmarshal([]byte(parts[len(parts)-1]), &r); err != nil {
-		return r, fmt.Errorf("redis: a damaged case: %w", err)
-	}
-	return r, nil
+	return s.packer.recordOf(text)
 }
 
 // Message gives a message as it was kept.
 func (s *Store) Message(ctx context.Context, id flow.ID) (flow.Message, error) {
-	var m flow.Message
 	p := id.Partition()
 	text, err := s.db.HGet(ctx, key(p, "message"), id.String()).Result()
 	if err != nil {
-		return m, fault(err)
+		return flow.Message{}, fault(err)
 	}
-	if err := json.Unmarshal([]byte(text), &m); err != nil {
-		return m, fmt.Errorf("redis: a damaged message: %w", err)
+	m, err := s.packer.messageOf(text)
+	if err != nil || m.Raw.Inline != nil || m.Raw.Blob != "" {
+		return m, err
 	}
-	packed, err := s.db.HGet(ctx, key(p, "body"), id.String()).Result()
+	apart, err := s.db.HGet(ctx, key(p, "body"), id.String()).Result() // by layout 1
 	if err != nil && err != redis.Nil {
 		return m, fault(err)
 	}
-	m.Raw.Inline, err = unpack([]byte(packed))
+	m.Raw.Inline, err = bytesOf(apart)
 	return m, err
 }
 
 // Find gives the cases that a reference leads to. A case that does not name the reference was left by a
 // change that was never committed.
 func (s *Store) Find(ctx context.Context, r flow.Ref) ([]flow.ID, error) {
-	members, err := s.db.SMembers(ctx, refKey(r)).Result()
-	if err != nil || len(members) == 0 {
+	ids, err := s.candidates(ctx, r)
+	if err != nil || len(ids) == 0 {
+		return nil, err
+	}
+	named := make([]*redis.StringCmd, len(ids))
+	also := make([]*redis.BoolSliceCmd, len(ids))
+	_, err = s.db.Pipelined(ctx, func(p redis.Pipeliner) (err error) {
+		for i, id := range ids {
+			named[i] = p.HGet(ctx, key(id.Partition(), "named"), id.String())
+			also[i] = p.SMIsMember(ctx, namedKey(id), hashed(r.System, r.Value), hex.EncodeToString([]byte(refName(r))))
+		}
+		return nil
+	})
+	if err != nil && !errors.Is(err, redis.Nil) {
 		return nil, fault(err)
 	}
-	ids := make([]flow.ID, len(members))
-	there := make([]*redis.BoolCmd, len(members))
-	_, err = s.db.Pipelined(ctx, func(p redis.Pipeliner) (err error) {
-		for i, m := range members {
-			if ids[i], err = flow.ParseID(m); err != nil {
-				return err
-			}
-			there[i] = p.SIsMember(ctx, namedKey(ids[i]), hashed(r.System, r.Value))
+	var out []flow.ID
+	for i, id := range ids {
+		if slices.Contains(also[i].Val(), true) || slices.Contains(refNames(named[i].Val()), refName(r)) {
+			out = append(out, id)
 		}
+	}
+	return out, nil
+}
+
+// allBytes is behind every id.
+var allBytes = strings.Repeat("\xff", 17)
+
+// candidates gives the cases that a reference may lead to, by this layout and the one before.
+func (s *Store) candidates(ctx context.Context, r flow.Ref) ([]flow.ID, error) {
+	var now, before *redis.StringSliceCmd
+	_, err := s.db.Pipelined(ctx, func(p redis.Pipeliner) error {
+		now = p.ZRangeByLex(ctx, key(r.Partition(), "leads"), &redis.ZRangeBy{Min: "[" + refHash(r), Max: "[" + refHash(r) + allBytes})
+		before = p.SMembers(ctx, refKey(r.Partition(), refHash(r)))
 		return nil
 	})
 	if err != nil {
 		return nil, fault(err)
 	}
 	var out []flow.ID
-	for i, id := range ids {
-		if there[i].Val() {
+	for _, m := range now.Val() {
+		if len(m) == 32 {
+			out = append(out, flow.ID([]byte(m[16:])))
+		}
+	}
+	for _, m := range before.Val() {
+		id, err := flow.ParseID(m)
+		if err != nil {
+			return nil, fmt.Errorf("redis: a damaged reference: %w", err)
+		}
+		if !slices.Contains(out, id) {
 			out = append(out, id)
 		}
 	}
@@ -108,11 +139,13 @@ func (s *Store) Story(ctx context.Context, id flow.ID) ([]flow.Event, error) {
 	if !there.Val() {
 		return nil, flow.ErrNotFound
 	}
-	out := make([]flow.Event, len(lines.Val()))
-	for i, line := range lines.Val() {
-		if err := json.Unmarshal([]byte(line), &out[i]); err != nil {
-			return nil, fmt.Errorf("redis: a damaged event: %w", err)
+	out := []flow.Event{}
+	for _, line := range lines.Val() {
+		events, err := s.packer.storyOf(line)
+		if err != nil {
+			return nil, err
 		}
+		out = append(out, events...)
 	}
 	return out, nil
 }

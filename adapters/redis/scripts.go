@@ -48,7 +48,7 @@ type call struct {
 	partition int
 	keys      []string
 	args      []any
-	first     []member // written before it
+	first     []place // written before it
 }
 
 func (s *Store) call(partition int) *call {
@@ -58,8 +58,8 @@ func (s *Store) call(partition int) *call {
 func (c *call) key(keys ...string) *call { c.keys = append(c.keys, keys...); return c }
 func (c *call) arg(args ...any) *call    { c.args = append(c.args, args...); return c }
 
-// behind has members of sets written before the script runs.
-func (c *call) behind(first []member) *call { c.first = append(c.first, first...); return c }
+// behind has references written before the script runs.
+func (c *call) behind(first []place) *call { c.first = append(c.first, first...); return c }
 
 // run runs a script that writes, and gives the parts of its answer, the word first. What is written before it goes in the
 // same round trip, so that one sync of the file makes both durable, in this order. In a cluster it lives on other nodes, and
@@ -87,7 +87,7 @@ func together(ctx context.Context, db *redis.Client, script *redis.Script, c *ca
 	send := func(ask func(context.Context, redis.Scripter, []string, ...any) *redis.Cmd) (cmd *redis.Cmd, err error) {
 		_, err = db.Pipelined(ctx, func(p redis.Pipeliner) error {
 			for _, m := range c.first {
-				p.SAdd(ctx, m.key, m.member)
+				m.add(ctx, p)
 			}
 			cmd = ask(ctx, p, c.keys, c.args...)
 			return nil

@@ -30,6 +30,7 @@ type Store struct {
 	scripts scripts
 	packer  packer
 	seen    seen
+	clocks  clocks
 }
 
 var _ flow.Store = (*Store)(nil)
@@ -46,6 +47,9 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		return nil, err
 	}
 	s := &Store{db: db, o: o}
+	if s.packer, err = newPacker(); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
 	for p := range s.keys {
 		s.keys[p] = fixed(p)
 	}

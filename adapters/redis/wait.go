@@ -3,6 +3,7 @@ package redis
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/redis/go-redis/v9"
 
@@ -31,26 +32,32 @@ func (s *Store) runAndWait(ctx context.Context, script *redis.Script, c *call) (
 	return reply, err
 }
 
-// member is one of a set, to be added.
-type member struct {
+// place is one of a set, sorted by its bytes or not.
+type place struct {
 	key, member string
 	partition   int
+	sorted      bool
+}
+
+func (m place) add(ctx context.Context, p redis.Pipeliner) {
+	if m.sorted {
+		p.ZAdd(ctx, m.key, redis.Z{Member: m.member})
+	} else {
+		p.SAdd(ctx, m.key, m.member)
+	}
 }
 
 // add adds members to sets of any partitions.
-func (s *Store) add(ctx context.Context, sets []member) error {
+func (s *Store) add(ctx context.Context, places []place) error {
 	var partitions []int
-	for _, m := range sets {
+	for _, m := range places {
 		partitions = append(partitions, m.partition)
 	}
 	return s.eachNode(ctx, partitions, func(ctx context.Context, n node) error {
 		return s.waiting(ctx, n, func(p redis.Pipeliner) {
-			for _, m := range sets {
-				for _, held := range n.partitions {
-					if held == m.partition {
-						p.SAdd(ctx, m.key, m.member)
-						break
-					}
+			for _, m := range places {
+				if slices.Contains(n.partitions, m.partition) {
+					m.add(ctx, p)
 				}
 			}
 		})

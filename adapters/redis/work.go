@@ -67,7 +67,7 @@ func (s *Store) due(ctx context.Context, to string, n, least int) ([]dueLane, er
 	var out []dueLane
 	var paused, asked bool
 	err := s.eachNode(ctx, allPartitions(), func(ctx context.Context, at node) error {
-		lanes, stop, err := look(ctx, at, to, n, least)
+		lanes, stop, err := s.look(ctx, at, to, n, least)
 		mu.Lock()
 		defer mu.Unlock()
 		out, paused = append(out, lanes...), paused || stop
@@ -93,11 +93,12 @@ func (s *Store) due(ctx context.Context, to string, n, least int) ([]dueLane, er
 // lookTime is how long a look at all nodes may take.
 const lookTime = 3 * time.Second
 
-// look looks on one node, by its clock.
-func look(ctx context.Context, at node, to string, n, least int) (lanes []dueLane, paused bool, err error) {
+// look looks on one node, by the clocks of its partitions.
+func (s *Store) look(ctx context.Context, at node, to string, n, least int) (lanes []dueLane, paused bool, err error) {
 	heads := make([][]*redis.ZSliceCmd, len(at.partitions))
 	var clock *redis.TimeCmd
 	var stop *redis.BoolCmd
+	clocks := s.clocks.stale(at.partitions)
 	_, err = at.Pipelined(ctx, func(p redis.Pipeliner) error {
 		for i, part := range at.partitions {
 			if part == 0 {
@@ -107,14 +108,16 @@ func look(ctx context.Context, at node, to string, n, least int) (lanes []dueLan
 				heads[i] = append(heads[i], p.ZRangeWithScores(ctx, k, 0, int64(n-1)))
 			}
 		}
+		clocks.ask(ctx, p)
 		clock = p.Time(ctx)
 		return nil
 	})
-	if err != nil {
+	if err != nil && !errors.Is(err, redis.Nil) {
 		return nil, false, fault(err)
 	}
-	now := float64(clock.Val().UnixMicro())
+	clocks.keep()
 	for i, classes := range heads {
+		now := float64(s.clocks.now(at.partitions[i], clock.Val().UnixMicro()))
 		for class, cmd := range classes {
 			for _, z := range cmd.Val() {
 				if z.Score <= now {
@@ -141,7 +144,7 @@ func (s *Store) claim(ctx context.Context, to string, due []dueLane, lease time.
 	var all []taken
 	var troubles []error
 	for _, cmd := range s.runAll(ctx, s.scripts.claim, calls) {
-		got, err := read(cmd)
+		got, err := s.read(cmd)
 		all, troubles = append(all, got...), append(troubles, err)
 	}
 	slices.SortFunc(all, func(a, b taken) int { return cmp.Or(a.class-b.class, cmp.Compare(a.due, b.due)) })
@@ -160,7 +163,7 @@ type taken struct {
 }
 
 // read reads what lua/claim.lua gives.
-func read(cmd *redis.Cmd) ([]taken, error) {
+func (s *Store) read(cmd *redis.Cmd) ([]taken, error) {
 	rows, err := cmd.Slice()
 	if err != nil {
 		return nil, fault(err)
@@ -172,7 +175,7 @@ func read(cmd *redis.Cmd) ([]taken, error) {
 			return out, fmt.Errorf("redis: a claim answers %T", row)
 		}
 		text := func(i int) string { t, _ := f[i].(string); return t }
-		d, err := whole(text(2), text(3), text(4))
+		d, err := s.packer.whole(text(2), text(3), text(4))
 		if err != nil {
 			return out, err
 		}

@@ -4,13 +4,13 @@
 --   this partition.
 -- ARGV: act's field, act; id, the state that the act was judged on, new state, new destination, attempts, wait (µs);
 --   name and text of a step that the person adds, empty when there is none; id of a child that takes its place, empty
---   when there is none, else also record, body, state; case id and event, when KEYS has a story.
+--   when there is none, else also record, state; case id and event, when KEYS has a story.
 -- Returns {'done'}, or {'moved'} when the delivery is not as it was judged.
 local urgent, routine, urgent2, routine2 = key(), key(), key(), key()
 local field, act, id, seen, state, to, attempt, wait = arg(), arg(), arg(), arg(), arg(), arg(), tonumber(arg()), tonumber(arg())
 local name, text, child = arg(), arg(), { id = arg() }
 if child.id ~= '' then
-  child.record, child.body, child.state = arg(), arg(), arg()
+  child.record, child.state = arg(), arg()
   child.bycase, child.urgent, child.routine = key(), key(), key()
 end
 local story, case, event = key(), arg(), arg()
@@ -30,5 +30,6 @@ if child.id ~= '' then
   child.seq = d.seq
   enqueue(child)
 end
+flush()
 if story and redis.call('HEXISTS', cases, case) == 1 then redis.call('RPUSH', story, event) end
 return { 'done' }

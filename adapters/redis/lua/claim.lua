@@ -2,7 +2,7 @@
 -- when its answer was lost, is given again.
 -- KEYS: the partition's, then the destination's sorted sets of lanes, urgent and routine.
 -- ARGV: destination, lease (µs), token of the claim, lanes.
--- Returns for each {class of the lane, since when it was due, record, state, body or false}.
+-- Returns for each {class of the lane, since when it was due, record, state, its bytes where layout 1 kept them apart, or false}.
 local urgent, routine = key(), key()
 local to, lease, token = arg(), tonumber(arg()), arg()
 local out = {}
@@ -15,13 +15,14 @@ for i = args + 1, #ARGV do
     d.was, d.token = h.due, token
     d.state, d.attempt, d.fence, d.due = 'claimed', d.attempt + 1, d.fence + 1, whole(now + lease)
     save(h.id, d)
-    h.claimed, h.due = true, d.due
+    h.due = d.due
     turn(l, h)
     again = true
   end
   if again then
-    out[#out + 1] = { tostring(h.class), d.was, redis.call('HGET', kept, h.id), redis.call('HGET', live, h.id),
+    out[#out + 1] = { tostring(h.class), d.was, redis.call('HGET', kept, h.id), saved[h.id] or redis.call('HGET', live, h.id),
       redis.call('HGET', bodies, h.id) }
   end
 end
+flush()
 return out

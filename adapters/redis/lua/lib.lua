@@ -1,15 +1,16 @@
 -- What the scripts share; it is put before each of them. All keys of a call are in one partition, so a call
--- is one commit. KEYS 1 to 19 are the partition's own, as `fixed` in keys.go names them; a script's comment
+-- is one commit. KEYS 1 to 21 are the partition's own, as `fixed` in keys.go names them; a script's comment
 -- says what follows them. ARGV and the further KEYS are read in order by arg() and key().
 local idems, applied, messages, bodies, cases, seq = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
 local kept, live, queue, lanes, acts, changed = KEYS[7], KEYS[8], KEYS[9], KEYS[10], KEYS[11], KEYS[12]
 local lists = { o = KEYS[13], p = KEYS[14], z = KEYS[15] }
+local named = KEYS[21]
 local inner = { o = KEYS[16], p = KEYS[17], z = KEYS[18] }
 
 -- A partition without the number of its layout is one that was emptied, or not the one that was there before.
 if redis.call('GET', KEYS[19]) ~= layout then return redis.error_reply('LAYOUT it is not that of this gateway') end
 
-local args, keys = 0, 19
+local args, keys = 0, 21
 local function arg() args = args + 1; return ARGV[args] end
 local function key() keys = keys + 1; return KEYS[keys] end
 
@@ -19,49 +20,144 @@ local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 local function whole(n) return string.format('%.0f', n) end
 
+-- What a script changes of hashes and sorted sets that it does not read again is gathered, and written by flush with one
+-- command for each key: every command stands in the append-only file with its key.
+local gathered, order = {}, {}
+local function gather(command, key, a, b)
+  local name = command .. key
+  if not gathered[name] then
+    gathered[name] = { command, key }
+    order[#order + 1] = name
+  end
+  local g = gathered[name]
+  g[#g + 1], g[#g + 2] = a, b
+end
+local function flush()
+  for _, name in ipairs(order) do
+    local g = gathered[name]
+    for i = 3, #g, 2000 do redis.call(g[1], g[2], unpack(g, i, math.min(i + 1999, #g))) end
+  end
+  gathered, order = {}, {}
+end
+
+-- A clock that is set back would make everything wait so much longer. So the partition's goes on from the latest time it
+-- wrote down, by as much ahead of the server's until that has caught up. It is written down once a second, by what writes.
+do
+  local last, ahead = string.match(redis.call('GET', KEYS[20]) or '0 0', '^(%d+) (%d+)$')
+  last, ahead = tonumber(last), tonumber(ahead)
+  local was = ahead
+  if now >= last then ahead = 0 elseif now + ahead < last then ahead = last - now end
+  now = now + ahead
+  if now >= last + 1000000 or ahead ~= was then redis.call('SET', KEYS[20], whole(now) .. ' ' .. whole(ahead)) end
+end
+
 -- When a parked delivery that holds its lane is due.
 local never = '9000000000000000'
 
 -- State of a delivery, as `state` in delivery.go has it. `ended` is the fence of the last settled attempt;
 -- `cause` and the steps' texts are JSON that only Go reads.
-local function load(id)
-  local text = redis.call('HGET', live, id)
-  return text and cjson.decode(text)
+local letters = { waiting = 'w', claimed = 'c', done = 'd', parked = 'p', discarded = 'x' }
+local states = { w = 'waiting', c = 'claimed', d = 'done', p = 'parked', x = 'discarded' }
+local numbers = '>c1BBI4I4I4I6I7I7I7'
+
+local function packed(text)
+  text = text or ''
+  if #text < 65535 then return struct.pack('>I2c0', #text, text) end
+  return struct.pack('>I2I4c0', 65535, #text, text)
 end
 
-local function save(id, d) redis.call('HSET', live, id, cjson.encode(d)) end
+-- unpacked gives a text and where the next begins.
+local function unpacked(from, at)
+  local n
+  n, at = struct.unpack('>I2', from, at)
+  if n == 65535 then n, at = struct.unpack('>I4', from, at) end
+  return string.sub(from, at, at + n - 1), at + n
+end
 
--- A lane: all deliveries of one (destination, lane), in the order of their numbers. ready is the pair of
--- sorted sets of its destination's lanes by due time, one for each class.
+local saved = {} -- by this script
+
+local function load(id)
+  local text = saved[id] or redis.call('HGET', live, id)
+  if not text then return text end
+  if string.sub(text, 1, 1) == '{' then return cjson.decode(text) end -- of layout 1
+  local d, held, at = {}
+  d.state, d.class, held, d.attempt, d.fence, d.ended, d.seq, d.due, d.since, d.was, at = struct.unpack(numbers, text)
+  d.state, d.held = states[d.state], held == 1
+  d.due, d.since, d.was = whole(d.due), whole(d.since), whole(d.was)
+  d.to, at = unpacked(text, at)
+  d.lane, at = unpacked(text, at)
+  d.token, at = unpacked(text, at)
+  d.note, at = unpacked(text, at)
+  d.cause, at = unpacked(text, at)
+  d.steps = {}
+  while at <= #text do
+    local s = {}
+    s.name, at = unpacked(text, at)
+    s.text, at = unpacked(text, at)
+    d.steps[#d.steps + 1] = s
+  end
+  return d
+end
+
+-- save writes a state, with flush.
+local function save(id, d)
+  if d.state ~= 'claimed' then d.token, d.was = nil, nil end
+  local text = { struct.pack(numbers, letters[d.state], d.class, d.held and 1 or 0, d.attempt or 0, d.fence or 0, d.ended or 0, d.seq,
+    tonumber(d.due), tonumber(d.since or 0), tonumber(d.was or 0)), packed(d.to), packed(d.lane), packed(d.token), packed(d.note), packed(d.cause) }
+  for _, s in ipairs(d.steps or {}) do text[#text + 1] = packed(s.name) .. packed(s.text) end
+  saved[id] = table.concat(text)
+  gather('HSET', live, id, saved[id])
+end
+
+-- A lane: all deliveries of one (destination, lane), in the order of their numbers. The one whose turn it is, its holder,
+-- stands in lanes, those behind it in queue (in layout 1 the holder too). ready is the pair of sorted sets of its
+-- destination's lanes by due time, one for each class.
 local function lane(d, urgent, routine)
   return { name = d.lane, field = d.to .. '\0' .. d.lane, ready = { [0] = urgent, [1] = routine } }
 end
 
 local function member(l, id, d) return l.field .. '\0' .. string.format('%016d', d.seq) .. id end
 
--- holder gives whose turn it is: a table {class, due, claimed, id}, or nil when the lane is empty.
+-- holder gives whose turn it is: a table {class, due, claimed, id}, or nil when the lane is empty. Its class and when it is
+-- due show in ready; a lane that no field names is that of the delivery whose id is its name. (In layout 1 the field held
+-- all of it, the id last.)
 local function holder(l)
-  local class, due, claimed, id = string.match(redis.call('HGET', lanes, l.field) or '', '^(%d) (%d+) (%d) (.+)$')
-  return class and { class = tonumber(class), due = due, claimed = claimed == '1', id = id }
+  for class = 0, 1 do
+    local due = redis.call('ZSCORE', l.ready[class], l.name)
+    if due then
+      local id = string.match(redis.call('HGET', lanes, l.field) or l.name, '(%S+)$')
+      return { class = class, due = whole(tonumber(due)), claimed = load(id).state == 'claimed', id = id }
+    end
+  end
 end
 
 -- turn makes h the holder of the lane.
 local function turn(l, h)
   redis.call('ZREM', l.ready[1 - h.class], l.name)
   redis.call('ZADD', l.ready[h.class], h.due, l.name)
-  redis.call('HSET', lanes, l.field, string.format('%d %s %d %s', h.class, h.due, h.claimed and 1 or 0, h.id))
+  if h.id == l.name then
+    redis.call('HDEL', lanes, l.field)
+  elseif redis.call('HGET', lanes, l.field) ~= h.id then
+    redis.call('HSET', lanes, l.field, h.id)
+  end
 end
 
--- follow gives the turn to the first in the lane, or ends the lane. Not before since: a lane that has had its turn goes
--- behind those that wait for theirs.
+-- behind gives the first in the queue of a lane.
+local function behind(l)
+  return redis.call('ZRANGEBYLEX', queue, '[' .. l.field .. '\0', '(' .. l.field .. '\1', 'LIMIT', 0, 1)[1]
+end
+
+-- follow gives the turn to the first that waits behind the holder, or ends the lane. Not before since: a lane that has had
+-- its turn goes behind those that wait for theirs.
 local function follow(l, class, since)
-  local first = redis.call('ZRANGEBYLEX', queue, '[' .. l.field .. '\0', '(' .. l.field .. '\1', 'LIMIT', 0, 1)[1]
+  local first = behind(l)
   if not first then
     redis.call('ZREM', l.ready[0], l.name)
     redis.call('ZREM', l.ready[1], l.name)
     redis.call('HDEL', lanes, l.field)
     return
   end
+  redis.call('ZREM', queue, first)
   local id = string.sub(first, #l.field + 18)
   turn(l, { class = class, due = whole(math.max(tonumber(load(id).due), since or 0)), claimed = false, id = id })
 end
@@ -69,12 +165,31 @@ end
 -- push puts a delivery in its lane. While another is claimed nothing takes its place; the lane is as
 -- urgent as the most urgent that entered since it was last empty.
 local function push(l, id, d)
-  redis.call('ZADD', queue, 0, member(l, id, d))
   local h = holder(l)
   if not h then return turn(l, { class = d.class, due = d.due, claimed = false, id = id }) end
-  h.class = math.min(h.class, d.class)
-  if h.claimed then return turn(l, h) end
-  follow(l, h.class)
+  local class = math.min(h.class, d.class)
+  local other = load(h.id)
+  if not h.claimed and d.seq < other.seq then
+    redis.call('ZADD', queue, 0, member(l, h.id, other))
+    return turn(l, { class = class, due = d.due, claimed = false, id = id })
+  end
+  redis.call('ZADD', queue, 0, member(l, id, d))
+  if class ~= h.class then
+    h.class = class
+    turn(l, h)
+  end
+end
+
+-- back puts the holder back in its place: an earlier one that came while it was claimed goes first.
+local function back(l, class, id, d)
+  local own = member(l, id, d)
+  redis.call('ZREM', queue, own) -- of layout 1
+  local first = behind(l)
+  if first and first < own then
+    redis.call('ZADD', queue, 0, own)
+    return follow(l, class, now)
+  end
+  turn(l, { class = class, due = d.due, claimed = false, id = id })
 end
 
 -- pull takes a delivery out of its lane; when it held the lane, the next one's turn comes.
@@ -98,55 +213,68 @@ local function list(id, old, d)
     redis.call('ZREM', lists[from], id)
     redis.call('ZREM', inner[from], id)
   end
-  redis.call('ZADD', of[to], d.since, id)
+  gather('ZADD', of[to], d.since, id)
+end
+
+-- number gives the next number of a delivery; expect says how many will be asked for.
+local given, expected = 0, 0
+local function expect(n)
+  expected = redis.call('INCRBY', seq, n)
+  given = expected - n
+end
+local function number()
+  if given == expected then expect(1) end
+  given = given + 1
+  return given
 end
 
 -- enqueue keeps a new delivery; one that is known by its id is left as it is. With seq it takes the place of another.
 local function enqueue(q)
   if redis.call('HEXISTS', live, q.id) == 1 then return end
   local d = cjson.decode(q.state)
-  d.seq = q.seq or redis.call('INCR', seq)
+  d.seq = q.seq or number()
   d.state, d.attempt, d.fence, d.ended = 'waiting', 0, 0, 0
   d.due, d.since = whole(now + d.due), whole(now) -- Go gave the wait
-  redis.call('HSET', kept, q.id, q.record)
-  if q.body ~= '' then redis.call('HSET', bodies, q.id, q.body) end
+  gather('HSET', kept, q.id, q.record)
   save(q.id, d)
   list(q.id, nil, d)
-  redis.call('ZADD', q.bycase, d.since, q.id)
+  gather('ZADD', q.bycase, d.since, q.id)
   push(lane(d, q.urgent, q.routine), q.id, d)
 end
 
 -- change reads a change, as arguments() in change.go writes it.
--- ARGV: idem field, digest, receipt; applied; message id, message, body; case id, then for a case: version,
---   token, record, time of change, references, events; number of deliveries, then for each: id, record, body, state.
+-- ARGV: idem field, digest; applied; message id, message; case id, then for a case: version, token, record, time of change,
+--   references, story; number of deliveries, then for each: id, record, state.
 --   Lists begin with their length; a field of an absent part is empty.
--- KEYS: for a message the sorted set of messages by time they came in; for a case its references and its story, then the sorted sets it is found in; for each delivery the list of its case
+-- KEYS: for a message the sorted set of messages by time they came in; for a case its story, then the sorted sets it is found in; for each delivery the list of its case
 --   and the two sorted sets of its destination.
 local function change()
-  local c = { idem = arg(), digest = arg(), receipt = arg(), applied = arg(),
-    message = arg(), text = arg(), body = arg(), case = arg(), named = {}, events = {}, found = {}, deliveries = {} }
+  local c = { idem = arg(), digest = arg(), applied = arg(), message = arg(), text = arg(), case = arg(), named = {}, found = {},
+    deliveries = {} }
   if c.message ~= '' then c.received = key() end
   if c.case ~= '' then
     c.version, c.token, c.record, c.time = tonumber(arg()), arg(), arg(), arg()
     for i = 1, tonumber(arg()) do c.named[i] = arg() end
-    for i = 1, tonumber(arg()) do c.events[i] = arg() end
-    c.refs, c.story = key(), key()
+    c.events = arg()
+    c.story = key()
     for i = 1, tonumber(arg()) do c.found[i] = key() end
   end
   for i = 1, tonumber(arg()) do
-    c.deliveries[i] = { id = arg(), record = arg(), body = arg(), state = arg(),
+    c.deliveries[i] = { id = arg(), record = arg(), state = arg(),
       bycase = key(), urgent = key(), routine = key() }
   end
   return c
 end
 
--- admit tells why a change may not be applied: nothing when it may.
+-- admit tells why a change may not be applied: nothing when it may. A repeat comes with the first receipt or, where the slot
+-- names its message, with that.
 local function admit(c)
   local slot = c.idem ~= '' and redis.call('HGET', idems, c.idem)
   if slot then
-    local digest, receipt = string.match(slot, '^(%S*) (.*)$')
-    if digest == c.digest then return { 'repeat', receipt } end
-    return { 'conflict' }
+    local digest, first = string.match(slot, '^(%S*) (.*)$')
+    if digest ~= c.digest then return { 'conflict' } end
+    if string.sub(first, 1, 1) == '{' then return { 'repeat', first } end -- of layout 1
+    return { 'repeat', '', redis.call('HGET', messages, first) }
   end
   if c.applied ~= '' and redis.call('SISMEMBER', applied, c.applied) == 1 then return { 'applied' } end
   if c.case == '' then return end
@@ -156,22 +284,35 @@ local function admit(c)
   if version ~= c.version - 1 then return { 'stale' } end
 end
 
+-- name adds references to those that lead to a case: each the letter of its partition and its hash, 17 bytes, one after
+-- another. What layout 1 knows of stands in the set refs:CASE.
+local function name(case, more)
+  local known = redis.call('HGET', named, case) or ''
+  local all = { known }
+  for _, r in ipairs(more) do
+    local there = false
+    for at = 1, #known, 17 do there = there or string.sub(known, at, at + 16) == r end
+    if not there then all[#all + 1] = r end
+  end
+  if #all > 1 then redis.call('HSET', named, case, table.concat(all)) end
+end
+
 -- apply writes an admitted change.
 local function apply(c)
   if c.message ~= '' then
     redis.call('HSET', messages, c.message, c.text)
     redis.call('ZADD', c.received, 'NX', whole(now), c.message)
-    if c.body ~= '' then redis.call('HSET', bodies, c.message, c.body) end
   end
-  if c.idem ~= '' then redis.call('HSET', idems, c.idem, c.digest .. ' ' .. c.receipt) end
+  if c.idem ~= '' then redis.call('HSET', idems, c.idem, c.digest .. ' ' .. c.message) end
   if c.applied ~= '' then redis.call('SADD', applied, c.applied) end
   if c.case ~= '' then
     redis.call('HSET', cases, c.case, c.version .. ' ' .. c.token .. ' ' .. c.record)
     redis.call('ZADD', changed, c.time, c.case)
     for _, k in ipairs(c.found) do redis.call('ZADD', k, c.time, c.case) end
-    for _, r in ipairs(c.named) do redis.call('SADD', c.refs, r) end
-    for _, e in ipairs(c.events) do redis.call('RPUSH', c.story, e) end
+    name(c.case, c.named)
+    if c.events ~= '' then redis.call('RPUSH', c.story, c.events) end
   end
+  if #c.deliveries > 0 then expect(#c.deliveries) end
   for _, q in ipairs(c.deliveries) do enqueue(q) end
 end
 

@@ -1,12 +1,12 @@
 -- Removes what was kept long enough, all or none. What is gone already is no fault.
--- KEYS: the partition's; when there are messages, the sorted set of those; for a case its references, its story, the list of
+-- KEYS: the partition's; when there are messages, the sorted set of those; for a case its references of layout 1, its story, the list of
 --   its deliveries, then the sets it is found in.
 -- ARGV: case id ('' for none), for a case its version and how many sets it is found in; number of messages, for each its id
 --   and the field of its slot; number of deliveries, for each its id; number of marks, for each its field; the list of
 --   deliveries of each delivery's case stands in KEYS, in the order of the deliveries.
 -- Returns {'done'}, or {'stale'} when the case has changed or a delivery is not settled.
 local id, version, story, refs, bycase = arg(), nil, nil, nil, nil
-local found, named, gone, bylist, fields = {}, {}, {}, {}, {}
+local found, listed, gone, bylist, fields = {}, {}, {}, {}, {}
 if id ~= '' then
   version = arg()
   refs, story, bycase = key(), key(), key()
@@ -18,7 +18,7 @@ local ids = {}
 for i = 1, tonumber(arg()) do
   ids[i] = arg()
   bylist[i] = key()
-  named[ids[i]] = true
+  listed[ids[i]] = true
 end
 for i = 1, tonumber(arg()) do fields[i] = arg() end
 
@@ -30,7 +30,7 @@ if id ~= '' then
   local there = string.match(redis.call('HGET', cases, id) or '', '^(%d+) ')
   if there and there ~= version then return { 'stale' } end
   for _, each in ipairs(redis.call('ZRANGE', bycase, 0, -1)) do
-    if not named[each] then return { 'stale' } end
+    if not listed[each] then return { 'stale' } end
   end
 end
 
@@ -44,7 +44,7 @@ for i, each in ipairs(ids) do
 end
 for _, m in ipairs(gone) do
   local slot = redis.call('HGET', idems, m.slot)
-  if slot and string.find(slot, '"message":"' .. m.id .. '"', 1, true) then redis.call('HDEL', idems, m.slot) end
+  if slot and string.find(slot, m.id, 1, true) then redis.call('HDEL', idems, m.slot) end
   redis.call('HDEL', messages, m.id)
   redis.call('HDEL', bodies, m.id)
   redis.call('ZREM', received, m.id)
@@ -54,6 +54,7 @@ if id ~= '' then
   redis.call('HDEL', cases, id)
   redis.call('ZREM', changed, id)
   for _, k in ipairs(found) do redis.call('ZREM', k, id) end
+  redis.call('HDEL', named, id)
   redis.call('DEL', refs, story)
 end
 return { 'done' }

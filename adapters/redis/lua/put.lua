@@ -6,4 +6,5 @@ local c = change()
 local no = admit(c)
 if no then return no end
 apply(c)
+flush()
 return { 'done' }

@@ -12,4 +12,5 @@ local l = lane(d, urgent, routine)
 local h = holder(l)
 h.due = d.due
 turn(l, h)
+flush()
 return { 'done' }

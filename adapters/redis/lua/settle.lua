@@ -22,6 +22,11 @@ if note ~= '' then d.note = note end
 if hold then d.held, d.due = true, never end
 save(id, d)
 list(id, 'claimed', d)
-if state ~= 'waiting' and not hold then redis.call('ZREM', queue, member(l, id, d)) end
-follow(l, h.class, now)
+if state == 'waiting' or hold then
+  back(l, h.class, id, d)
+else
+  redis.call('ZREM', queue, member(l, id, d)) -- of layout 1
+  follow(l, h.class, now)
+end
+flush()
 return { 'done' }

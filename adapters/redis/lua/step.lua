@@ -7,4 +7,5 @@ local d, no = held(id, fence)
 if not d then return no[1] == 'done' and { 'lease' } or no end
 step(d, arg(), arg())
 save(id, d)
+flush()
 return { 'done' }
