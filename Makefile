@@ -13,7 +13,7 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 PURE := ./mapping/...
 REST := ./gateway/... ./adapters/... ./fixtures/...
 
-.PHONY: help demo test lint bench bench-photos bench-flow bench-peers crash fuzz interop java redis node haproxy promtool judges build
+.PHONY: help demo test lint bench bench-photos bench-flow bench-backlog bench-peers crash fuzz interop java redis node haproxy promtool judges build
 
 help: ## this text
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,6 +41,10 @@ bench-photos: judges ## the goals of photos: speed beside image/jpeg and the nai
 
 bench-flow: redis ## through a whole gateway: small messages acknowledged and delivered a second, bytes written for each, beside redis-benchmark
 	go test -run '^$$' -bench '^BenchmarkFlow$$' -benchtime 5000x ./gateway
+
+BACKLOG ?= 5000
+bench-backlog: redis ## BACKLOG (5000) messages wait in each store: bytes for each, claims beside an empty store, starts
+	BACKLOG=$(BACKLOG) go test -run '^$$' -bench '^BenchmarkBacklog$$' -benchtime 1x -timeout 2h ./adapters/redis ./adapters/bolt
 
 bench-peers: node ## parsing beside simple-hl7 and @medplum/core of npm, the best of twenty each: 20 times faster, else it fails
 	cd fixtures/peers && npm ci
