@@ -130,6 +130,9 @@ func (a *attempt) attach(step, ubrn string, files []file) error {
 // replaceSet makes the given files the whole set of a referral (A012), based on the version that was read.
 func (a *attempt) replaceSet(ubrn, version string, all []file) error {
 	r, err := a.post("A012", "/STU3/ReferralRequest/"+ubrn+"/$ers.maintainReferralLetter", letterBody(all), version)
+	if slices.Contains(codesOf(r.body), "NO_CHANGES_DETECTED") {
+		return nil // an earlier attempt got through although its answer did not
+	}
 	if err != nil {
 		return err
 	}

@@ -139,7 +139,7 @@ func (f *fetch) file(a listed, n, of int) (brought, error) {
 		err = foreign("A042")
 	}
 	if err != nil {
-		for _, state := range strings.Fields(codes(r.body)) {
+		for _, state := range codesOf(r.body) {
 			if slices.Contains([]string{pending, "THREATS_FOUND", "VALIDATION_FAILED", "FILE_SIZE_ERROR"}, state) {
 				return f.unavailable(b, name, state, a.By)
 			}

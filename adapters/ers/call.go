@@ -178,23 +178,6 @@ func judge(k call, status int, r reply) error {
 	}
 }
 
-// codes lists the error codes of an OperationOutcome. Its diagnostics may repeat what was sent.
-func codes(body []byte) string {
-	var o operationOutcome
-	if json.Unmarshal(body, &o) != nil {
-		return ""
-	}
-	var b strings.Builder
-	for _, i := range o.Issue {
-		for _, c := range i.Details.Coding {
-			if c.Code != "" && len(c.Code) <= 64 && strings.Trim(c.Code, "ABCDEFGHIJKLMNOPQRSTUVWXYZ_") == "" {
-				b.WriteString(" " + c.Code)
-			}
-		}
-	}
-	return b.String()
-}
-
 func (c *Client) client() *http.Client {
 	h := http.Client{Timeout: 190 * time.Second}
 	if c.HTTP != nil {

@@ -19,6 +19,7 @@ import (
 	"io"
 	"maps"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -269,7 +270,7 @@ func (a *attempt) toTriage(ubrn string) (map[string]string, error) {
 	if state, data := a.state("A016"); state == done {
 		return data, nil
 	}
-	for range staleTries {
+	for n := range staleTries {
 		r, err := a.referral(a.ctx, ubrn)
 		if err != nil {
 			return nil, err
@@ -279,7 +280,7 @@ func (a *attempt) toTriage(ubrn string) (map[string]string, error) {
 			return f, a.keep("A016", done, f)
 		}
 		sent, err := a.post("A016", "/STU3/Appointment", triageBody(ubrn, r.Meta.VersionID, a.order), "")
-		if errors.Is(err, errStale) {
+		if errors.Is(err, errStale) || n == 0 && slices.Contains(codesOf(sent.body), "INVALID_REQUEST_STATE") { // sent meanwhile?
 			continue
 		}
 		if err != nil {

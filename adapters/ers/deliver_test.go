@@ -277,7 +277,7 @@ func TestAnswersThatAreClassified(t *testing.T) {
 		if o.Cause.Kind != c.kind || o.After != c.after {
 			t.Errorf("%+v: %+v after %s", c.fault, o.Cause, o.After)
 		}
-		if c.fault.Code != "" && !strings.HasSuffix(o.Cause.Text, " "+c.fault.Code) {
+		if c.fault.Code != "" && !strings.Contains(o.Cause.Text, " "+c.fault.Code+" (") {
 			t.Errorf("%+v: the code is not named: %s", c.fault, o.Cause.Text)
 		}
 		if created := len(r.ers.Requests("r")) == 1; created != (o.Facts[FactUBRN] != "") {
