@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -168,7 +169,8 @@ func startOrdered(t *testing.T) *ordered {
 		}
 		o.mu.Lock()
 		defer o.mu.Unlock()
-		o.came = append(o.came, arrival{m.Get(hl7.MustPath("RF1-6.1")).Text(), time.Now()})
+		id := cmp.Or(m.Get(hl7.MustPath("RF1-6.1")).Text(), m.Get(hl7.MustPath("RF1-11.1")).Text())
+		o.came = append(o.came, arrival{id, time.Now()})
 	}}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)

@@ -7,9 +7,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/dermgate/dermgate/adapters/adaptertest"
 	"github.com/dermgate/dermgate/adapters/sim"
 	"github.com/dermgate/dermgate/fixtures/photos"
 	"github.com/dermgate/dermgate/gateway/flow"
@@ -235,5 +237,47 @@ func TestAdviceOfTheWorklistOfASignedInUser(t *testing.T) {
 	w.eventually(t, ctx, "the EPR has it", func() bool { return len(w.told("REF^I12")) == 2 })
 	if n := len(w.ers.Received("A023")); n < 2 {
 		t.Errorf("%d looks", n)
+	}
+}
+
+// Two gateways on one Redis, with thirty referrals in e-RS: the worklist is read once, each of them is, and together the
+// gateways keep the pace.
+func TestTwoReplicasTakeAWorklistOnce(t *testing.T) {
+	e, err := sim.StartERS("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	const n, pace = 30, 40
+	for range n {
+		referred(t, e, "ROUTINE", sim.File{Name: "letter.pdf", Type: "application/pdf", Body: []byte("%PDF-1.4 letter")})
+	}
+	sink := startOrdered(t)
+	var began, ended atomic.Int64
+	e.Now = func() time.Time { // asked at every call
+		now := time.Now()
+		began.CompareAndSwap(0, now.UnixNano())
+		ended.Store(now.UnixNano())
+		return now
+	}
+	startFleet(t, 2, adaptertest.Redis(t).Addr(), sink.addr, func(text string) string {
+		text = strings.Replace(text, "destinations:\n", fmt.Sprintf("  - {name: ers-list, kind: ers-worklist, base_url: %q, auth: {token: t}, services: ['50001'], rate: %d/s}\ndestinations:\n", e.Base(), pace), 1)
+		return strings.Replace(text, "{case: referral}", "{source: ers-list}", 1)
+	}).until("all have come", func() bool { return len(sink.all()) >= n })
+	time.Sleep(500 * time.Millisecond) // for one too many
+	seen := map[string]bool{}
+	for _, a := range sink.all() {
+		seen[a.placer] = true
+	}
+	read := map[string]int{}
+	for _, c := range e.Received("A005") {
+		read[c.Path]++
+	}
+	if len(seen) != n || len(sink.all()) != n || len(e.Received("A008")) != 1 || len(read) != n || len(e.Received("A005")) != n {
+		t.Errorf("%d of %d referrals came in %d messages; %d looks, %d reads of %d", len(seen), n, len(sink.all()), len(e.Received("A008")), len(e.Received("A005")), len(read))
+	}
+	calls := len(e.Received("A004", "A005", "A007", "A008", "A042"))
+	if took := time.Duration(ended.Load() - began.Load()); took < time.Duration(calls-1)*time.Second/pace*9/10 {
+		t.Errorf("%d calls in %v: more than %d a second", calls, took, pace)
 	}
 }
