@@ -97,7 +97,7 @@ func (w *world) eventually(t *testing.T, ctx context.Context, what string, done 
 }
 
 // theCase gives the only case of a kind.
-func (w *world) theCase(t *testing.T, kind pathway.Kind) pathway.Case {
+func (w *world) theCase(t *testing.T, kind pathway.Kind) *pathway.Case {
 	t.Helper()
 	records, err := w.app.store.Cases(context.Background(), flow.CaseQuery{Kind: string(kind)})
 	if err != nil || len(records) != 1 {
@@ -107,7 +107,7 @@ func (w *world) theCase(t *testing.T, kind pathway.Kind) pathway.Case {
 	if err := json.Unmarshal(records[0].State, &c); err != nil {
 		t.Fatal(err)
 	}
-	return c
+	return &c
 }
 
 func (w *world) told(kind string) (out [][]byte) {
@@ -238,6 +238,55 @@ func TestAdviceOfTheWorklistOfASignedInUser(t *testing.T) {
 	if n := len(w.ers.Received("A023")); n < 2 {
 		t.Errorf("%d looks", n)
 	}
+}
+
+// A priority that is raised makes the case urgent, and somebody tells the EPR; one that is lowered changes nothing here.
+func TestAPriorityThatIsRaisedInERS(t *testing.T) {
+	ubrn := ""
+	ctx, w := pulling(t, pullConfig, func(ers *sim.ERS) { ubrn = referred(t, ers, "ROUTINE") })
+	w.eventually(t, ctx, "the EPR has it", func() bool { return len(w.told("REF^I12")) == 1 })
+	if err := w.ers.Prioritise("r", ubrn, "TWO_WEEK_WAIT"); err != nil {
+		t.Fatal(err)
+	}
+	w.eventually(t, ctx, "the case is urgent", func() bool { return w.theCase(t, pathway.Referral).Suspected() })
+	c := w.theCase(t, pathway.Referral)
+	if c.State != pathway.AwaitingTriage || c.Task("priority-raised") == nil || len(c.Obligations) != 1 || c.Obligations[0].Event != "N3-now-urgent" {
+		t.Errorf("%s, tasks %+v, notices %+v", c.State, c.Tasks, c.Obligations)
+	}
+	if err := w.ers.Prioritise("r", ubrn, "ROUTINE"); err != nil {
+		t.Fatal(err)
+	}
+	w.eventually(t, ctx, "the lowering is told", func() bool {
+		c := w.theCase(t, pathway.Referral)
+		return c.Task("urgency-lowered") != nil
+	})
+	if c := w.theCase(t, pathway.Referral); !c.Suspected() {
+		t.Error("the case was lowered")
+	}
+}
+
+// Advice that its provider converts in e-RS ends, and the referral that it became is a case of its own, under the same UBRN.
+func TestAdviceThatIsConverted(t *testing.T) {
+	ubrn := ""
+	ctx, w := pulling(t, signedIn.Replace(pullConfig), func(ers *sim.ERS) {
+		var err error
+		if ubrn, err = ers.Ask(sim.Sent{Patient: "9990548609", Priority: "URGENT", Service: "50001", Text: "Is this a naevus?", Conversion: "AUTHORISED_TO_CONVERT"}); err != nil {
+			t.Fatal(err)
+		}
+	})
+	w.eventually(t, ctx, "the EPR has it", func() bool { return len(w.told("REF^I12")) == 1 })
+	if _, err := w.ers.Refer(sim.Sent{Patient: "9990548609", Priority: "URGENT", Service: "50001", UBRN: ubrn, State: "TRIAGED_PROVIDER_TO_ACTION",
+		Reason: "PROVIDER_CONVERTED_ADVICE_AND_GUIDANCE_ADMIN_TO_REFER"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.ers.Answer(ubrn, sim.Advice{Outcome: "PROVIDER_CONVERTED", Guidance: "We will see them"}); err != nil {
+		t.Fatal(err)
+	}
+	w.eventually(t, ctx, "the EPR has the referral", func() bool { return len(w.told("REFERRAL^Referral to dermatology")) == 1 })
+	if c := w.theCase(t, pathway.Referral); c.State != pathway.ProviderToAction || c.Channel["ubrn"] != ubrn {
+		t.Errorf("%+v", c)
+	}
+	w.eventually(t, ctx, "the advice has ended", func() bool { return w.theCase(t, pathway.Advice).State == pathway.EndedNoticeDue })
 }
 
 // Two gateways on one Redis, with thirty referrals in e-RS: the worklist is read once, each of them is, and together the

@@ -55,6 +55,9 @@ func (p *Poller) Deliver(ctx context.Context, d flow.Delivery, save func(flow.St
 		return flow.Outcome{Result: flow.Refused, Cause: issue.New(issue.Internal, "poll", "the cursor is unreadable").Because(err)}, nil
 	}
 	o, err := p.poll(ctx, d, save, c)
+	if p.Taker != nil && err != nil {
+		return settled(err)
+	}
 	if s := new(stop); errors.As(err, &s) {
 		return s.Outcome, nil
 	}
@@ -90,7 +93,10 @@ func (p *Poller) poll(ctx context.Context, d flow.Delivery, save func(flow.Step)
 	}
 	if final(n.status) {
 		o.Result, o.After = flow.Delivered, 0
-		return o, nil
+		if p.Taker != nil && n.status == "ADVICE_CONVERTED" {
+			err = p.Taker.follow(ctx, n.taken)
+		}
+		return o, err
 	}
 	if !n.unchanged {
 		c.Version, c.Status, c.Seen = n.version, n.status, n.digest()

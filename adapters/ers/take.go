@@ -24,6 +24,7 @@ type Taker struct {
 	Files
 	Name         string // of the source
 	Organisation string // ODS code of the provider
+	To           string // its own destination
 	Poll         string // destination that watches
 	Every        time.Duration
 	Reference    *Reference
@@ -44,6 +45,24 @@ type toTake struct {
 	UBRN    string `json:"ubrn"`
 	Service string `json:"service"`
 	Name    string `json:"name,omitempty"` // of the service
+	// Converted: it was advice, and may have gone to another provider.
+	Converted bool `json:"converted,omitempty"`
+}
+
+// delivery makes the one of a request: its id is derived from the request's number, so that it is put once.
+func (t toTake) delivery(source, to, priority string, now time.Time) (flow.Delivery, error) {
+	note, err := json.Marshal(t)
+	id := flow.NewID(flow.PartitionOf("ers-found", source, t.UBRN), "ers-found", source, t.Kind, t.UBRN)
+	return flow.Delivery{ID: id, To: to, Lane: id.String(), Class: classOf(priority), Key: id.String(), What: "found", Note: string(note),
+		State: flow.Waiting, Due: now, Created: now}, err
+}
+
+// classOf gives the class of a lane: what nobody gave a priority is not made to wait.
+func classOf(priority string) int {
+	if priority == "TWO_WEEK_WAIT" || priority == "" {
+		return flow.ClassUrgent
+	}
+	return flow.ClassRoutine
 }
 
 // mostRelated is how many further referrals of a pathway are read for their files.
@@ -83,6 +102,9 @@ func (k *Taker) take(f *fetch, what toTake) error {
 		return k.watch(f.ctx, c, Cursor{Kind: what.Kind, UBRN: what.UBRN, Files: f.came()}, 0)
 	}
 	t, err := k.readRequest(f, what)
+	if s := new(stop); what.Converted && errors.As(err, &s) && s.Result == flow.Refused {
+		return nil // another provider's
+	}
 	if err != nil {
 		return err
 	}
@@ -123,8 +145,14 @@ func (k *Taker) seen(n news) string {
 	case "AWAITING_TRIAGE", "DEFERRED_TO_PROVIDER", "PROVIDER_RESPONSE_REQUIRED":
 		return n.digest()
 	}
+	if n.outcome == converted {
+		return n.digest()
+	}
 	return ""
 }
+
+// converted is why a referral waits for its provider that was advice before (eRS-ReviewOutcome-1).
+const converted = "PROVIDER_CONVERTED_ADVICE_AND_GUIDANCE_ADMIN_TO_REFER"
 
 // known gives the case of a request that is here already.
 func (k *Taker) known(ctx context.Context, what toTake) (foundCase, bool, error) {
@@ -360,14 +388,10 @@ func (k *Taker) watch(ctx context.Context, c foundCase, at Cursor, after time.Du
 		return err
 	}
 	id, now := flow.NewID(c.ID.Partition(), c.ID.String(), "poll", k.Name), k.now()
-	class := flow.ClassRoutine
-	if c.Urgency == "TWO_WEEK_WAIT" || c.Urgency == "" {
-		class = flow.ClassUrgent
-	}
 	if at.Seen == "" {
 		after = time.Second // what it is past is to be told
 	}
-	_, err = k.Queue.Put(ctx, flow.Change{Deliveries: []flow.Delivery{{ID: id, Case: c.ID, To: k.Poll, Lane: c.ID.String(), Class: class,
+	_, err = k.Queue.Put(ctx, flow.Change{Deliveries: []flow.Delivery{{ID: id, Case: c.ID, To: k.Poll, Lane: c.ID.String(), Class: classOf(c.Urgency),
 		Key: id.String(), What: "poll", Note: string(note), State: flow.Waiting, Due: now.Add(cmp.Or(after, k.Every, time.Hour)), Created: now}}})
 	if err != nil {
 		return fmt.Errorf("found: %w", err)
@@ -380,6 +404,19 @@ func (k *Taker) now() time.Time {
 		return k.Now()
 	}
 	return time.Now()
+}
+
+// follow has the referral taken that advice was converted to: it has the same UBRN, and is on no worklist.
+func (k *Taker) follow(ctx context.Context, t taken) error {
+	what := toTake{Kind: kindReferral, UBRN: t.request.ID, Converted: true}
+	if len(t.request.Recipient) > 0 {
+		what.Service = find(t.request.Recipient[0].Extension, definition+"Extension-HealthcareService-Reference-1").Reference.value()
+	}
+	d, err := what.delivery(k.Name, k.To, t.request.priority(), k.now())
+	if err == nil {
+		_, err = k.Queue.Put(ctx, flow.Change{Deliveries: []flow.Delivery{d}})
+	}
+	return err
 }
 
 // added hands in what the referrer of a found request has added since: files, and what e-RS makes a new PDF of. It tells

@@ -154,18 +154,10 @@ func (w *Worklist) put(ctx context.Context, l look, e entry) error {
 	if l.List == ListAdvice {
 		kind = kindAdvice
 	}
-	note, err := json.Marshal(toTake{Kind: kind, UBRN: e.ubrn, Service: e.service, Name: e.name})
-	if err != nil {
-		return err
+	d, err := toTake{Kind: kind, UBRN: e.ubrn, Service: e.service, Name: e.name}.delivery(w.Name, w.Take, e.priority, w.now())
+	if err == nil {
+		_, err = w.Queue.Put(ctx, flow.Change{Deliveries: []flow.Delivery{d}})
 	}
-	id := flow.NewID(flow.PartitionOf("ers-found", w.Name, e.ubrn), "ers-found", w.Name, kind, e.ubrn)
-	class := flow.ClassRoutine
-	if e.priority == "TWO_WEEK_WAIT" || e.priority == "" {
-		class = flow.ClassUrgent
-	}
-	now := w.now()
-	_, err = w.Queue.Put(ctx, flow.Change{Deliveries: []flow.Delivery{{ID: id, To: w.Take, Lane: id.String(), Class: class, Key: id.String(),
-		What: "found", Note: string(note), State: flow.Waiting, Due: now, Created: now}}})
 	return err
 }
 

@@ -145,6 +145,9 @@ func (d *decision) failed(ctx context.Context, del Delivery, o *Outcome) error {
 	case del.What == FitPhotos:
 		d.task(unfittedTask, "the photos could not be made to fit: what waits for them is not sent. Replay "+del.ID.String())
 		return nil
+	case del.What == "poll" && o.Cause != nil && (o.Cause.Kind == issue.NotFound || o.Cause.Kind == issue.Denied):
+		d.task("poll-failed", del.To+" is not shown the request any more: it may be with somebody else by now")
+		return nil
 	case del.What == "poll":
 		d.task("poll-failed", "the answer of "+del.To+" cannot be read")
 		return nil
