@@ -49,7 +49,7 @@ func newHospital(t *testing.T) *hospital {
 	t.Cleanup(func() { e.Close() })
 	h := &hospital{t: t, ers: e, queue: map[flow.ID]flow.Delivery{}, files: map[string][]byte{}, accepted: map[string]string{}}
 	c := Client{Base: e.Base(), Application: true, Token: func(context.Context, string) (string, error) { return "t", nil },
-		HTTP: &http.Client{Timeout: 300 * time.Millisecond}}
+		HTTP: &http.Client{Timeout: 30 * time.Second}}
 	now := func() time.Time { return at }
 	h.list = &Worklist{Client: c, Name: "list", To: "list~list", Take: "list~found", Services: []string{"50001"}, Lists: []string{ListReview},
 		Next: func(t time.Time) time.Time { return t.Add(6 * time.Hour) }, Queue: h, Now: now, Alarm: func(name, _ string) { h.alarms = append(h.alarms, name) }}
@@ -270,12 +270,12 @@ func TestAFoundReferralIsWrittenWithAllThatERSShows(t *testing.T) {
 	b := h.messages[0]
 	r := b.First("ServiceRequest")
 	for what, got := range map[string][2]string{
-		"UBRN":       {identified(r, fhir.SystemUBRN), ubrn},
+		"UBRN":       {fhir.IdentifierIn(r, fhir.SystemUBRN), ubrn},
 		"urgency":    {fhir.OwnExtension(r, "ers-priority"), "TWO_WEEK_WAIT"},
 		"priority":   {r.Child("priority").Text(), "asap"},
-		"NHS number": {identified(b.First("Patient"), fhir.SystemNHSNumber), "9990548609"},
-		"service":    {identified(b.First("HealthcareService"), fhir.SystemERSService), "50001"},
-		"person":     {identified(b.First("Practitioner"), fhir.SystemSDSUser), "021600556514"},
+		"NHS number": {fhir.IdentifierIn(b.First("Patient"), fhir.SystemNHSNumber), "9990548609"},
+		"service":    {fhir.IdentifierIn(b.First("HealthcareService"), fhir.SystemERSService), "50001"},
+		"person":     {fhir.IdentifierIn(b.First("Practitioner"), fhir.SystemSDSUser), "021600556514"},
 		"state":      {b.First("Task").At("businessStatus.coding.code").Text(), "AWAITING_TRIAGE"},
 		"specialty":  {r.At("performerType.coding.display").Text(), "Dermatology"},
 		"letter":     {b.First("DocumentReference").At("content.attachment.contentType").Text(), "application/pdf"},
@@ -343,6 +343,10 @@ func TestAFaultAtAnyCallTakesARequestOnce(t *testing.T) {
 				h.refer("ROUTINE", twoFiles...)
 				h.look()
 				f.Call, f.Skip = call.Name, 0
+				if f.Delay > 0 {
+					f.Delay, h.taker.HTTP = 2500*time.Millisecond, &http.Client{Timeout: 2 * time.Second}
+					h.taker.Store = h.taker.HTTP
+				}
 				for _, before := range calls[:i] {
 					if before.Name == call.Name {
 						f.Skip++
