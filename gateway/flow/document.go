@@ -1,11 +1,13 @@
 package flow
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"fmt"
 	"io"
 
+	"github.com/dermgate/dermgate/gateway/letter"
 	"github.com/dermgate/dermgate/gateway/pathway"
 	"github.com/dermgate/dermgate/mapping/fhir"
 	"github.com/dermgate/dermgate/mapping/issue"
@@ -27,6 +29,11 @@ func (d *decision) document(ctx context.Context, e Endpoint, m *outgoing, b *fhi
 	}
 	out.Title = cmp.Or(out.Title, "Dermatology: news of a request")
 	out.Copy = d.copyOf(*m) != ""
+	pdf, err := letter.Answer(b, out.Title)
+	if err != nil {
+		return err
+	}
+	out.Letter = fhir.Data{Size: int64(len(pdf)), Open: func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(pdf)), nil }}
 	message, err := itk3.Send(b, out)
 	if err != nil {
 		return err

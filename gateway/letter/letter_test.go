@@ -246,7 +246,7 @@ func TestAHeadingStandsOverItsText(t *testing.T) {
 	d := newDrawing(date(saying(t, "A", "x")))
 	for n := range 60 {
 		b := saying(t, "A", strings.Repeat("line\n", n)+"last")
-		all := d.lay(append(sections(b, false), section{"Attachments", []string{"one"}}))
+		all := d.lay("Referral letter", append(sections(b, false), section{"Attachments", []string{"one"}}))
 		count := 0
 		for _, page := range paginate(all) {
 			count += len(page)

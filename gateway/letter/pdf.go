@@ -40,9 +40,12 @@ type line struct {
 }
 
 // PDF writes the letter of a request. The error is a fault of our own.
-func PDF(b *fhir.Bundle) ([]byte, error) {
+func PDF(b *fhir.Bundle) ([]byte, error) { return write(b, "Referral letter", sections(b, false)) }
+
+func write(b *fhir.Bundle, title string, all []section) ([]byte, error) {
 	d := newDrawing(date(b))
-	lines := d.lay(sections(b, false))
+	d.pdf.SetTitle(title, true)
+	lines := d.lay(title, all)
 	pages := paginate(lines)
 	p := b.First("Patient")
 	who := joined("   ", labelled("NHS number", spaced(fhir.IdentifierIn(p, fhir.SystemNHSNumber))), name(p.Child("name")))
@@ -71,7 +74,6 @@ func newDrawing(at time.Time) drawing {
 	pdf.SetCreationDate(at)
 	pdf.SetModificationDate(at)
 	pdf.SetProducer("Dermgate", true)
-	pdf.SetTitle("Referral letter", true)
 	pdf.SetLang("en-GB")
 	pdf.SetMargins(margin, margin, margin)
 	pdf.SetAutoPageBreak(false, 0)
@@ -103,8 +105,8 @@ func spaced(number string) string {
 }
 
 // lay makes the lines of the whole letter.
-func (d drawing) lay(all []section) []line {
-	out := []line{{text: "Referral letter", size: titleSize, height: 7}}
+func (d drawing) lay(title string, all []section) []line {
+	out := []line{{text: title, size: titleSize, height: 7}}
 	for _, s := range all {
 		out = append(out, line{text: s.heading, size: headSize, height: leading + 5, rule: true, keep: true}, line{height: 1.5, size: typeSize, keep: true})
 		for _, paragraph := range s.lines {
