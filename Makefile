@@ -39,8 +39,9 @@ bench-photos: judges ## the goals of photos: speed beside image/jpeg and the nai
 	@set -o pipefail; { go test -run '^$$' -bench 'BenchmarkStrip$$/strip|BenchmarkFit$$' -benchmem -benchtime 5x ./mapping/image && \
 	  go test -run '^$$' -bench '^(BenchmarkPhotoMemory|BenchmarkFitting)$$' -benchtime 1x -timeout 30m ./gateway; } | awk -f fixtures/photos/goals.awk
 
-bench-flow: redis ## through a whole gateway: small messages acknowledged and delivered a second, bytes written for each, beside redis-benchmark
+bench-flow: redis ## through a whole gateway: messages acknowledged and delivered a second, small and with a photo of 1 MB, what each costs, beside redis-benchmark
 	go test -run '^$$' -bench '^BenchmarkFlow$$' -benchtime 5000x ./gateway
+	go test -run '^$$' -bench '^BenchmarkFlowPhoto$$' -benchtime 500x ./gateway
 
 BACKLOG ?= 5000
 bench-backlog: redis ## BACKLOG (5000) messages wait in each store: bytes for each, claims beside an empty store, starts

@@ -100,6 +100,7 @@ func benchFlow(b *testing.B, store string, message func(int) []byte) float64 {
 	p := &process{t: b, config: filepath.Join(dir, "gateway.yaml"), log: filepath.Join(dir, "log")}
 	text := fmt.Sprintf(crashConfig, store, dir, dir, freePort(b), freePort(b), address, sink.Address())
 	text = strings.Replace(text, "    urgency:", "    checks: {consent: warn}\n    urgency:", 1)
+	text = strings.Replace(text, "concurrency: 4", "concurrency: 16", 1) // as many as there are senders
 	if err := os.WriteFile(p.config, []byte(text), 0o600); err != nil {
 		b.Fatal(err)
 	}

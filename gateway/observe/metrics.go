@@ -197,16 +197,16 @@ func (s *store) observe(operation string, start time.Time, err error) {
 }
 
 func ended(err error) string {
+	if err == nil {
+		return "ok"
+	}
 	for name, sentinel := range map[string]error{"stale": flow.ErrStale, "conflict": flow.ErrConflict,
 		"lease": flow.ErrLease, "unavailable": flow.ErrUnavailable} {
 		if errors.Is(err, sentinel) {
 			return name
 		}
 	}
-	if err != nil {
-		return "failed"
-	}
-	return "ok"
+	return "failed"
 }
 
 // Put is flow.Queue's, timed; what the maps left of a message is counted when it is first kept.
