@@ -3,6 +3,7 @@ package mapping
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -91,13 +92,33 @@ func (c *compiler) how(r *rule, src srcRule) bool {
 
 // meantHow guesses what a HOW was to be that is none: a table or a map without its brackets, a word mistyped.
 func (c *compiler) meantHow(how string, typ *fhir.Type) string {
+	if c.sources[how+"["+typ.Name+"]"] != nil {
+		return fmt.Sprintf("; did you mean %q?", how+"["+typ.Name+"]")
+	}
+	if how == typ.Name { // the type that it is to become: from which data types there are maps to it
+		var maps []string
+		for name := range c.sources {
+			if from, ok := strings.CutSuffix(name, "["+how+"]"); ok && !hl7.LookupSegment(from) {
+				maps = append(maps, strconv.Quote(name))
+			}
+		}
+		if slices.Sort(maps); len(maps) > 0 {
+			return "; did you mean " + strings.Join(maps, " or ") + "?"
+		}
+	}
+	return c.meantTable(how, hows)
+}
+
+// meantTable is the same of what there is in either direction.
+func (c *compiler) meantTable(how string, known []named) string {
+	word, name, called := strings.Cut(how, "(")
 	switch {
 	case c.tables[how] != nil:
 		return fmt.Sprintf("; did you mean %q?", "table("+how+")")
-	case c.sources[how+"["+typ.Name+"]"] != nil:
-		return fmt.Sprintf("; did you mean %q?", how+"["+typ.Name+"]")
+	case called && meant(word, []string{"table"}) != "":
+		return fmt.Sprintf("; did you mean %q?", "table("+name)
 	}
-	return meant(how, namesOf(hows))
+	return meant(how, namesOf(known))
 }
 
 // literalHow tells the conversions that need nothing but the text.

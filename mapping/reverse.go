@@ -245,7 +245,7 @@ func (c *compiler) backHow(r *backRule, src srcRule) bool {
 	}
 	convert, ok := backConversions[how]
 	if !ok {
-		c.faults.add(src.how.at, "no conversion, table(…) or map %s%s", how, meant(how, namesOf(backHows)))
+		c.faults.add(src.how.at, "no conversion, table(…) or map %s%s", how, c.meantTable(how, backHows))
 		return false
 	}
 	if r.from != nil && r.from.typ.Kind != fhir.Primitive {
