@@ -37,7 +37,7 @@ bench: ## figures: time and memory of parsing, translating, photos, stores and 6
 
 bench-photos: judges ## the goals of photos: speed beside image/jpeg and the naive search, PSNR, memory by 48 MP and by 32 photos at once; fails when one is missed
 	@set -o pipefail; { go test -run '^$$' -bench 'BenchmarkStrip$$/strip|BenchmarkFit$$' -benchmem -benchtime 5x ./mapping/image && \
-	  go test -run '^$$' -bench '^(BenchmarkPhotoMemory|BenchmarkFitting)$$' -benchtime 1x -timeout 30m ./gateway; } | awk -f fixtures/photos/goals.awk
+	  go test -run '^$$' -bench '^(BenchmarkPhotoMemory|BenchmarkFitting)$$' -benchtime 1x -timeout 30m ./gateway; } | awk -f fixtures/photo-goals.awk
 
 bench-flow: redis ## through a whole gateway: messages acknowledged and delivered a second, small and with a photo of 1 MB, what each costs, beside redis-benchmark
 	go test -run '^$$' -bench '^BenchmarkFlow$$' -benchtime 5000x ./gateway
