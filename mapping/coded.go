@@ -22,7 +22,7 @@ func tabled(t *table, d *fhir.ElementDef) writer {
 	}
 	codes, other := t.constants(d)
 	return func(r *rule, s *scope) bool {
-		in, _ := s.in.given(s.run, true)
+		in, _ := r.given(s, true)
 		out, ok := under(codes, in)
 		if !ok {
 			out = other
@@ -81,7 +81,7 @@ func coded(t *table, typ *fhir.Type) (put func(*rule, *scope, *fhir.Constant) bo
 func codingSystem(t *table, d *fhir.ElementDef) writer {
 	known, _ := t.constants(d)
 	return func(r *rule, s *scope) bool {
-		in, clean := s.in.given(s.run, false)
+		in, clean := r.given(s, false)
 		if m := &s.run.unlisted; in != "" && in == m.in {
 			return r.setText(s, m.out, m.proven)
 		}

@@ -92,6 +92,7 @@ func holdsAll(t *testing.T, m *hl7.Message, res *mapping.Result) {
 	if l := fhir.Validate(res.Bundle.Root); len(l) > 0 {
 		t.Errorf("invalid: %v", l)
 	}
+	unmarked(t, compact(t, res.Bundle.Root))
 	for _, i := range res.Issues {
 		own(t, i)
 	}

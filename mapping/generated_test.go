@@ -88,6 +88,7 @@ func holds(t *testing.T, event, text string) {
 		res.Release()
 		if first == nil {
 			first = b
+			unmarked(t, b)
 			if _, l := fhir.Read(b, fhir.ReadOptions{}); len(l) > 0 { // the reader asks google/fhir, too
 				t.Errorf("%s: refused when read back: %v\n%q", event, l, text)
 			}

@@ -43,17 +43,19 @@ func (r *rule) where(s *scope) hl7.Path {
 	return at.Part(p.comp, p.sub)
 }
 
-// given gives the text of an input, and tells a clean one; lead reads the first component of a composite.
-func (in *input) given(r *run, lead bool) (text string, clean bool) {
-	v := in.v
+// given gives the text of the scope's input, and tells a clean one; lead reads the first component of a composite.
+func (r *rule) given(s *scope, lead bool) (text string, clean bool) {
+	v := s.in.v
 	switch {
-	case in.at == nowhere:
-		return in.text, false
+	case s.in.at == nowhere:
+		return s.in.text, false
+	case lead && s.in.at == inFirst && r.from.comp == 0: // which is taken apart already
+		v = s.run.pieces.Component(s.seg.Index(), r.from.field, 1)
 	case lead:
 		v = v.Component(1)
 	}
 	if !v.Valued() {
 		return "", false
 	}
-	return r.shown(v)
+	return s.run.shown(v)
 }

@@ -91,8 +91,10 @@ func translateCorpus(t *testing.T, name string, m *hl7.Message, types map[string
 	if l := fhir.Validate(res.Bundle.Root); len(l) > 0 {
 		t.Errorf("%s: invalid: %v", name, l)
 	}
+	written := compact(t, res.Bundle.Root)
+	unmarked(t, written)
 	// The reader asks google/fhir, too.
-	if _, l := fhir.Read(compact(t, res.Bundle.Root), fhir.ReadOptions{}); len(l) > 0 {
+	if _, l := fhir.Read(written, fhir.ReadOptions{}); len(l) > 0 {
 		t.Errorf("%s: refused when read back: %v", name, l)
 	}
 	if types[code] == nil {

@@ -273,7 +273,7 @@ func (r *rule) copy(s *scope) bool {
 // converted gives the scope's input as the rule converts it, "" when there is nothing to write; the sender is told
 // why there is not. proven is for a text that is sound in its element.
 func (r *rule) converted(s *scope) (out string, proven bool) {
-	in, clean := s.in.given(s.run, r.lead)
+	in, clean := r.given(s, r.lead)
 	return r.convertedOf(s, in, clean)
 }
 

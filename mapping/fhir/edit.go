@@ -166,13 +166,13 @@ func (e Element) set(d *ElementDef, value string, data int32) {
 // Refer adds a Reference that names a UUID. The error names an element that is no Reference, or a single one that is
 // there.
 func (e Element) Refer(d *ElementDef, u UUID) error {
-	ref, err := e.AddDef(d)
-	if err != nil {
-		return err
-	}
 	to := d.Type.refers
 	if to == nil {
 		return fmt.Errorf("fhir: %s.%s is no Reference", e.Type().Name, d.Name)
+	}
+	ref, err := e.AddDef(d)
+	if err != nil {
+		return err
 	}
 	n := ref.insert(to, to.Type).n()
 	n.text, n.data = u.url, u.data
