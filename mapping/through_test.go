@@ -209,7 +209,14 @@ func leaves(e fhir.Element, path string, out map[element]bool) {
 		}
 		p := path + "." + name
 		if c.Type().Kind == fhir.Primitive {
-			out[element{index.ReplaceAllString(p, ""), c.Text()}] = true
+			p = index.ReplaceAllString(p, "")
+			if p != "Media.note.text" {
+				out[element{p, c.Text()}] = true
+				continue
+			}
+			for line := range strings.Lines(c.Text()) { // a line more comes back when the photo is derived: that it is
+				out[element{p, strings.TrimSuffix(line, "\n")}] = true
+			}
 			continue
 		}
 		if url := c.Child("url"); name == "extension" && url.OK() {
