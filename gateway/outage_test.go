@@ -124,19 +124,3 @@ func TestATypoInTheConfigurationIsNamedWithItsPlace(t *testing.T) {
 		}
 	}
 }
-
-// A setting that this version does not act on is refused at its place, never passed over.
-func TestASettingWithoutEffectIsRefused(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "gateway.yaml")
-	text := "site: {name: Test, ods: RXX01}\nsources:\n  - {name: post, kind: mesh, mailbox: X26ABC1, carries: [answers]}\n"
-	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	for _, verb := range []string{"serve", "lint"} {
-		var out bytes.Buffer
-		code := run(context.Background(), []string{verb, "-c", path}, stdio{nil, &out, &out})
-		if code != 1 || !strings.Contains(out.String(), path+":3:") || !strings.Contains(out.String(), "kind mesh") {
-			t.Errorf("%s: exit %d:\n%s", verb, code, out.String())
-		}
-	}
-}
