@@ -72,6 +72,7 @@ func TestWhatIsLiftedOfOBX5(t *testing.T) {
 		"white space":                  {a[:80] + " \t" + a[80:], "OBX-5[1].1", "TOKEN", big, 80, " \t" + a[80:], false},
 		"escaped line break":           {a[:80] + `\X0D0A\` + a[80:], "OBX-5[1].1", "TOKEN", big, 80, `\X0D0A\` + a[80:], false},
 		"formatted line break":         {a[:81] + `\.br\` + a[81:], "OBX-5[1].1", "TOKEN", big, 80, a[80:81] + `\.br\` + a[81:], false},
+		"letters of another alphabet":  {"^IM^JPEG^Base64^" + a[:80] + "-_" + a[82:], "OBX-5[1].5", "^IM^JPEG^Base64^TOKEN", big[:60], 80, "-_" + a[82:], true},
 		"escaped letter":               {a[:80] + `\X41\`, "OBX-5[1].1", "TOKEN", big[:60], 80, `\X41\`, true},
 		"escaped delimiter":            {a[:80] + `\T\` + a[80:], "OBX-5[1].1", "TOKEN", big[:60], 80, `\T\` + a[80:], true},
 		"lone escape character":        {a[:80] + `\` + a[80:], "OBX-5[1].1", "TOKEN", big[:60], 80, `\` + a[80:], true},
