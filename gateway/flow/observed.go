@@ -1,0 +1,261 @@
+package flow
+
+import (
+	"context"
+	"strings"
+
+	"github.com/dermgate/dermgate/gateway/pathway"
+	"github.com/dermgate/dermgate/mapping/fhir"
+	"github.com/dermgate/dermgate/mapping/issue"
+)
+
+// observe moves the case by what a message says happened, and sends the news where the routes say.
+func (d *decision) observe(ctx context.Context, t *Translated) error {
+	f := t.Facts
+	if f.Business != "" {
+		d.c.Mirror = f.Business
+	}
+	switch f.Event {
+	case NoticeStatus:
+		return d.noticed(f.Notice)
+	case Acknowledged:
+		return d.answeredLate(ctx, f)
+	case Receipted:
+		d.receipted(f)
+		return nil
+	case Attested:
+		return d.attested(f)
+	case Merged:
+		d.stop(t)
+		return nil
+	case Updated:
+		return d.updated(ctx, t)
+	}
+	d.death(t.Bundle.First("Patient"), "message "+d.why.String())
+	if f.Event != StatusOnly && f.Event != StatusAsked && f.Event != Reviewed && f.Event != Tracked {
+		if err := d.caughtUp(ctx); err != nil {
+			return err
+		}
+	}
+	d.guardPriority(f)
+	if err := d.bring(ctx, t); err != nil {
+		return err
+	}
+	switch f.Event {
+	case Answered:
+		return d.answered(ctx, t)
+	case InfoRequested:
+		return d.news(ctx, t, pathway.MoreInformation)
+	case Triaged:
+		return d.triaged(ctx, t)
+	case BookedEvent:
+		return d.booked(ctx, t)
+	case Unbooked, NotAttended:
+		return d.unbooked(ctx, t)
+	case ConvertedTo:
+		if d.c.Conversion != "AUTHORISED_TO_CONVERT" {
+			d.p.alarm("converted-unauthorised", "case "+d.c.ID+": converted although the requester did not authorise it")
+		}
+		return d.news(ctx, t, pathway.Converted)
+	case Ended:
+		return d.ended(ctx, t)
+	case Reviewed:
+		return d.reviewed(ctx, f)
+	case Tracked:
+		d.c.Tracked = f.Outcome.Person
+		d.tell("act", "cancer tracking has taken over the 28-day clock", "")
+	case Amended, Withdrawn:
+		if d.p.Sources[t.Source].Found {
+			return d.added(ctx, t)
+		}
+		d.fromRequester(f)
+		d.takenBack(t.Bundle)
+	case StatusOnly:
+		if d.p.Sources[t.Source].Found {
+			return d.onward(ctx, f)
+		}
+		if f.Appointment != nil {
+			d.tell("observed", "the appointment is "+f.Appointment.Status, "")
+		}
+	case StatusAsked:
+		return d.tellStatus(ctx, t)
+	}
+	return nil
+}
+
+// caughtUp lets an answer that overtook the news of its request's arrival count as that news.
+func (d *decision) caughtUp(ctx context.Context) error {
+	switch d.c.State {
+	case pathway.SendFailed:
+		if _, err := d.fire(ctx, pathway.RetrySameKey); err != nil {
+			return err
+		}
+	case pathway.Submitted:
+	default:
+		return nil
+	}
+	return d.arrived(ctx)
+}
+
+// arrived moves a submitted case to where its channel has accepted it.
+func (d *decision) arrived(ctx context.Context) error {
+	e := pathway.ChannelAccepted
+	if d.c.Kind == pathway.Referral {
+		e = pathway.AcceptedByChannel
+	}
+	_, err := d.fire(ctx, e)
+	return err
+}
+
+// guardPriority raises an alarm when the channel lowered a suspected cancer: it is carried as it is, at
+// once, and somebody must look (only the referrer may lower it).
+func (d *decision) guardPriority(f Facts) {
+	if d.c.Suspected() && f.Outcome.Priority != "" && f.Outcome.Priority != pathway.TwoWeekWait {
+		d.p.alarm("urgency-lowered", "case "+d.c.ID+": the channel lowered the priority of a suspected cancer")
+		d.c.AddTask(pathway.Task{Code: "urgency-lowered", Owner: d.c.Request.Organisation,
+			Why: "the priority of a suspected cancer was lowered by the provider", Opened: d.at, Due: d.at.Add(urgentTask)})
+	}
+}
+
+// answered takes an answer to advice: the first one, or one that differs from the last. A recommendation
+// to refer stays a recommendation; nothing but the answer leaves (INV1).
+func (d *decision) answered(ctx context.Context, t *Translated) error {
+	e, known := pathway.ReturnWithAdvice, d.c.Outcome.Text
+	if d.c.State == pathway.Responded || d.c.State == pathway.Reviewed {
+		if t.Facts.Advice == known {
+			return nil
+		}
+		e, d.amends = pathway.AnswerAmended, true
+	}
+	over := d.c.State == pathway.EndedNoticeDue || d.p.Machines[d.c.Kind].Ended(d.c.State)
+	if over && t.Facts.Advice == known {
+		return nil
+	}
+	d.outcome(t)
+	if over {
+		return d.late(ctx, t)
+	}
+	return d.news(ctx, t, e)
+}
+
+// late brings home an answer that the end of its conversation has overtaken: the case stays ended, and what the specialist
+// wrote is not lost for it.
+func (d *decision) late(ctx context.Context, t *Translated) error {
+	d.tell("observed", "the answer came after the end", d.why.String())
+	d.ask("late-answer", "the answer came after the end of the conversation: read it")
+	return d.spread(ctx, t.Facts, t.Bundle)
+}
+
+func (d *decision) triaged(ctx context.Context, t *Translated) error {
+	d.outcome(t)
+	switch t.Facts.Result {
+	case OutcomeAccepted:
+		return d.news(ctx, t, pathway.AcceptBookLater)
+	case OutcomeTest:
+		return d.news(ctx, t, pathway.StraightToTest)
+	}
+	return d.news(ctx, t, pathway.ReturnWithAdvice)
+}
+
+func (d *decision) outcome(t *Translated) {
+	decision := d.c.Outcome.Decision
+	d.c.Outcome = t.Facts.Outcome
+	d.c.Outcome.Decision, d.c.Outcome.Text = decision, t.Facts.Advice
+	d.c.Answers = append(d.c.Answers, d.why.String())
+	d.refs = append(d.refs, resourceRefs(t.Bundle)...)
+}
+
+// ended takes the end that the channel shows.
+func (d *decision) ended(ctx context.Context, t *Translated) error {
+	e := pathway.EndObserved
+	switch {
+	case d.c.State == pathway.Responded:
+		e = pathway.EndBeforeDecision
+	case t.Facts.Business == "CONVERSATION_ENDED_CLOSED":
+		e = pathway.EndClosed
+	case t.Facts.Business == "CONVERSATION_ENDED_CANCELLED":
+		e = pathway.EndCancelled
+	}
+	return d.news(ctx, t, e)
+}
+
+// news moves the case and, when that moved it, sends the message on: to the GP system, the hospital.
+func (d *decision) news(ctx context.Context, t *Translated, e pathway.Event) error {
+	moved, err := d.fire(ctx, e)
+	if err != nil || !moved {
+		return err
+	}
+	return d.spread(ctx, t.Facts, t.Bundle)
+}
+
+// spread sends news of the case to where the routes say; nil for what the case itself knows.
+func (d *decision) spread(ctx context.Context, f Facts, news *fhir.Bundle) error {
+	f.Kind, f.Organisation, f.Specialty = d.c.Kind, d.c.Request.Organisation, d.c.Request.Specialty
+	if f.Urgency == "" {
+		f.Urgency = d.c.Urgency
+	}
+	for _, to := range d.p.route(f) {
+		for _, what := range to.tells(f) {
+			if err := d.sendTold(ctx, to, telling{what: what, answer: news, elsewhere: d.p.elsewhere(f)}); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// reviewed records that the requester read the answer and what they decided (AG11).
+func (d *decision) reviewed(ctx context.Context, f Facts) error {
+	if f.Outcome.Person == "" || f.Outcome.Decision == "" {
+		return issue.New(issue.Required, "Task.owner", "a review names the person and the decision")
+	}
+	d.c.Outcome.Decision, d.c.Outcome.Person = f.Outcome.Decision, f.Outcome.Person
+	if _, err := d.fire(ctx, pathway.ReadAndDecide); err != nil {
+		return err
+	}
+	d.c.FinishTasks("overdue", f.Outcome.Person, d.at)
+	d.c.Attest("read by "+f.Outcome.Person, d.at)
+	d.c.FinishTasks(taskBring, f.Outcome.Person, d.at)
+	if f.Outcome.Decision == "ask-again" {
+		_, err := d.fire(ctx, pathway.AskAgain)
+		return err
+	}
+	return nil
+}
+
+// fromRequester takes a change or withdrawal of a request that has gone out. Neither is sent on by machine
+// yet (e-RS has no call for either): whoever asked brings it to each place that has the request, and the
+// state follows when the channel shows it.
+func (d *decision) fromRequester(f Facts) {
+	d.changed(f)
+	for _, name := range d.c.Sent {
+		d.ask(f.Event, "the request was "+f.Event+" after it was sent: bring that to "+name)
+	}
+	if len(d.c.Sent) == 0 {
+		d.ask(f.Event, "the request was "+f.Event+" before it was sent: discard it or let it go")
+	}
+}
+
+// noticed takes what NHS Notify tells of a notice. Only what shows that the patient knows discharges it: a
+// read message in the NHS App. An e-mail or text that was handed over is not telling; what failed or was
+// skipped becomes a person's task (INV2).
+func (d *decision) noticed(n *NoticeFact) error {
+	o := d.c.Obligation(n.Reference)
+	if o == nil {
+		return nil
+	}
+	switch {
+	case n.Channel == "nhsapp" && (n.Status == "delivered" || n.Status == "read"):
+		if o.Status == pathway.NoticeTold || o.Status == pathway.NoticeWaived {
+			return nil
+		}
+		o.Discharge(pathway.NoticeTold, "nhsapp:"+n.Status, d.at)
+		d.c.FinishTask(taskTell, func(t pathway.Task) bool { return strings.HasPrefix(t.Why, o.Event+":") }, "NHS Notify", d.at)
+		d.tell("told", o.Event+" read in the NHS App", o.Ref)
+	case n.Channel == "" && n.Status == "failed":
+		d.person(o, "NHS Notify could not deliver it")
+	case n.Channel == "nhsapp" && (n.Status == "failed" || n.Status == "skipped"): // of the others none shows that it was read
+		d.person(o, "the NHS App "+n.Status+" it")
+	}
+	return nil
+}
