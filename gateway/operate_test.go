@@ -293,9 +293,11 @@ func TestAGroupIsPreviewedAndReplayedAndAChildTakesItsParentsPlace(t *testing.T)
 	if err := parent.UnmarshalText([]byte(second)); err != nil {
 		t.Fatal(err)
 	}
-	ds, err := w.app.store.Deliveries(ctx, flow.DeliveryQuery{To: "sink", State: flow.Done})
-	if err != nil || !slices.ContainsFunc(ds, func(d flow.Delivery) bool { return d.Parent == parent }) {
-		t.Errorf("%v: no delivery names its parent: %+v", err, ds)
+	if err := until(ctx, "a delivery that is done names its parent", func() bool {
+		ds, err := w.app.store.Deliveries(ctx, flow.DeliveryQuery{To: "sink", State: flow.Done})
+		return err == nil && slices.ContainsFunc(ds, func(d flow.Delivery) bool { return d.Parent == parent })
+	}); err != nil {
+		t.Error(err)
 	}
 
 	// The rest go together, each once, however often it is pressed.
