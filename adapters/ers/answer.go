@@ -101,14 +101,20 @@ func (w *scribe) refer(e fhir.Element, name, to string) {
 	w.set(w.add(e, name), "reference", w.url(to))
 }
 
-func (w *answer) header(source string) {
+// messageHeader begins the MessageHeader of what a source reads in e-RS.
+func (w *scribe) messageHeader(event, source string) fhir.Element {
 	h := w.resource("header", "MessageHeader")
-	event := w.add(h, "eventCoding")
-	w.set(event, "system", fhir.SystemMessageEvents)
-	w.set(event, "code", "servicerequest-response")
+	coding := w.add(h, "eventCoding")
+	w.set(coding, "system", fhir.SystemMessageEvents)
+	w.set(coding, "code", event)
 	from := w.add(h, "source")
 	w.set(from, "name", "NHS e-Referral Service")
 	w.set(from, "endpoint", "urn:dermgate:source:"+source)
+	return h
+}
+
+func (w *answer) header(source string) {
+	h := w.messageHeader("servicerequest-response", source)
 	w.refer(h, "focus", "task")
 	if w.news.request != "" {
 		response := w.add(h, "response")

@@ -62,22 +62,15 @@ type listed struct {
 	By      string `json:"by,omitempty"` // ODS code of who attached it
 }
 
-// attachments gives the files of a request, in order: a DocumentReference that cannot be read is an error, since a file
+// attachmentsOf gives the files of a request, in order: a DocumentReference that cannot be read is an error, since a file
 // would be lost.
-func attachmentsOf(docs []json.RawMessage) ([]listed, error) {
+func attachmentsOf(resources []json.RawMessage) ([]listed, error) {
+	docs, err := documentReferences(resources)
+	if err != nil {
+		return nil, err
+	}
 	var out []listed
-	for _, raw := range docs {
-		kind, err := typeOf(raw)
-		if err != nil {
-			return nil, err
-		}
-		if kind != "DocumentReference" {
-			continue
-		}
-		var d documentReference
-		if err := json.Unmarshal(raw, &d); err != nil {
-			return nil, err
-		}
+	for _, d := range docs {
 		if len(d.Content) == 0 || !strings.HasPrefix(d.Content[0].Attachment.URL, "Binary/") {
 			return nil, errors.New("an attachment without a URL")
 		}

@@ -129,13 +129,7 @@ type finding struct {
 }
 
 func (w *finding) header(source string) {
-	h := w.resource("header", "MessageHeader")
-	event := w.add(h, "eventCoding")
-	w.set(event, "system", fhir.SystemMessageEvents)
-	w.set(event, "code", "servicerequest-request")
-	from := w.add(h, "source")
-	w.set(from, "name", "NHS e-Referral Service")
-	w.set(from, "endpoint", "urn:dermgate:source:"+source)
+	h := w.messageHeader("servicerequest-request", source)
 	reason := "new"
 	if w.addition {
 		reason = "update"

@@ -260,8 +260,26 @@ func (r ersRequest) stateOf(part string) extension {
 // letters gives the referrer's attachments, which A012 replaces as a whole. Files that the provider
 // attached are not the referrer's to list. One that cannot be read is an error: left out, it would be lost.
 func (r ersRequest) letters() ([]documentReference, error) {
+	docs, err := documentReferences(r.Contained)
+	if err != nil {
+		return nil, err
+	}
 	var out []documentReference
-	for _, raw := range r.Contained {
+	for _, d := range docs {
+		if d.Type.code("eRS-AttachmentType-1") == "REFERRER" {
+			if len(d.Content) == 0 || d.Content[0].Attachment.URL == "" {
+				return nil, errors.New("an attachment without a URL")
+			}
+			out = append(out, d)
+		}
+	}
+	return out, nil
+}
+
+// documentReferences gives those among resources. One that cannot be read is an error.
+func documentReferences(resources []json.RawMessage) ([]documentReference, error) {
+	var out []documentReference
+	for _, raw := range resources {
 		kind, err := typeOf(raw)
 		if err != nil {
 			return nil, err
@@ -273,12 +291,7 @@ func (r ersRequest) letters() ([]documentReference, error) {
 		if err := json.Unmarshal(raw, &d); err != nil {
 			return nil, err
 		}
-		if d.Type.code("eRS-AttachmentType-1") == "REFERRER" {
-			if len(d.Content) == 0 || d.Content[0].Attachment.URL == "" {
-				return nil, errors.New("an attachment without a URL")
-			}
-			out = append(out, d)
-		}
+		out = append(out, d)
 	}
 	return out, nil
 }

@@ -141,14 +141,11 @@ func (k *Taker) seen(n news) string {
 	case "AWAITING_TRIAGE", "DEFERRED_TO_PROVIDER", "PROVIDER_RESPONSE_REQUIRED":
 		return n.digest()
 	}
-	if n.outcome == converted {
+	if n.outcome == flow.ConvertedByProvider {
 		return n.digest()
 	}
 	return ""
 }
-
-// converted is why a referral waits for its provider that was advice before (eRS-ReviewOutcome-1).
-const converted = "PROVIDER_CONVERTED_ADVICE_AND_GUIDANCE_ADMIN_TO_REFER"
 
 // known gives the case of a request that is here already.
 func (k *Taker) known(ctx context.Context, what toTake) (foundCase, bool, error) {

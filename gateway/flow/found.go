@@ -16,8 +16,8 @@ import (
 // patient was told. It begins where the state machine's entries say, goes to where the routes say and never back to the
 // channel, and what its referrer adds later follows it.
 
-// converted is why a referral is with its provider that was advice before (eRS-ReviewOutcome-1).
-const converted = "PROVIDER_CONVERTED_ADVICE_AND_GUIDANCE_ADMIN_TO_REFER"
+// ConvertedByProvider is why a referral is with its provider that was advice before (eRS-ReviewOutcome-1).
+const ConvertedByProvider = "PROVIDER_CONVERTED_ADVICE_AND_GUIDANCE_ADMIN_TO_REFER"
 
 // unavailableFile is the type of a Task.input of a found request: what could not be brought along, for a person.
 const unavailableFile = "unavailable-file"
@@ -25,7 +25,7 @@ const unavailableFile = "unavailable-file"
 // enter begins the case of a request that its channel has.
 func (d *decision) enter(t *Translated) error {
 	e := pathway.FoundOnWorklist
-	if t.Facts.Outcome.Code == converted {
+	if t.Facts.Outcome.Code == ConvertedByProvider {
 		e = pathway.ConvertedAdvice
 	}
 	if !d.p.Machines.Enter(d.c, e, d.at) {
@@ -93,18 +93,7 @@ func (d *decision) added(ctx context.Context, t *Translated) error {
 	d.c.Additions = append(d.c.Additions, d.why.String())
 	d.refs = append(d.refs, resourceRefs(t.Bundle)...)
 	d.request, d.restates = nil, true
-	if len(d.c.Sent) == 0 {
-		d.c.PhotosDue = true
-		return nil
-	}
-	for _, name := range d.c.Sent {
-		if e, ok := d.p.endpoint(name); ok {
-			if err := d.sendPhotos(ctx, e); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
+	return d.photosFollow(ctx)
 }
 
 // addTo brings the files that were added later into the request's Bundle.

@@ -97,6 +97,11 @@ func (d *decision) letGo(ctx context.Context) error {
 		d.request, d.received = t.Bundle, t.HL7
 		return d.submit(ctx, t.Facts)
 	}
+	return d.photosFollow(ctx)
+}
+
+// photosFollow sends photos to every place that has the request; where none has it yet, once one has.
+func (d *decision) photosFollow(ctx context.Context) error {
 	if len(d.c.Sent) == 0 {
 		d.c.PhotosDue = true
 		return nil
