@@ -4,7 +4,6 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
-	"strings"
 
 	"cel.dev/cel-go/cel"
 	"cel.dev/cel-go/common/types"
@@ -187,43 +186,6 @@ func (x *exprs) compile(t text, want *cel.Type, lex lexicon) *expr {
 	return e
 }
 
-// slips are mistakes that CEL tells in its parser's words.
-var slips = map[string]string{
-	"token recognition error at: '= '": "one = : want ==",
-	"input 'and' expecting":            "want && for and, || for or, ! for not",
-	"input 'or' expecting":             "want && for and, || for or, ! for not",
-	"input 'AND' expecting":            "want && for and, || for or, ! for not",
-	"input 'OR' expecting":             "want && for and, || for or, ! for not",
-	"applied to '(string, int)'":       `a text beside a number: put the number in quotes, or make the text one with int(…) or size(…)`,
-	"applied to '(int, string)'":       `a text beside a number: put the number in quotes, or make the text one with int(…) or size(…)`,
-}
-
-// explain names the place instead of the name the place was given.
-func (x *exprs) explain(message string, reads []variable, lex lexicon) (why string, slip bool) {
-	if i := strings.Index(message, "undeclared reference to '"); i >= 0 {
-		word, _, _ := strings.Cut(message[i+len("undeclared reference to '"):], "'")
-		known := make([]string, 0, len(lex.fixed)+len(functions))
-		for name := range lex.fixed {
-			known = append(known, name)
-		}
-		for _, f := range functions {
-			known = append(known, f.name)
-		}
-		near := meant(word, append(known, "listed", "after"))
-		if near == "" {
-			near = "; a text stands in quotes: \"" + word + "\""
-		}
-		return "no variable or function " + word + near, false
-	}
-	for sign, why := range slips {
-		if strings.Contains(message, sign) {
-			return why, true
-		}
-	}
-	message, _, _ = strings.Cut(message, " expecting {")
-	return message, false
-}
-
 // checked is an expression as CEL has compiled it, which many rules of a set share.
 type checked struct {
 	env *cel.Env
@@ -273,93 +235,4 @@ func declare(vars []variable) []cel.EnvOption {
 		out[i] = cel.Variable(v.name, typ)
 	}
 	return out
-}
-
-// rewrite gives every place a name of the same length that CEL can read (PID-3[2].1 becomes PID_3_2__1), so
-// that CEL's columns are the file's, and collects what is read.
-func (x *exprs) rewrite(t text, lex lexicon) (string, []variable, bool) {
-	code, ok := []byte(t.s), true
-	var reads []variable
-	seen := map[string]bool{}
-	note := func(v variable) {
-		if !seen[v.name] {
-			seen[v.name] = true
-			reads = append(reads, v)
-		}
-	}
-	for _, part := range outsideQuotes(t.s) {
-		if lex.places == nil {
-			break
-		}
-		for pos := part[0]; pos < part[1]; {
-			m := lex.places.FindStringIndex(t.s[pos:part[1]])
-			if m == nil {
-				break
-			}
-			from, to := pos+m[0], pos+m[1]
-			if to < len(t.s) && t.s[to] == '(' { // a method: PID-7.size()
-				to = from + max(strings.LastIndexByte(t.s[from:to], '.'), 0)
-			}
-			v, why := lex.find(t.s[from:to])
-			if why != "" {
-				x.faults.add(t.at.plus(from), "%s", why)
-				ok = false
-			}
-			if why != "" || v.text == nil && v.texts == nil { // no place: look on behind its first word
-				for pos = from; pos < part[1] && wordByte(t.s[pos]); pos++ {
-				}
-				pos = max(pos, from+1)
-				continue
-			}
-			for i := from; i < to; i++ {
-				if !wordByte(code[i]) {
-					code[i] = '_'
-				}
-			}
-			v.name = string(code[from:to])
-			note(v)
-			pos = to
-		}
-	}
-	for _, word := range identifier.FindAllString(blankQuotes(string(code)), -1) {
-		if v, known := lex.fixed[word]; known {
-			v.name = word
-			note(v)
-		}
-	}
-	return string(code), reads, ok
-}
-
-var identifier = regexp.MustCompile(`[A-Za-z_][A-Za-z0-9_]*`)
-
-func wordByte(c byte) bool {
-	return c == '_' || c >= '0' && c <= '9' || c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z'
-}
-
-// outsideQuotes gives the stretches of an expression that are not string literals.
-func outsideQuotes(s string) [][2]int {
-	var out [][2]int
-	start, quote := 0, byte(0)
-	for i := 0; i < len(s); i++ {
-		switch c := s[i]; {
-		case quote != 0 && c == '\\':
-			i++
-		case quote != 0 && c == quote:
-			quote, start = 0, i+1
-		case quote == 0 && (c == '"' || c == '\''):
-			out, quote = append(out, [2]int{start, i}), c
-		}
-	}
-	if quote == 0 {
-		out = append(out, [2]int{start, len(s)})
-	}
-	return out
-}
-
-func blankQuotes(s string) string {
-	out := []byte(strings.Repeat(" ", len(s)))
-	for _, part := range outsideQuotes(s) {
-		copy(out[part[0]:part[1]], s[part[0]:part[1]])
-	}
-	return string(out)
 }

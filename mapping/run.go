@@ -1,9 +1,7 @@
 package mapping
 
 import (
-	"encoding/binary"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/dermgate/dermgate/mapping/fhir"
@@ -58,12 +56,6 @@ type run struct {
 	kind, urgency source1
 }
 
-// source1 is what a rule of the source (KindRule, UrgencyRule) found.
-type source1 struct {
-	value   string
-	trouble *issue.Issue
-}
-
 // scope is where a map is being run: into FHIR on a segment, a repetition of one of its fields or a value
 // inside; out of FHIR on an element.
 type scope struct {
@@ -88,47 +80,8 @@ type scope struct {
 	at   spot         // where a data type map writes
 }
 
-// arena keeps texts in a few large blocks: a message has hundreds of short ones.
-type arena struct {
-	block   strings.Builder
-	scratch []byte
-	kept    int // bytes of this message
-	usual   int // bytes of the messages before
-}
-
-const arenaBlock = 4 << 10 // bytes, of a block that is needed beside the first
-
 // bodyLimit is how long a message may be, in bytes, to be copied as a whole. A longer one carries files.
 const bodyLimit = 16 << 10
-
-func (a *arena) keep(b []byte) string {
-	if len(b) == 0 {
-		return ""
-	}
-	block := a.room(len(b))
-	n := block.Len()
-	block.Write(b)
-	return block.String()[n:]
-}
-
-// room gives the block for a text of n bytes.
-func (a *arena) room(n int) *strings.Builder {
-	a.kept += n
-	if a.block.Cap()-a.block.Len() < n {
-		a.block = strings.Builder{}
-		a.block.Grow(max(arenaBlock, n))
-	}
-	return &a.block
-}
-
-// open makes a first block for n bytes and what a message usually needs.
-func (a *arena) open(n int) { a.block.Grow(n + a.usual) }
-
-// close lets go of the blocks: their texts belong to the result.
-func (a *arena) close(body int) {
-	a.usual = min(max(a.kept-body, a.usual-a.usual/8), arenaBlock)
-	a.block, a.kept = strings.Builder{}, 0
-}
 
 // begin makes the run ready for a message.
 func (r *run) begin(m *hl7.Message, o *Options) {
@@ -203,114 +156,6 @@ func (r *run) repetitions(s hl7.Segment, field int) int {
 	return all.Repetitions()
 }
 
-// text gives a value as text, "" when it is not valued.
-func (r *run) text(v hl7.Value) string {
-	if !v.Valued() {
-		return ""
-	}
-	return r.verbatim(v)
-}
-
-// verbatim gives a value as text whatever it says: hl7.Value.Text in the run's memory.
-func (r *run) verbatim(v hl7.Value) string {
-	text, _ := r.shown(v)
-	return text
-}
-
-// shown is verbatim that tells a clean text, of which none is odd.
-func (r *run) shown(v hl7.Value) (text string, clean bool) {
-	from, n := v.Offset(), v.Size()
-	if n > 0 && r.body != "" {
-		if clean = r.even(from, from+n); clean || r.ownText(v.Raw()) {
-			return r.body[from : from+n], clean
-		}
-	}
-	r.arena.scratch = v.AppendText(r.arena.scratch[:0])
-	return r.arena.keep(r.arena.scratch), false
-}
-
-// plain gives the bytes of a value that are its text as they stand: ASCII without an escape. ok is false when
-// the value has to be decoded.
-func (r *run) plain(v hl7.Value) (raw []byte, ok bool) {
-	if !v.Valued() {
-		return nil, true
-	}
-	raw = v.Raw()
-	return raw, r.even(v.Offset(), v.Offset()+len(raw)) || r.ownText(raw)
-}
-
-// even tells bytes of the message none of which is odd; false says nothing.
-func (r *run) even(from, to int) bool {
-	if w := uint(from) / 64; w == uint(to-1)/64 && w < uint(len(r.odd)) { // as mostly
-		return r.odd[w]>>(uint(from)%64)<<(uint(from-to)%64) == 0
-	}
-	return r.allEven(uint(from), uint(to))
-}
-
-func (r *run) allEven(from, to uint) bool {
-	first, last := from/64, (to-1)/64
-	if last >= uint(len(r.odd)) || r.odd[first]>>(from%64) != 0 {
-		return false
-	}
-	for first++; first < last; first++ {
-		if r.odd[first] != 0 {
-			return false
-		}
-	}
-	return r.odd[last]<<(-to%64) == 0
-}
-
-// markOdd notes the bytes that are anything but visible ASCII or a space that stands for itself: escapes, quotes,
-// backslashes, controls, all beyond ASCII.
-func (r *run) markOdd(raw []byte) {
-	r.odd = r.odd.fresh(len(raw))
-	escape := eachByte * uint64(r.escape)
-	i := 0
-	for ; i+8 <= len(raw); i += 8 {
-		x := binary.LittleEndian.Uint64(raw[i:])
-		odd := x | ^((x | highBits) - eachByte*' ') | ^(nonZero(x^escape) & nonZero(x^eachByte*'"') & nonZero(x^eachByte*'\\'))
-		if odd &= highBits; odd != 0 {
-			r.odd[i/64] |= odd >> 7 * 0x0102040810204080 >> 56 << (i % 64) // one bit a byte
-		}
-	}
-	for ; i < len(raw); i++ {
-		if c := raw[i]; c < ' ' || c >= 0x80 || c == r.escape || c == '"' || c == '\\' {
-			r.odd[i/64] |= 1 << (i % 64)
-		}
-	}
-}
-
-// nonZero gives the high bit of each byte of seven bits that is not 0.
-func nonZero(x uint64) uint64 { return x&lowBits + lowBits }
-
-// In every byte of a word: 1, all bits but the highest, the highest.
-const eachByte, lowBits, highBits = 0x0101010101010101, 0x7f7f7f7f7f7f7f7f, 0x8080808080808080
-
-// ownText tells bytes that are their own text: ASCII without an escape, eight bytes at a time.
-func (r *run) ownText(raw []byte) bool {
-	i, escape := 0, eachByte*uint64(r.escape)
-	for ; i+8 <= len(raw); i += 8 {
-		x := binary.LittleEndian.Uint64(raw[i:])
-		if x&highBits != 0 || ((x^escape)+lowBits)&highBits != highBits { // a byte beyond ASCII, or an escape
-			return false
-		}
-	}
-	for _, c := range raw[i:] {
-		if c >= 0x80 || c == r.escape {
-			return false
-		}
-	}
-	return true
-}
-
-// is compares a value's text.
-func (r *run) is(v hl7.Value, text string) bool {
-	if raw, ok := r.plain(v); ok {
-		return string(raw) == text
-	}
-	return r.text(v) == text
-}
-
 // use notes that a value has been carried over.
 func (r *run) use(v hl7.Value) {
 	if n := v.Size(); n > 0 {
@@ -354,49 +199,4 @@ func (r *run) following(here hl7.Segment, name segName, last hl7.Segment, starte
 		return r.relative(here, name)
 	}
 	return r.m.Segment(r.layout.following(index(here), r.layout.row(name), last.Index()))
-}
-
-// find looks a source's kind up.
-func (k KindRule) find(r *run) source1 {
-	if k.From.Field() == 0 {
-		return source1{trouble: issue.New(issue.Required, "RF1-3.1", "this source has no rule that tells advice from referral")}
-	}
-	v := r.m.Get(k.From)
-	if !v.Valued() {
-		return source1{trouble: issue.New(issue.Required, k.From.String(), "tells advice from referral and is absent")}
-	}
-	advice, referral := false, false
-	for _, rep := range v.EachRepetition() {
-		code := r.verbatim(rep)
-		advice, referral = advice || slices.Contains(k.Advice, code), referral || slices.Contains(k.Referral, code)
-	}
-	switch {
-	case advice && referral:
-		return source1{trouble: issue.New(issue.Code, k.From.String(), "says both advice and referral")}
-	case advice:
-		return source1{value: "advice"}
-	case referral:
-		return source1{value: "referral"}
-	}
-	return source1{trouble: issue.New(issue.Code, k.From.String(), "is neither advice nor referral by this source's rule")}
-}
-
-// find looks a source's urgency up; the highest one stated stands.
-func (u UrgencyRule) find(r *run) source1 {
-	if u.From.Field() == 0 {
-		return source1{}
-	}
-	var found [3]bool
-	for _, rep := range r.m.Get(u.From).EachRepetition() {
-		code := r.verbatim(rep)
-		for i, list := range [...][]string{u.TwoWeekWait, u.Urgent, u.Routine} {
-			found[i] = found[i] || slices.Contains(list, code)
-		}
-	}
-	for i, name := range [...]string{"TWO_WEEK_WAIT", "URGENT", "ROUTINE"} {
-		if found[i] {
-			return source1{value: name}
-		}
-	}
-	return source1{}
 }
