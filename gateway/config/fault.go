@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/dermgate/dermgate/mapping/issue"
 )
 
 // Fault is one mistake in a configuration file, at the place to mend. It names keys and rules, never the
@@ -47,38 +49,8 @@ func (fs Faults) sort() {
 
 // meant proposes the known word nearest to a misspelt one, or lists what is known when none is near.
 func meant(word string, known []string) string {
-	best, distance := "", 1+len(word)/3
-	for _, k := range known {
-		if d := edits(strings.ToLower(word), k); d <= distance && (best == "" || d < edits(strings.ToLower(word), best)) {
-			best = k
-		}
-	}
-	if best != "" {
-		return fmt.Sprintf("did you mean %q?", best)
+	if near := issue.Nearest(word, known); near != "" {
+		return fmt.Sprintf("did you mean %q?", near)
 	}
 	return "known here: " + strings.Join(known, ", ")
-}
-
-// edits is the Levenshtein distance with neighbours swapped counted as one, the commonest slip of the
-// keyboard (optimal string alignment).
-func edits(a, b string) int {
-	before, above, row := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
-	for j := range row {
-		above[j] = j
-	}
-	for i := 1; i <= len(a); i++ {
-		row[0] = i
-		for j := 1; j <= len(b); j++ {
-			cost := 1
-			if a[i-1] == b[j-1] {
-				cost = 0
-			}
-			row[j] = min(above[j]+1, row[j-1]+1, above[j-1]+cost)
-			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
-				row[j] = min(row[j], before[j-2]+1)
-			}
-		}
-		before, above, row = above, row, before
-	}
-	return above[len(b)]
 }

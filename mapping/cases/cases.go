@@ -28,10 +28,9 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/dermgate/dermgate/mapping/issue"
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/tools/txtar"
-
-	"github.com/dermgate/dermgate/mapping/fhir"
 )
 
 // Case is one case as its file has it.
@@ -88,7 +87,7 @@ var parts = [...]string{"in.hl7", "in.json", "sender", "want.json", "want.issues
 
 // meant says which part a name may have been meant for.
 func meant(name string) string {
-	if near := fhir.Nearest(name, parts[:]); near != "" {
+	if near := issue.Nearest(name, parts[:]); near != "" {
 		return fmt.Sprintf("did you mean %q?", near)
 	}
 	return "want " + strings.Join(parts[:], ", ") + " or want.REF_I12.hl7"

@@ -323,7 +323,7 @@ func meant(name string, t *Type) string {
 	for i, d := range t.Elements {
 		names[i] = d.Name
 	}
-	if n := Nearest(name, names); n != "" {
+	if n := issue.Nearest(name, names); n != "" {
 		return ": did you mean " + n + "?"
 	}
 	return ""

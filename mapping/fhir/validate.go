@@ -221,7 +221,7 @@ func near(got string, codes []string) string {
 	if len(codes) <= 8 {
 		return ": want one of " + strings.Join(codes, ", ")
 	}
-	if s := Nearest(got, codes); s != "" {
+	if s := issue.Nearest(got, codes); s != "" {
 		return ": did you mean " + s + "?"
 	}
 	return ""

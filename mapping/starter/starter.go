@@ -11,6 +11,7 @@ import (
 	"github.com/dermgate/dermgate/mapping"
 	"github.com/dermgate/dermgate/mapping/fhir"
 	"github.com/dermgate/dermgate/mapping/hl7"
+	"github.com/dermgate/dermgate/mapping/issue"
 )
 
 // File is one file of a starter.
@@ -69,9 +70,9 @@ func unknown(from, to string) string {
 			out += fmt.Sprintf("; %s is neither: did you mean %s?", s, near)
 		default:
 			out += "; " + s + " is neither"
-			if r := fhir.Nearest(s, append(fhir.R4().ResourceNames(), fhirTypes...)); r != "" {
+			if r := issue.Nearest(s, append(fhir.R4().ResourceNames(), fhirTypes...)); r != "" {
 				out += ": did you mean " + r + "?"
-			} else if r := fhir.Nearest(s, hl7.Segments()); r != "" {
+			} else if r := issue.Nearest(s, hl7.Segments()); r != "" {
 				out += ": did you mean " + r + "?"
 			}
 		}
