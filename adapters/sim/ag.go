@@ -65,17 +65,12 @@ func StartAG(addr string) (*AGPlatform, error) {
 		return nil, err
 	}
 	p.handle("$process-message", "POST /fhir/$process-message", p.take)
-	p.mux.HandleFunc("POST /_sim/requests/{id}/answer", func(w http.ResponseWriter, r *http.Request) {
-		var a Advice
-		err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 1<<16)).Decode(&a)
-		if err == nil {
-			err = p.Answer(r.Context(), r.PathValue("id"), a)
+	p.act("POST /sim/requests/{id}/answer", "the specialist answers: outcome, recommendation, guidance, priority", func(a acting) (any, error) {
+		var x Advice
+		if err := a.read(&x); err != nil {
+			return nil, err
 		}
-		if err != nil {
-			http.Error(w, err.Error(), http.StatusBadRequest)
-			return
-		}
-		w.WriteHeader(http.StatusNoContent)
+		return nil, p.Answer(a.Context(), a.PathValue("id"), x)
 	})
 	return p, nil
 }

@@ -132,7 +132,7 @@ func TestTheAGPlatformAnswers(t *testing.T) {
 		t.Error("answered nobody")
 	}
 	status = 200
-	control(t, p.URL+"/_sim/requests/"+id+"/answer", `{"outcome":"REQUIRE_FURTHER_INFORMATION","guidance":"Sharper, please"}`, 204)
+	control(t, p.URL+"/sim/requests/"+id+"/answer", `{"outcome":"REQUIRE_FURTHER_INFORMATION","guidance":"Sharper, please"}`, 204)
 	if !strings.Contains(string(body), "REFERRER_TO_SUBMIT_FURTHER_INFORMATION") {
 		t.Errorf("%s", body)
 	}

@@ -10,15 +10,15 @@ import (
 )
 
 // ERS stands in for the NHS e-Referral Service: of the referrer's side A011, A012, A016 (triage deferral), A020
-// and A044; of the provider's side A004, A007, A008, A023, A029 and A043; of both A005, A024, A025 and A042, under
-// /referrals/FHIR, in the words of the published OpenAPI document. It checks bearer
+// and A044; of the provider's side A004, A007, A008, A023, A026, A028, A029 and A043; of both A005, A024, A025, A036 and A042,
+// under /referrals/FHIR, in the words of the published OpenAPI document. It checks bearer
 // tokens, the organisation and business function headers, content types, STU3 profiles, parameters,
 // versions (If-Match, incomingReferral), attachment sizes and types, and that a file attached to a request
 // was uploaded for it. A call without those headers is that of an application in the context of a provider: it gets
 // what such a one may have, and of worklists those of the service that it names.
 //
-// It leaves out: worklists of referrers, service search, slots and booking, cancelling, what a provider decides (use
-// Answer, Triage, Book and Cancel instead), which user or application stands behind a token, rate limits (use Fail), relationship
+// It leaves out: worklists of referrers, service search, slots and booking (use Book), conversion by A027 (use Convert),
+// which user or application stands behind a token, rate limits (use Fail), relationship
 // checks, clinic types, and the patient index: any NHS number with a right check
 // digit is a patient. Scanning is instant unless Scan says otherwise, or Scanned does later.
 type ERS struct {
@@ -54,8 +54,8 @@ type ersRequest struct {
 	state        string // eRS-AdviceAndGuidanceStatus-1 or eRS-ReferralState-1
 	reason       string
 	comments     string
-	organisation string
-	person       string // SDS user id of who asked
+	cancelled    cancellation // why it was, where that was said
+	asked        author // who sent it
 	files        []attachment
 	talk         []communication
 	service      string // the one it was sent to
@@ -69,12 +69,13 @@ type attachment struct {
 	description string
 	indexed     string
 	kind        string // eRS-AttachmentType-1
-	by, org     string // SDS user id and ODS code of who attached it
+	by          author // who attached it
 }
 
 type communication struct {
 	id, text, sent string
 	byProvider     bool
+	by             author // of the provider
 	files          []attachment
 }
 
@@ -109,19 +110,24 @@ func StartERS(addr string) (*ERS, error) {
 		{"A044", "POST " + base + "/STU3/CommunicationRequest/$ers.createAdviceAndGuidance", access{roles: referrers}, s.createAdvice},
 		{"A004", "GET " + base + "/STU3/CodeSystem/{system}", access{application: true}, s.referenceData},
 		{"A005", "GET " + base + "/STU3/ReferralRequest/{ubrn}", access{application: true}, s.readReferral},
+		{"A005", "GET " + base + "/STU3/ReferralRequest/{ubrn}/_history/{version}", access{application: true}, s.readReferral},
 		{"A007", "POST " + base + "/STU3/ReferralRequest/{ubrn}/$ers.generateCRI", access{application: true}, s.clinicalInformation},
 		{"A008", "POST " + base + "/STU3/ReferralRequest/$ers.fetchworklist", access{application: true, roles: providers}, s.worklist},
 		{"A023", "POST " + base + "/STU3/CommunicationRequest/$ers.fetchworklist", access{roles: providers}, s.adviceWorklist},
 		{"A024", "GET " + base + "/STU3/CommunicationRequest/{ubrn}", access{application: true}, s.readAdvice},
+		{"A024", "GET " + base + "/STU3/CommunicationRequest/{ubrn}/_history/{version}", access{application: true}, s.readAdvice},
 		{"A025", "GET " + base + "/STU3/Communication", access{application: true}, s.readConversation},
+		{"A026", "POST " + base + "/STU3/CommunicationRequest/{ubrn}/$ers.sendCommunicationToRequester", access{roles: mayDecide}, s.sendAdvice},
+		{"A028", "POST " + base + "/STU3/ReferralRequest/{ubrn}/$ers.recordReviewOutcome", access{application: true, roles: mayDecide}, s.recordOutcome},
 		{"A029", "GET " + base + "/STU3/Task", access{application: true}, s.actions},
+		{"A036", "POST " + base + "/STU3/ReferralRequest/{ubrn}/$ers.cancelReferral", access{application: true, roles: slices.Concat(referrers[:2], mayDecide)}, s.cancelReferral},
 		{"A042", "GET " + base + "/R4/Binary/{id}", access{application: true}, s.download},
 		{"A043", "POST " + base + "/STU3/CommunicationRequest/{ubrn}/$ers.generateCRI", access{application: true}, s.adviceOverview},
 	} {
 		s.handle(c.name, c.pattern, func(r request) answer { return s.guarded(r, c.who, c.do) })
 	}
 	s.handle("object", "GET /objects/{id}", s.object)
-	s.control()
+	s.playing()
 	return s, nil
 }
 
@@ -202,16 +208,17 @@ func (s *ERS) r4Problem(status int, code string) answer {
 			"details": object{"coding": []any{object{"system": "https://fhir.nhs.uk/CodeSystem/" + known[0], "code": known[1]}}}}}}}
 }
 
-// ersProblem is the OperationOutcome of STU3 calls. 404, 409, 412, 423, 429 and 500 have no body.
+// ersProblem is the OperationOutcome of STU3 calls. 404, 409, 412, 423, 429 and 500 have no body; 502 and 504 are those of
+// calls that reach a hospital's booking system.
 func ersProblem(status int, code string) answer {
 	a := answer{status: status}
-	issue := map[int]string{400: "value", 401: "login", 403: "forbidden", 422: "value", 503: "transient"}[status]
+	issue := map[int]string{400: "value", 401: "login", 403: "forbidden", 422: "value", 502: "exception", 503: "transient", 504: "timeout"}[status]
 	switch status {
 	case http.StatusUnsupportedMediaType, http.StatusNotAcceptable:
 		a.body, a.header = []byte(http.StatusText(status)), map[string]string{"Content-Type": "text/plain;charset=utf-8"}
-	case 400, 401, 403, 422, 503:
+	case 400, 401, 403, 422, 502, 503, 504:
 		if code == "" {
-			code = map[int]string{401: "NO_ACCESS", 403: "FORBIDDEN", 503: "SYSTEM_UNAVAILABLE"}[status]
+			code = map[int]string{401: "NO_ACCESS", 403: "FORBIDDEN", 502: "PAS_RESPONDED_WITH_ERROR", 503: "SYSTEM_UNAVAILABLE", 504: "PAS_NOT_RESPONDING"}[status]
 		}
 		a.header = map[string]string{"Content-Type": fhirJSON}
 		a.body = object{"meta": profile("eRS-OperationOutcome-1"), "resourceType": "OperationOutcome", "issue": []any{object{
@@ -275,9 +282,9 @@ func one(ps map[string][]any, name string, path ...any) string {
 
 var weakVersion = regexp.MustCompile(`^W/"([0-9]+)"$`)
 
-// versioned finds the request that a write is about and checks If-Match.
-func (s *ERS) versioned(r request) (*ersRequest, answer) {
-	q := s.requests["r:"+r.PathValue("ubrn")]
+// versioned finds the referral ("r") or A&G request ("a") that a write is about and checks If-Match.
+func (s *ERS) versioned(r request, kind string) (*ersRequest, answer) {
+	q := s.requests[kind+":"+r.PathValue("ubrn")]
 	match := weakVersion.FindStringSubmatch(r.Header.Get("If-Match"))
 	switch {
 	case q == nil:

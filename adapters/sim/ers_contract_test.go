@@ -47,7 +47,7 @@ func holds(t *testing.T, doc *openapi3.T, method, path string, resp *http.Respon
 		return
 	}
 	if err := media.Schema.Value.VisitJSON(v, openapi3.VisitAsResponse(), openapi3.MultiErrors()); err != nil {
-		t.Errorf("%s %s %d: %.1500v\n%.1500s", method, path, resp.StatusCode, err, body)
+		t.Errorf("%s %s %d: %.1500v\n%s", method, path, resp.StatusCode, err, body)
 	}
 }
 

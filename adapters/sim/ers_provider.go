@@ -1,19 +1,19 @@
 package sim
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
-	"net/http"
+	"slices"
 )
 
 // Advice is a specialist's answer to an A&G request, in the words of A026. e-RS shows a referrer the
-// status, the priority and the text; the recommendation stays on the provider's side.
+// status, the priority, the text and the files; the recommendation stays on the provider's side.
 type Advice struct {
-	Outcome        string `json:"outcome"` // RETURN_TO_REFERRER_WITH_ADVICE, REQUIRE_FURTHER_INFORMATION, PROVIDER_CONVERTED
-	Recommendation string `json:"recommendation"`
+	Outcome        string `json:"outcome"`        // RETURN_TO_REFERRER_WITH_ADVICE, REQUIRE_FURTHER_INFORMATION, PROVIDER_CONVERTED
+	Recommendation string `json:"recommendation"` // ADVICE_ONLY_NO_REFERRAL_RECOMMENDED, ADVICE_FOLLOWED_BY_REFERRAL_IF_REQUIRED, REFERRAL_RECOMMENDED, OTHER
 	Guidance       string `json:"guidance"`
 	Priority       string `json:"priority"` // empty: unchanged
+	Files          []File `json:"files"`    // of e-RS alone
 }
 
 // Outcome is a triage decision, in the words of A028.
@@ -21,149 +21,141 @@ type Outcome struct {
 	Outcome  string `json:"outcome"` // ACCEPT_REFER_BOOK_LATER, RETURN_TO_REFERRER_WITH_ADVICE
 	Comment  string `json:"comment"`
 	Priority string `json:"priority"` // empty: unchanged
+	Files    []File `json:"files"`
 }
 
-var errNoRequest = errors.New("sim: e-RS has no such request")
+// adviceStates are where the outcomes of A026 lead to.
+var adviceStates = map[string]string{"RETURN_TO_REFERRER_WITH_ADVICE": "REFERRER_TO_REVIEW_RESPONSE",
+	"REQUIRE_FURTHER_INFORMATION": "REFERRER_TO_SUBMIT_FURTHER_INFORMATION", "PROVIDER_CONVERTED": converted}
+
+const converted = "ADVICE_CONVERTED"
+
+var (
+	priorities      = []string{"ROUTINE", "URGENT", "TWO_WEEK_WAIT"}
+	recommendations = []string{"ADVICE_ONLY_NO_REFERRAL_RECOMMENDED", "ADVICE_FOLLOWED_BY_REFERRAL_IF_REQUIRED", "REFERRAL_RECOMMENDED", "OTHER"}
+	triageOutcomes  = []string{"ACCEPT_REFER_BOOK_LATER", "RETURN_TO_REFERRER_WITH_ADVICE"}
+)
+
+// ended tells whether nothing more can become of a request.
+func (q *ersRequest) ended() bool {
+	return slices.Contains([]string{"CONVERSATION_ENDED_CANCELLED", "CONVERSATION_ENDED_CLOSED", converted, "CANCELLED_REFERRAL"}, q.state)
+}
+
+// referrer and specialist are who writes when nobody says who.
+var (
+	referrer   = author{person: "021600556514", organisation: "Y06601"}
+	specialist = author{person: "103264994981", organisation: "RXX01"}
+)
+
+// author is who wrote or attached something: an SDS user id and an ODS code.
+type author struct{ person, organisation string }
 
 // Answer lets the specialist answer an A&G request.
 func (s *ERS) Answer(ubrn string, a Advice) error {
-	state := map[string]string{"RETURN_TO_REFERRER_WITH_ADVICE": "REFERRER_TO_REVIEW_RESPONSE",
-		"REQUIRE_FURTHER_INFORMATION": "REFERRER_TO_SUBMIT_FURTHER_INFORMATION", "PROVIDER_CONVERTED": "ADVICE_CONVERTED"}[a.Outcome]
-	if state == "" || a.Guidance == "" || a.Outcome == "RETURN_TO_REFERRER_WITH_ADVICE" && a.Recommendation == "" {
+	if adviceStates[a.Outcome] == "" || a.Guidance == "" || a.Outcome == "RETURN_TO_REFERRER_WITH_ADVICE" && !slices.Contains(recommendations, a.Recommendation) ||
+		a.Priority != "" && !slices.Contains(priorities, a.Priority) {
 		return errors.New("sim: an answer needs an outcome, guidance and, with advice, a recommendation (A026)")
 	}
-	return s.change("a:"+ubrn, func(q *ersRequest) {
-		q.state = state
-		if a.Priority != "" {
-			q.priority = a.Priority
-		}
-		q.talk = append(q.talk, communication{id: fmt.Sprint(s.next()), text: a.Guidance, sent: s.instant(), byProvider: true})
+	return s.change("a:"+ubrn, func(q *ersRequest) error {
+		s.advise(q, a, s.attached(q, a.Files, "GUIDANCE_RESPONSE", specialist), specialist)
+		return nil
 	})
+}
+
+// advise does what A026 asks; the caller gives the request its version.
+func (s *ERS) advise(q *ersRequest, a Advice, files []attachment, by author) {
+	q.state, q.priority = adviceStates[a.Outcome], or(a.Priority, q.priority)
+	q.talk = append(q.talk, communication{id: fmt.Sprint(s.next()), text: a.Guidance, sent: s.instant(), byProvider: true, by: by, files: files})
 }
 
 // Triage lets the specialist decide about a referral.
 func (s *ERS) Triage(ubrn string, o Outcome) error {
-	if o.Comment == "" || o.Outcome != "ACCEPT_REFER_BOOK_LATER" && o.Outcome != "RETURN_TO_REFERRER_WITH_ADVICE" {
+	if o.Comment == "" || !slices.Contains(triageOutcomes, o.Outcome) || o.Priority != "" && !slices.Contains(priorities, o.Priority) {
 		return errors.New("sim: a triage outcome needs one of the two outcomes and a comment (A028)")
 	}
-	return s.change("r:"+ubrn, func(q *ersRequest) {
-		// Both outcomes show this state in the published examples of A028; the reason tells them apart.
-		q.state, q.reason, q.comments = "TRIAGED_PROVIDER_TO_ACTION", o.Outcome, o.Comment
-		if o.Priority != "" {
-			q.priority = o.Priority
+	return s.change("r:"+ubrn, func(q *ersRequest) error {
+		s.decide(q, o, s.attached(q, o.Files, "PROVIDER", specialist))
+		return nil
+	})
+}
+
+// decide does what A028 asks. Both outcomes show this state in its published examples; the reason tells them apart.
+func (s *ERS) decide(q *ersRequest, o Outcome, files []attachment) {
+	q.state, q.reason, q.comments, q.priority = "TRIAGED_PROVIDER_TO_ACTION", o.Outcome, o.Comment, or(o.Priority, q.priority)
+	q.files = append(q.files, files...)
+}
+
+// Convert makes a referral of an A&G request, as the provider does by A027, and gives its UBRN: the same.
+func (s *ERS) Convert(ubrn string) (string, error) {
+	return ubrn, s.change("a:"+ubrn, func(q *ersRequest) error {
+		if q.conversion != "AUTHORISED_TO_CONVERT" || q.ended() && q.state != converted || s.requests["r:"+ubrn] != nil {
+			return errors.New("sim: its referrer did not authorise conversion, or it has ended, or is a referral already")
 		}
+		r := *q
+		r.advice, r.id, r.talk, r.version, r.sent = false, "r."+s.uuid(), nil, 4, s.instant()
+		r.state, r.reason, r.comments = "TRIAGED_PROVIDER_TO_ACTION", "PROVIDER_CONVERTED_ADVICE_AND_GUIDANCE_ADMIN_TO_REFER", "Converted by the provider"
+		for _, c := range q.talk {
+			for _, f := range c.files {
+				f.kind = "REFERRER"
+				r.files = append(r.files, f)
+			}
+		}
+		s.requests["r:"+ubrn], q.state = &r, converted
+		return nil
+	})
+}
+
+// CloseAdvice lets the referrer close a conversation.
+func (s *ERS) CloseAdvice(ubrn string) error {
+	return s.change("a:"+ubrn, func(q *ersRequest) error {
+		if q.ended() {
+			return errors.New("sim: the conversation has ended")
+		}
+		q.state = "CONVERSATION_ENDED_CLOSED"
+		return nil
 	})
 }
 
 // Book books an appointment for a referral.
 func (s *ERS) Book(ubrn string) error {
-	return s.change("r:"+ubrn, func(q *ersRequest) { q.state, q.reason, q.comments = "BOOKED", "", "" })
+	return s.change("r:"+ubrn, func(q *ersRequest) error {
+		if q.ended() {
+			return errors.New("sim: the referral is cancelled")
+		}
+		q.state, q.reason, q.comments = "BOOKED", "", ""
+		return nil
+	})
 }
 
 // Cancel ends a referral (A036) or an A&G conversation for good.
 func (s *ERS) Cancel(ubrn string) error {
-	if s.change("r:"+ubrn, func(q *ersRequest) { q.state, q.reason = "CANCELLED_REFERRAL", "" }) == nil {
-		return nil
+	err := s.change("r:"+ubrn, func(q *ersRequest) error { q.cancel(cancellation{}, ""); return nil })
+	if !errors.Is(err, errNothing) {
+		return err
 	}
-	return s.change("a:"+ubrn, func(q *ersRequest) { q.state = "CONVERSATION_ENDED_CANCELLED" })
+	return s.change("a:"+ubrn, func(q *ersRequest) error { q.state = "CONVERSATION_ENDED_CANCELLED"; return nil })
+}
+
+// cancel does what A036 asks.
+func (q *ersRequest) cancel(why cancellation, comments string) {
+	q.state, q.reason, q.cancelled, q.comments = "CANCELLED_REFERRAL", "", why, comments
 }
 
 // Touch gives a request a new version without any other change, as internal processes of e-RS do.
-func (s *ERS) Touch(kind, ubrn string) error { return s.change(kind+":"+ubrn, func(*ersRequest) {}) }
+func (s *ERS) Touch(kind, ubrn string) error {
+	return s.change(kind+":"+ubrn, func(*ersRequest) error { return nil })
+}
 
-func (s *ERS) change(key string, do func(*ersRequest)) error {
+func (s *ERS) change(key string, do func(*ersRequest) error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	q := s.requests[key]
 	if q == nil {
-		return errNoRequest
+		return errNothing
 	}
-	do(q)
+	if err := do(q); err != nil {
+		return err
+	}
 	q.version++
 	return nil
-}
-
-// control serves the provider's side and the scan state by HTTP, for `gateway sim ers` and curl:
-//
-//	POST /_sim/advice/{ubrn}/answer    {"outcome":"RETURN_TO_REFERRER_WITH_ADVICE","recommendation":"…","guidance":"…"}
-//	POST /_sim/referral/{ubrn}/triage  {"outcome":"ACCEPT_REFER_BOOK_LATER","comment":"…"}
-//	POST /_sim/referral/{ubrn}/book
-//	POST /_sim/request/{ubrn}/cancel
-//	POST /_sim/referral                {"patient":"9990548609","priority":"URGENT","service":"50001","files":[{"name":"letter.pdf","type":"application/pdf","body":"<base64>"}]}
-//	POST /_sim/advice                  as for a referral, with "text"; both answer {"ubrn":"…"}
-//	POST /_sim/referral/{ubrn}/attach  {"files":[…]}; advice/{ubrn}/attach also with "text"
-//	POST /_sim/scanned                 {"name":"letter.pdf","status":"AVAILABLE"}
-//	POST /_sim/faults                  {"call":"A044","status":503,"retryAfter":"2"}
-//	GET  /_sim/received?name=A044
-func (s *ERS) control() {
-	act := func(pattern string, do func(ubrn string, body *json.Decoder) error) {
-		s.mux.HandleFunc("POST /_sim/"+pattern, func(w http.ResponseWriter, r *http.Request) {
-			d := json.NewDecoder(http.MaxBytesReader(w, r.Body, 256<<20))
-			d.DisallowUnknownFields()
-			if err := do(r.PathValue("ubrn"), d); err != nil {
-				http.Error(w, err.Error(), http.StatusBadRequest)
-				return
-			}
-			w.WriteHeader(http.StatusNoContent)
-		})
-	}
-	act("advice/{ubrn}/answer", func(ubrn string, d *json.Decoder) error {
-		var a Advice
-		if err := d.Decode(&a); err != nil {
-			return err
-		}
-		return s.Answer(ubrn, a)
-	})
-	act("referral/{ubrn}/triage", func(ubrn string, d *json.Decoder) error {
-		var o Outcome
-		if err := d.Decode(&o); err != nil {
-			return err
-		}
-		return s.Triage(ubrn, o)
-	})
-	act("referral/{ubrn}/book", func(ubrn string, _ *json.Decoder) error { return s.Book(ubrn) })
-	act("request/{ubrn}/cancel", func(ubrn string, _ *json.Decoder) error { return s.Cancel(ubrn) })
-	act("referral/{ubrn}/attach", s.attachBy("r"))
-	act("advice/{ubrn}/attach", s.attachBy("a"))
-	act("scanned", func(_ string, d *json.Decoder) error {
-		var x struct{ Name, Status string }
-		if err := d.Decode(&x); err != nil {
-			return err
-		}
-		return s.Scanned(x.Name, x.Status)
-	})
-	s.mux.HandleFunc("POST /_sim/referral", s.sendBy(s.Refer))
-	s.mux.HandleFunc("POST /_sim/advice", s.sendBy(s.Ask))
-}
-
-func (s *ERS) attachBy(kind string) func(string, *json.Decoder) error {
-	return func(ubrn string, d *json.Decoder) error {
-		var x struct {
-			Text  string
-			Files []File
-		}
-		if err := d.Decode(&x); err != nil {
-			return err
-		}
-		return s.Attach(kind, ubrn, x.Text, x.Files...)
-	}
-}
-
-// sendBy takes a request that somebody sends in e-RS itself, and answers with its UBRN.
-func (s *ERS) sendBy(put func(Sent) (string, error)) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		d := json.NewDecoder(http.MaxBytesReader(w, r.Body, 256<<20))
-		d.DisallowUnknownFields()
-		var x Sent
-		err := d.Decode(&x)
-		ubrn := ""
-		if err == nil {
-			ubrn, err = put(x)
-		}
-		if err != nil {
-			http.Error(w, err.Error(), http.StatusBadRequest)
-			return
-		}
-		write(w, answer{status: http.StatusCreated, body: object{"ubrn": ubrn}})
-	}
 }

@@ -22,26 +22,34 @@ func fhirAnswer(status int, resource object, version int) answer {
 
 // readReferral is A005.
 func (s *ERS) readReferral(r request) answer {
-	q := s.requests["r:"+r.PathValue("ubrn")]
-	switch {
-	case q == nil && s.requests["a:"+r.PathValue("ubrn")] != nil:
-		return ersProblem(422, "INVALID_REQUEST_TYPE")
-	case q == nil:
-		return ersProblem(http.StatusNotFound, "")
+	q, refused := s.wanted(r, "r", "a")
+	if refused.status != 0 {
+		return refused
 	}
 	return fhirAnswer(http.StatusOK, s.referral(q), q.version)
 }
 
 // readAdvice is A024.
 func (s *ERS) readAdvice(r request) answer {
-	q := s.requests["a:"+r.PathValue("ubrn")]
-	switch {
-	case q == nil && s.requests["r:"+r.PathValue("ubrn")] != nil:
-		return ersProblem(422, "INVALID_REQUEST_TYPE")
-	case q == nil:
-		return ersProblem(http.StatusNotFound, "")
+	q, refused := s.wanted(r, "a", "r")
+	if refused.status != 0 {
+		return refused
 	}
 	return fhirAnswer(http.StatusOK, s.advice(q), q.version)
+}
+
+// wanted finds the request that a call is about, of a kind and not of the other; where it names a version, that has to be
+// the latest: there are no others to be read.
+func (s *ERS) wanted(r request, kind, other string) (*ersRequest, answer) {
+	ubrn, version := r.PathValue("ubrn"), r.PathValue("version")
+	q := s.requests[kind+":"+ubrn]
+	switch {
+	case q == nil && s.requests[other+":"+ubrn] != nil:
+		return nil, ersProblem(422, "INVALID_REQUEST_TYPE")
+	case q == nil || version != "" && version != fmt.Sprint(q.version):
+		return nil, ersProblem(http.StatusNotFound, "")
+	}
+	return q, answer{}
 }
 
 // readConversation is A025: of the latest version only; includes must be asked for.
@@ -130,6 +138,9 @@ func (s *ERS) referral(q *ersRequest) object {
 	if q.reason != "" {
 		state = append(state, object{"url": "reason", "valueCoding": code("eRS-ReviewOutcome-1", q.reason)})
 	}
+	if q.cancelled.code != "" {
+		state = append(state, object{"url": "reason", "valueCoding": object{"system": s.system(cancellationReasons), "code": q.cancelled.code, "display": q.cancelled.display}})
+	}
 	if q.comments != "" {
 		state = append(state, object{"url": "comments", "valueString": q.comments})
 	}
@@ -150,14 +161,18 @@ func (s *ERS) referral(q *ersRequest) object {
 	for _, ubrn := range q.related {
 		supporting = append(supporting, object{"reference": "ReferralRequest/" + ubrn})
 	}
+	status := "active"
+	if q.ended() {
+		status = "cancelled"
+	}
 	return object{
 		"id": q.ubrn, "resourceType": "ReferralRequest", "meta": with2(profile("eRS-ReferralRequest-1"), "versionId", fmt.Sprint(q.version)),
 		"extension": append(extra,
 			ext("Extension-eRS-ReferralPriority-1", "valueCodeableConcept", concept("eRS-Priority-1", q.priority)),
 			ext("Extension-eRS-ReferralShortlist-1", "valueReference", object{"reference": "#shortlist"}),
-			ext("Extension-eRS-Commissioning-Rule-Org-1", "valueIdentifier", object{"system": odsCode, "value": q.organisation}),
+			ext("Extension-eRS-Commissioning-Rule-Org-1", "valueIdentifier", object{"system": odsCode, "value": q.asked.organisation}),
 			ext("Extension-eRS-ReferralState-1", "extension", state)),
-		"contained": contained, "status": "active", "intent": "plan", "supportingInfo": supporting,
+		"contained": contained, "status": status, "intent": "plan", "supportingInfo": supporting,
 		"subject":    object{"identifier": object{"system": nhsNumber, "value": q.patient}},
 		"identifier": []any{object{"system": "https://fhir.nhs.uk/Id/ers-request-id", "value": q.id}},
 	}
@@ -165,18 +180,12 @@ func (s *ERS) referral(q *ersRequest) object {
 
 // advice renders a CommunicationRequest.
 func (s *ERS) advice(q *ersRequest) object {
-	person := or(q.person, "021600556514")
-	role := object{"id": "PractitionerRole." + person + "." + q.organisation, "resourceType": "PractitionerRole",
-		"meta":         profile("https://fhir.hl7.org.uk/STU3/StructureDefinition/CareConnect-PractitionerRole-1"),
-		"practitioner": object{"identifier": object{"system": sdsUser, "value": person}},
-		"organization": object{"identifier": object{"system": odsCode, "value": q.organisation}},
-		"code":         []any{concept("eRS-BusinessFunction-1", "REFERRING_CLINICIAN")}}
-	by := object{"extension": []any{ext("Extension-PractitionerRole-Reference-1", "valueReference", object{"reference": "#" + role["id"].(string)})}}
+	role, by := practitionerRole(q.asked, "REFERRING_CLINICIAN")
 	status := "active"
 	switch q.state {
 	case "CONVERSATION_ENDED_CANCELLED":
 		status = "cancelled"
-	case "CONVERSATION_ENDED_CLOSED", "ADVICE_CONVERTED":
+	case "CONVERSATION_ENDED_CLOSED", converted:
 		status = "completed"
 	}
 	return object{
@@ -185,7 +194,7 @@ func (s *ERS) advice(q *ersRequest) object {
 			ext("Extension-eRS-ReferralPriority-1", "valueCodeableConcept", concept("eRS-Priority-1", q.priority)),
 			ext("Extension-eRS-ProviderConversionAuthorisation-1", "valueCoding", code("eRS-ProviderConversionAuthorisation-1", q.conversion)),
 			ext("Extension-eRS-ReferralShortlist-1", "valueReference", object{"reference": "#shortlist"}),
-			ext("Extension-eRS-Specialty-1", "valueCoding", object{"system": s.Base() + "/STU3/CodeSystem/SPECIALTY", "code": q.specialty, "display": sentence(q.specialty)}),
+			ext("Extension-eRS-Specialty-1", "valueCoding", object{"system": s.system(specialtySystem), "code": q.specialty, "display": sentence(q.specialty)}),
 		},
 		"contained": append(s.searched(q), role), "status": status,
 		"category":   []any{concept("eRS-AdviceAndGuidanceStatus-1", q.state)},
@@ -197,15 +206,26 @@ func (s *ERS) advice(q *ersRequest) object {
 	}
 }
 
+// practitionerRole gives the contained resource of somebody, and what refers to it.
+func practitionerRole(who author, function string) (role, by object) {
+	id := "PractitionerRole." + who.person + "." + who.organisation + "." + strings.ReplaceAll(function, "_", "-")
+	role = object{"id": id, "resourceType": "PractitionerRole", "meta": profile("https://fhir.hl7.org.uk/STU3/StructureDefinition/CareConnect-PractitionerRole-1"),
+		"practitioner": object{"identifier": object{"system": sdsUser, "value": who.person}},
+		"organization": object{"identifier": object{"system": odsCode, "value": who.organisation}},
+		"code":         []any{concept("eRS-BusinessFunction-1", function)}}
+	return role, object{"extension": []any{ext("Extension-PractitionerRole-Reference-1", "valueReference", object{"reference": "#" + id})}}
+}
+
 // communication renders one message of a conversation.
 func (s *ERS) communication(q *ersRequest, c communication) object {
-	role := "PractitionerRole/" + or(q.person, "021600556514") + "." + q.organisation + ".REFERRING-CLINICIAN"
+	by, function := q.asked, "REFERRING_CLINICIAN"
 	sender, recipient := "REQUESTER", object{"extension": []any{ext("Extension-HealthcareService-Reference-1", "valueReference",
 		object{"identifier": object{"system": service, "value": q.service}})}}
 	if c.byProvider {
-		sender, recipient = "RESPONDER", object{"identifier": object{"system": odsCode, "value": q.organisation}}
-		role = "PractitionerRole/103264994981.RXX01.SERVICE-PROVIDER-CLINICIAN"
+		sender, recipient = "RESPONDER", object{"identifier": object{"system": odsCode, "value": q.asked.organisation}}
+		by, function = c.by, "SERVICE_PROVIDER_CLINICIAN"
 	}
+	role, who := practitionerRole(by, function)
 	var payload []any
 	for _, f := range c.files {
 		payload = append(payload, object{"contentReference": object{"reference": "DocumentReference/" + f.binary.ID}})
@@ -214,7 +234,7 @@ func (s *ERS) communication(q *ersRequest, c communication) object {
 		"basedOn":  []any{object{"reference": fmt.Sprintf("CommunicationRequest/%s/_history/%d", q.ubrn, q.version)}},
 		"status":   "completed",
 		"category": []any{concept("eRS-CommunicationSentBy-1", sender)}, "recipient": []any{recipient}, "sent": c.sent,
-		"sender": object{"extension": []any{ext("Extension-PractitionerRole-Reference-1", "valueReference", object{"reference": role})}},
+		"contained": []any{role}, "sender": who,
 		"note":   []any{object{"text": c.text}}}
 	if payload != nil {
 		out["payload"] = payload
@@ -236,11 +256,11 @@ func (s *ERS) document(f attachment, id string) object {
 			"extension": f.says()}}}}
 }
 
-// says gives the availability of a file, and who attached it where that is known.
+// says gives the availability of a file, and who attached it.
 func (f attachment) says() []any {
 	out := []any{ext("Extension-eRS-AvailabilityStatus-1", "valueCoding", code("eRS-AvailabilityStatus-1", f.binary.Status))}
-	return append(out, ext("Extension-eRS-AttachedBy-1", "valueReference", object{"identifier": object{"system": sdsUser, "value": or(f.by, "021600556514")}}),
-		ext("Extension-eRS-AttachedByOrganisation-1", "valueReference", object{"identifier": object{"system": odsCode, "value": or(f.org, "Y06601")}}))
+	return append(out, ext("Extension-eRS-AttachedBy-1", "valueReference", object{"identifier": object{"system": sdsUser, "value": f.by.person}}),
+		ext("Extension-eRS-AttachedByOrganisation-1", "valueReference", object{"identifier": object{"system": odsCode, "value": f.by.organisation}}))
 }
 
 func with2(o object, k string, v any) object { o[k] = v; return o }

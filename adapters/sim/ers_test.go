@@ -53,7 +53,7 @@ func edited(t *testing.T, body string, edit ...string) string {
 func (s *ERS) bodies() map[string]string {
 	list := `{"meta":{"profile":["` + stu3 + `eRS-Shortlist-List-1"]},"resourceType":"List","status":"current","mode":"snapshot",
 	"contained":[{"resourceType":"Parameters","meta":{"profile":["` + stu3 + `eRS-ServiceSearchCriteria-Parameters-1"]},"id":"S1","parameter":[
-	{"name":"priority","valueCoding":{"code":"URGENT"}},{"name":"specialty","valueCoding":{"system":"` + s.Base() + `/STU3/CodeSystem/SPECIALTY","code":"DERMATOLOGY"}}]}],
+	{"name":"priority","valueCoding":{"system":"` + stu3Codes + `eRS-Priority-1","code":"URGENT"}},{"name":"specialty","valueCoding":{"system":"` + s.Base() + `/STU3/CodeSystem/SPECIALTY","code":"DERMATOLOGY"}}]}],
 	"entry":[{"item":{"identifier":{"system":"` + service + `","value":"50001"}}}],"extension":[{"valueReference":{"reference":"#S1"}}]}`
 	patient := `{"name":"patient","valueIdentifier":{"system":"` + nhsNumber + `","value":"9990548609"}}`
 	doc := func(kind string) string {
@@ -68,7 +68,7 @@ func (s *ERS) bodies() map[string]string {
 			{"name":"shortlist","resource":` + list + `},{"name":"requestAttachmentFile","resource":` + doc("ADVICE_REQUEST") + `}]}`,
 		"A012": `{"resourceType":"Parameters","meta":{"profile":["` + stu3 + `eRS-MaintainReferralLetter-Parameters-1"]},"parameter":[
 			{"name":"referralLetterFile","resource":` + doc("REFERRER") + `}]}`,
-		"A016": `{"resourceType":"Appointment","meta":{"profile":["` + stu3 + `eRS-Appointment-1"]},"status":"proposed","reason":[{"coding":[{"system":"` + stu3Codes +
+		"A016": `{"resourceType":"Appointment","meta":{"profile":["` + stu3 + `eRS-Appointment-1"]},"id":"a","description":"e-Referral Appointment","status":"proposed","reason":[{"coding":[{"system":"` + stu3Codes +
 			`eRS-ReviewReason-1","code":"TRIAGE"}]}],"incomingReferral":[{"reference":"ReferralRequest/UBRN/_history/4"}],"participant":[
 			{"actor":{"identifier":{"system":"` + service + `","value":"50001"}},"status":"accepted"},{"actor":{"identifier":{"system":"` + nhsNumber + `","value":"9990548609"}},"status":"accepted"}]}`,
 	}
@@ -178,13 +178,13 @@ func TestERSFromShortlistToTriage(t *testing.T) {
 	if resp, _ := s.curl(t, "POST", "/STU3/Appointment", a016); resp.StatusCode != 409 {
 		t.Errorf("A016 again: %d", resp.StatusCode)
 	}
-	control(t, s.URL+"/_sim/referral/"+ubrn+"/triage", `{"outcome":"ACCEPT_REFER_BOOK_LATER","comment":"Clinic"}`, 204)
-	control(t, s.URL+"/_sim/referral/"+ubrn+"/triage", `{"outcome":"REDIRECT","comment":"Clinic"}`, 400)
+	control(t, s.URL+"/sim/referral/"+ubrn+"/triage", `{"outcome":"ACCEPT_REFER_BOOK_LATER","comment":"Clinic"}`, 204)
+	control(t, s.URL+"/sim/referral/"+ubrn+"/triage", `{"outcome":"REDIRECT","comment":"Clinic"}`, 400)
 	resp, said := s.curl(t, "GET", "/STU3/ReferralRequest/"+ubrn, "")
 	if resp.StatusCode != 200 || resp.Header.Get("ETag") != `W/"7"` || !strings.Contains(said, "ACCEPT_REFER_BOOK_LATER") || !strings.Contains(said, `"Clinic"`) {
 		t.Errorf("A005: %d %s", resp.StatusCode, said)
 	}
-	control(t, s.URL+"/_sim/referral/"+ubrn+"/book", "", 204)
+	control(t, s.URL+"/sim/referral/"+ubrn+"/book", "", 204)
 	if q, _ := s.Request("r", ubrn); q.State != "BOOKED" {
 		t.Error(q.State)
 	}
@@ -200,8 +200,8 @@ func TestERSAConversation(t *testing.T) {
 	if resp.StatusCode != 200 || len(ubrn) != 12 || resp.Header.Get("ETag") != "" {
 		t.Fatalf("A044: %d %s", resp.StatusCode, said)
 	}
-	control(t, s.URL+"/_sim/advice/"+ubrn+"/answer", `{"outcome":"RETURN_TO_REFERRER_WITH_ADVICE","guidance":"Benign"}`, 400) // no recommendation
-	control(t, s.URL+"/_sim/advice/"+ubrn+"/answer", `{"outcome":"RETURN_TO_REFERRER_WITH_ADVICE","recommendation":"ADVICE_ONLY_NO_REFERRAL_RECOMMENDED","guidance":"Benign"}`, 204)
+	control(t, s.URL+"/sim/advice/"+ubrn+"/answer", `{"outcome":"RETURN_TO_REFERRER_WITH_ADVICE","guidance":"Benign"}`, 400) // no recommendation
+	control(t, s.URL+"/sim/advice/"+ubrn+"/answer", `{"outcome":"RETURN_TO_REFERRER_WITH_ADVICE","recommendation":"ADVICE_ONLY_NO_REFERRAL_RECOMMENDED","guidance":"Benign"}`, 204)
 	if _, said := s.curl(t, "GET", "/STU3/CommunicationRequest/"+ubrn, ""); !strings.Contains(said, "REFERRER_TO_REVIEW_RESPONSE") || strings.Contains(said, "ADVICE_ONLY") {
 		t.Errorf("A024: %s", said)
 	}
@@ -242,7 +242,7 @@ func TestERSAConversation(t *testing.T) {
 	if refused.Body.Close(); refused.StatusCode != 400 {
 		t.Errorf("the object store takes e-RS's token: %d", refused.StatusCode)
 	}
-	control(t, s.URL+"/_sim/request/"+ubrn+"/cancel", "", 204)
+	control(t, s.URL+"/sim/request/"+ubrn+"/cancel", "", 204)
 	if q, _ := s.Request("a", ubrn); q.State != "CONVERSATION_ENDED_CANCELLED" {
 		t.Error(q.State)
 	}
@@ -282,8 +282,8 @@ func TestFaultsByHTTP(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	control(t, s.URL+"/_sim/faults", `{"call":"A011","skip":1,"times":2,"status":503,"retryAfter":"7"}`, 204)
-	control(t, s.URL+"/_sim/faults", `{"cal":"A011"}`, 400)
+	control(t, s.URL+"/sim/faults", `{"call":"A011","skip":1,"times":2,"status":503,"retryAfter":"7"}`, 204)
+	control(t, s.URL+"/sim/faults", `{"cal":"A011"}`, 400)
 	var got []int
 	for range 4 {
 		resp, _ := s.curl(t, "POST", pathA011, s.bodies()["A011"])
@@ -295,7 +295,7 @@ func TestFaultsByHTTP(t *testing.T) {
 	if fmt.Sprint(got) != "[201 503 503 201]" {
 		t.Errorf("answers %v", got)
 	}
-	resp, err := http.Get(s.URL + "/_sim/received?name=A011")
+	resp, err := http.Get(s.URL + "/sim/received?name=A011")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -42,62 +42,72 @@ func (s *ERS) Refer(x Sent) (string, error) { return s.put("r", x) }
 func (s *ERS) Ask(x Sent) (string, error) { return s.put("a", x) }
 
 func (s *ERS) put(kind string, x Sent) (string, error) {
-	if !validNHSNumber(x.Patient) || !slices.Contains([]string{"ROUTINE", "URGENT", "TWO_WEEK_WAIT"}, x.Priority) || x.Service == "" || kind == "a" && x.Text == "" {
+	if !validNHSNumber(x.Patient) || !slices.Contains(priorities, x.Priority) || x.Service == "" || kind == "a" && x.Text == "" {
 		return "", errors.New("sim: a request needs a patient's NHS number, a priority, a service and, for advice, a text")
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	q := &ersRequest{ubrn: x.UBRN, id: kind + "." + s.uuid(), advice: kind == "a", version: 5, patient: x.Patient, services: []string{x.Service}, service: x.Service,
-		priority: x.Priority, specialty: or(x.Specialty, "DERMATOLOGY"), organisation: or(x.Organisation, "Y06601"), person: or(x.Person, "021600556514"),
+		priority: x.Priority, specialty: or(x.Specialty, "DERMATOLOGY"), asked: author{or(x.Person, referrer.person), or(x.Organisation, referrer.organisation)},
 		state: or(x.State, "AWAITING_TRIAGE"), reason: x.Reason, sent: s.instant(), related: x.Related}
 	if q.ubrn == "" {
 		q.ubrn = s.nextUBRN()
 	}
 	q.criteria = []any{object{"name": "priority", "valueCoding": code("eRS-Priority-1", q.priority)},
-		object{"name": "specialty", "valueCoding": object{"system": s.Base() + "/STU3/CodeSystem/SPECIALTY", "code": q.specialty}},
+		object{"name": "specialty", "valueCoding": object{"system": s.system(specialtySystem), "code": q.specialty}},
 		object{"name": "ageAndGenderAppropriate", "valueBoolean": true}}
-	files, as := s.files(q, x.Files)
-	q.files = files
+	files := s.attached(q, x.Files, q.referrersKind(), q.asked)
 	if q.advice {
-		q.state, q.conversion, q.files = or(x.State, "PROVIDER_RESPONSE_REQUIRED"), or(x.Conversion, "NOT_AUTHORISED_TO_CONVERT"), nil
-		q.talk = []communication{{id: fmt.Sprint(s.next()), text: x.Text, sent: s.instant(), files: as}}
+		q.state, q.conversion = or(x.State, "PROVIDER_RESPONSE_REQUIRED"), or(x.Conversion, "NOT_AUTHORISED_TO_CONVERT")
+		q.talk = []communication{{id: fmt.Sprint(s.next()), text: x.Text, sent: s.instant(), files: files}}
+	} else {
+		q.files = files
 	}
 	s.requests[kind+":"+q.ubrn] = q
 	return q.ubrn, nil
 }
 
-// files keeps what a referrer attached, as a referral and as an A&G request shows it.
-func (s *ERS) files(q *ersRequest, fs []File) (referral, advice []attachment) {
+// attached keeps the files that somebody put to a request, as attachments of a kind.
+func (s *ERS) attached(q *ersRequest, fs []File, kind string, by author) (out []attachment) {
 	for _, f := range fs {
 		u := &Upload{ID: s.uuid(), Name: f.Name, Type: f.Type, Referral: q.ubrn, Status: or(f.Status, "AVAILABLE"), Body: f.Body}
 		s.binaries[u.ID] = u
-		a := attachment{binary: u, description: f.Description, indexed: s.instant(), kind: "REFERRER", by: q.person, org: q.organisation}
-		referral = append(referral, a)
-		a.kind = "ADVICE_REQUEST"
-		advice = append(advice, a)
+		out = append(out, attachment{binary: u, description: f.Description, indexed: s.instant(), kind: kind, by: by})
 	}
-	return referral, advice
+	return out
+}
+
+// referrersKind is the kind of a referrer's files.
+func (q *ersRequest) referrersKind() string {
+	if q.advice {
+		return "ADVICE_REQUEST"
+	}
+	return "REFERRER"
 }
 
 // Attach lets the referrer add files to a referral ("r") or an A&G request ("a"), there with a text.
 func (s *ERS) Attach(kind, ubrn, words string, fs ...File) error {
-	return s.change(kind+":"+ubrn, func(q *ersRequest) {
-		referral, advice := s.files(q, fs)
+	return s.change(kind+":"+ubrn, func(q *ersRequest) error {
+		files := s.attached(q, fs, q.referrersKind(), q.asked)
 		q.written = s.instant()
 		if !q.advice {
-			q.files = append(q.files, referral...)
-			return
+			q.files = append(q.files, files...)
+			return nil
 		}
 		q.state = "PROVIDER_RESPONSE_REQUIRED"
-		q.talk = append(q.talk, communication{id: fmt.Sprint(s.next()), text: words, sent: q.written, files: advice})
+		q.talk = append(q.talk, communication{id: fmt.Sprint(s.next()), text: words, sent: q.written, files: files})
+		return nil
 	})
 }
 
 // Scanned sets what scanning found of the files of a name.
 func (s *ERS) Scanned(name, status string) error {
+	if !slices.Contains(scanResults, status) {
+		return errScan
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	err := errNoRequest
+	err := errNothing
 	for _, u := range s.binaries {
 		if u.Name == name {
 			u.Status, err = status, nil
@@ -106,9 +116,25 @@ func (s *ERS) Scanned(name, status string) error {
 	return err
 }
 
+var (
+	scanResults = []string{"AVAILABLE", "PENDING", "THREATS_FOUND", "VALIDATION_FAILED"} // eRS-AvailabilityStatus-1
+	errScan     = errors.New("sim: a scan finds AVAILABLE, PENDING, THREATS_FOUND or VALIDATION_FAILED")
+)
+
+// Scans sets what scanning finds in what is uploaded from now on.
+func (s *ERS) Scans(status string) error {
+	if !slices.Contains(scanResults, status) {
+		return errScan
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.Scan = status
+	return nil
+}
+
 // Prioritise gives a request another priority.
 func (s *ERS) Prioritise(kind, ubrn, priority string) error {
-	return s.change(kind+":"+ubrn, func(q *ersRequest) { q.priority = priority })
+	return s.change(kind+":"+ubrn, func(q *ersRequest) error { q.priority = priority; return nil })
 }
 
 func or(s, otherwise string) string {
@@ -200,7 +226,7 @@ func item(kind, list string, q *ersRequest, parts ...any) object {
 func (s *ERS) about(q *ersRequest) []any {
 	return []any{
 		object{"url": "priority", "valueCodeableConcept": concept("eRS-Priority-1", q.priority)},
-		object{"url": "specialty", "valueCodeableConcept": object{"coding": []any{object{"system": s.Base() + "/STU3/CodeSystem/SPECIALTY", "code": q.specialty}}}},
+		object{"url": "specialty", "valueCodeableConcept": object{"coding": []any{object{"system": s.system(specialtySystem), "code": q.specialty}}}},
 		object{"url": "service", "valueReference": object{"identifier": object{"system": service, "value": q.service}, "display": "Dermatology service " + q.service}},
 	}
 }
@@ -249,40 +275,10 @@ func (s *ERS) adviceWorklist(r request) answer {
 			object{"url": "category", "valueCodeableConcept": concept("eRS-AdviceAndGuidanceStatus-1", q.state)},
 			object{"url": "adviceFirstRequested", "valueDateTime": q.talk[0].sent},
 			object{"url": "adviceLastUpdated", "valueDateTime": last},
-			object{"url": "referrer", "valueReference": object{"identifier": object{"system": sdsUser, "value": or(q.person, "021600556514")}}},
+			object{"url": "referrer", "valueReference": object{"identifier": object{"system": sdsUser, "value": q.asked.person}}},
 			object{"url": "communicationRequestVersion", "valueInteger": q.version})...))
 	}
 	return fhirAnswer(http.StatusOK, worklistOf(nil, entries), 0)
-}
-
-// referenceData is A004, of three of its code systems; the days are those of the published example.
-func (s *ERS) referenceData(r request) answer {
-	property := func(code, kind string) object {
-		return object{"code": code, "uri": stu3Codes + "eRS-Concept-Properties-1#" + code, "type": kind}
-	}
-	since := object{"code": "effectiveFrom", "valueDateTime": "2004-06-01T00:00:00.000Z"}
-	of := func(code, display string, more ...any) object {
-		return object{"code": code, "display": display, "property": append([]any{since}, more...)}
-	}
-	days := func(deferred, triage int) []any {
-		return []any{object{"code": "deferToProviderContactDays", "valueInteger": deferred}, object{"code": "triageContactDays", "valueInteger": triage}}
-	}
-	id := r.PathValue("system")
-	name, properties, concepts := "", []any{property("effectiveFrom", "dateTime")}, []any(nil)
-	switch id {
-	case "PRIORITY":
-		name, concepts = "e-RS Priority", []any{of("ROUTINE", "Routine", days(40, 40)...), of("URGENT", "Urgent", days(10, 5)...), of("TWO_WEEK_WAIT", "Two Week Wait", days(5, 2)...)}
-		properties = append(properties, property("deferToProviderContactDays", "integer"), property("triageContactDays", "integer"))
-	case "SPECIALTY":
-		name, concepts = "e-RS Specialty", []any{of("DERMATOLOGY", "Dermatology"), of("CARDIOLOGY", "Cardiology")}
-	case "REFERRAL-CANCELLATION-REASON":
-		name, concepts = "e-RS ReferralRequest Cancellation Reason", []any{of("NO_LONGER_REQUIRED", "No longer required")}
-	default:
-		return ersProblem(http.StatusNotFound, "")
-	}
-	return fhirAnswer(http.StatusOK, object{"id": id, "resourceType": "CodeSystem", "meta": object{"profile": []any{"http://hl7.org/fhir/StructureDefinition/shareablecodesystem"}},
-		"url": s.Base() + "/STU3/CodeSystem/" + id, "version": "1", "name": name, "status": "active", "experimental": false, "date": s.instant(),
-		"publisher": "e-Referral Service", "description": name, "caseSensitive": true, "content": "complete", "property": properties, "concept": concepts}, 0)
 }
 
 // clinicalInformation is A007.
@@ -297,14 +293,11 @@ func (s *ERS) adviceOverview(r request) answer {
 
 // pdf answers with a document that says when it was made, as e-RS does: no two are the same.
 func (s *ERS) pdf(r request, kind, other, name string) answer {
-	ubrn := r.PathValue("ubrn")
-	q := s.requests[kind+":"+ubrn]
-	switch {
-	case q == nil && s.requests[other+":"+ubrn] != nil:
-		return ersProblem(422, "INVALID_REQUEST_TYPE")
-	case q == nil:
-		return ersProblem(http.StatusNotFound, "")
+	q, refused := s.wanted(r, kind, other)
+	if refused.status != 0 {
+		return refused
 	}
+	ubrn := q.ubrn
 	s.count++
 	body := page(fmt.Sprintf("%s of %s, version %d, copy %d", strings.ReplaceAll(name, "_", " "), ubrn, q.version, s.count))
 	return answer{status: http.StatusOK, body: body, header: map[string]string{"Content-Type": "application/pdf", "Content-Length": fmt.Sprint(len(body)),
@@ -383,8 +376,14 @@ func (s *ERS) appointment(q *ersRequest) object {
 		return a
 	}
 	reason := code("eRS-ReviewReason-1", "TRIAGE")
-	if q.state == "DEFERRED_TO_PROVIDER" {
+	switch {
+	case q.state == "CANCELLED_REFERRAL":
+		a["status"] = "cancelled"
+		return a
+	case q.state == "DEFERRED_TO_PROVIDER":
 		reason = code("eRS-ReviewReason-1", "NO_SLOTS_AT_SERVICE")
+	case q.reason != "":
+		reason, a["comment"] = code("eRS-ReviewOutcome-1", q.reason), q.comments
 	}
 	a["status"], a["reason"] = "proposed", []any{object{"coding": []any{reason}}}
 	return a

@@ -74,12 +74,12 @@ func (s *ERS) createAdvice(r request) answer {
 	switch {
 	case words == "" || conversion == "":
 		return ersProblem(422, "MISSING_VALUE")
-	case utf8.RuneCountInString(words) > 8000:
+	case utf8.RuneCountInString(words) > longestText:
 		return ersProblem(422, "INVALID_VALUE")
 	case conversion != "AUTHORISED_TO_CONVERT" && conversion != "NOT_AUTHORISED_TO_CONVERT":
 		return ersProblem(422, "INVALID_CODE")
 	}
-	files, refused := s.attach(ps["requestAttachmentFile"], "ADVICE_REQUEST", "")
+	files, refused := s.attach(ps["requestAttachmentFile"], "ADVICE_REQUEST", "", caller(r, referrer))
 	if refused.status != 0 {
 		return refused
 	}
@@ -100,8 +100,9 @@ func (s *ERS) createAdvice(r request) answer {
 
 // begin checks what A011 and A044 have in common: the patient, the clinician and the shortlist.
 func (s *ERS) begin(r request, ps map[string][]any, most int) (*ersRequest, answer) {
-	q := &ersRequest{patient: one(ps, "patient", "valueIdentifier", "value"), organisation: r.Header.Get("NHSD-End-User-Organisation-ODS")}
+	q := &ersRequest{patient: one(ps, "patient", "valueIdentifier", "value"), asked: caller(r, referrer)}
 	clinician := one(ps, "referringClinician", "valueIdentifier", "value")
+	q.asked.person = or(clinician, q.asked.person)
 	admin := r.Header.Get("NHSD-eRS-Business-Function") == "REFERRING_CLINICIAN_ADMIN"
 	switch {
 	case one(ps, "patient", "valueIdentifier", "system") != nhsNumber || len(ps["shortlist"]) != 1:
@@ -135,10 +136,10 @@ func (s *ERS) shortlist(q *ersRequest, l any, most int) answer {
 	for _, p := range q.criteria {
 		switch text(p, "name") {
 		case "priority":
-			q.priority = text(p, "valueCoding", "code")
+			q.priority = coding([]any{at(p, "valueCoding")}, stu3Codes+"eRS-Priority-1")
 		case "specialty":
 			q.specialty = text(p, "valueCoding", "code")
-			if text(p, "valueCoding", "system") != s.Base()+"/STU3/CodeSystem/SPECIALTY" {
+			if text(p, "valueCoding", "system") != s.system(specialtySystem) {
 				return ersProblem(422, "INVALID_CODE")
 			}
 		}
@@ -152,17 +153,20 @@ func (s *ERS) shortlist(q *ersRequest, l any, most int) answer {
 		return ersProblem(422, "MISSING_VALUE")
 	case len(q.services) > most:
 		return ersProblem(422, "TOO_MANY_ITEMS")
-	case !slices.Contains([]string{"ROUTINE", "URGENT", "TWO_WEEK_WAIT"}, q.priority):
+	case !slices.Contains(priorities, q.priority):
 		return ersProblem(422, "INVALID_CODE")
 	}
 	return answer{}
 }
 
 // attach reads DocumentReferences of uploaded files. A file for an existing request must have been
-// uploaded for it (NHSD-eRS-Referral-ID), one for a new request for none.
-func (s *ERS) attach(parameters []any, kind, ubrn string) ([]attachment, answer) {
+// uploaded for it (NHSD-eRS-Referral-ID), one for a new request for none; its name is not that of one which is there.
+func (s *ERS) attach(parameters []any, kind, ubrn string, by author, there ...attachment) ([]attachment, answer) {
 	var out []attachment
 	names := map[string]bool{}
+	for _, f := range there {
+		names[f.binary.Name] = true
+	}
 	for _, p := range parameters {
 		doc := at(p, "resource")
 		id, _ := strings.CutPrefix(text(doc, "content", 0, "attachment", "url"), "Binary/")
@@ -180,14 +184,14 @@ func (s *ERS) attach(parameters []any, kind, ubrn string) ([]attachment, answer)
 			return nil, ersProblem(422, "DUPLICATE_FILENAME")
 		}
 		names[u.Name] = true
-		out = append(out, attachment{binary: u, description: text(doc, "description"), indexed: text(doc, "indexed"), kind: kind})
+		out = append(out, attachment{binary: u, description: text(doc, "description"), indexed: text(doc, "indexed"), kind: kind, by: by})
 	}
 	return out, answer{}
 }
 
 // maintainLetter is A012: the given files become the whole set.
 func (s *ERS) maintainLetter(r request) answer {
-	q, refused := s.versioned(r)
+	q, refused := s.versioned(r, "r")
 	if refused.status != 0 {
 		return refused
 	}
@@ -195,14 +199,20 @@ func (s *ERS) maintainLetter(r request) answer {
 	if refused.status != 0 {
 		return refused
 	}
-	files, refused := s.attach(ps["referralLetterFile"], "REFERRER", q.ubrn)
+	files, refused := s.attach(ps["referralLetterFile"], "REFERRER", q.ubrn, caller(r, referrer))
 	same := func(a, b attachment) bool { return a.binary == b.binary && a.description == b.description }
 	switch {
 	case refused.status != 0:
 		return refused
 	case len(files) == 0:
 		return ersProblem(422, "MISSING_VALUE")
-	case slices.EqualFunc(files, q.files, same):
+	}
+	for _, f := range q.files { // what a provider attached is not the referrer's to replace
+		if f.kind != "REFERRER" {
+			files = append(files, f)
+		}
+	}
+	if slices.EqualFunc(files, q.files, same) {
 		return ersProblem(422, "NO_CHANGES_DETECTED")
 	}
 	q.files = files
@@ -236,6 +246,8 @@ func (s *ERS) deferToTriage(r request) answer {
 		}
 	}
 	switch {
+	case text(body, "description") == "" || text(body, "id") == "":
+		return ersProblem(422, "MISSING_VALUE")
 	case ref[3] != fmt.Sprint(q.version):
 		return ersProblem(http.StatusConflict, "")
 	case q.state != "NOT_BOOKED":
@@ -245,8 +257,8 @@ func (s *ERS) deferToTriage(r request) answer {
 	}
 	q.state, q.service, q.sent = "AWAITING_TRIAGE", to, s.instant()
 	q.version += 2 // as in the published example: e-RS writes once itself
-	sent := object{"id": fmt.Sprint(s.next()), "created": s.instant()}
-	for _, k := range []string{"language", "resourceType", "status", "reason", "description", "participant"} {
+	sent := object{"id": fmt.Sprint(s.next()), "created": s.instant(), "language": "en", "description": "e-Referral Appointment"}
+	for _, k := range []string{"resourceType", "status", "reason", "participant"} {
 		sent[k] = body[k]
 	}
 	sent["meta"] = with2(profile("eRS-Appointment-1", "https://fhir.hl7.org.uk/STU3/StructureDefinition/CareConnect-Appointment-1"), "versionId", "1")

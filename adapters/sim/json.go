@@ -1,6 +1,10 @@
 package sim
 
-import "encoding/json"
+import (
+	"encoding/json"
+	"maps"
+	"slices"
+)
 
 // object is JSON being written.
 type object = map[string]any
@@ -80,3 +84,6 @@ func validNHSNumber(s string) bool {
 	}
 	return (11-sum%11)%11 == int(s[9]-'0')
 }
+
+// keysOf gives the keys of a map in order.
+func keysOf[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

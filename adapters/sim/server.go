@@ -26,34 +26,26 @@ type Call struct {
 	Path   string      `json:"path"` // with the query
 	Header http.Header `json:"-"`
 	Body   []byte      `json:"-"`
+	Size   int         `json:"size"`   // bytes of the body
 	Status int         `json:"status"` // what it was answered; 0: the connection was dropped
-}
-
-// Fault is something to go wrong on cue. It meets the next calls of its name, then is spent.
-type Fault struct {
-	Call       string        `json:"call"`           // name of the call; empty: any
-	Skip       int           `json:"skip"`           // calls let through first
-	Times      int           `json:"times"`          // calls it meets; 0: one
-	Status     int           `json:"status"`         // answered instead of doing anything
-	Code       string        `json:"code"`           // error code in the answer's body, in the service's own form
-	RetryAfter string        `json:"retryAfter"`     // Retry-After header
-	Delay      time.Duration `json:"delay"`          // nanoseconds before the answer (what was asked is done first)
-	Drop       bool          `json:"drop"`           // close the connection instead of answering; nothing is done
-	DropAfter  bool          `json:"dropAfter"`      // do what was asked, then close the connection without an answer
-	Body       string        `json:"body,omitempty"` // raw body instead of the service's error form
 }
 
 // server is the part all HTTP stand-ins share.
 type server struct {
 	URL string           // "http://127.0.0.1:port"
 	Now func() time.Time // set before use; time.Now unless changed
+	Log func(Call)       // told of each call; nil: nobody. Set before use
 
 	problem func(status int, code string) answer            // the service's own error form, for faults
 	forms   map[string]func(status int, code string) answer // of calls that have another, by name
 	mux     *http.ServeMux
 	http    *http.Server
+	routes  []Route
+	acts    []Route
 	mu      sync.Mutex // guards everything below and the state of the stand-in: calls are handled one by one
 	seen    []Call
+	keep    int // calls remembered, and only short bodies of them; 0: everything
+	dropped int // calls that are remembered no longer
 	faults  []*Fault
 	count   int
 }
@@ -88,31 +80,13 @@ func (s *server) listenTLS(addr string, conf *tls.Config) error {
 		l, s.URL = tls.NewListener(l, conf), "https://"+l.Addr().String()
 	}
 	s.http = &http.Server{Handler: s.mux, ReadHeaderTimeout: 10 * time.Second}
-	s.mux.HandleFunc("POST /_sim/faults", s.addFault)
-	s.mux.HandleFunc("GET /_sim/received", s.listCalls)
+	s.control()
 	go s.http.Serve(l) //nolint:errcheck // ends by Close
 	return nil
 }
 
 // Close stops the stand-in at once.
 func (s *server) Close() error { return s.http.Close() }
-
-// Fail arranges for something to go wrong.
-func (s *server) Fail(f Fault) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if f.Times == 0 {
-		f.Times = 1
-	}
-	s.faults = append(s.faults, &f)
-}
-
-// Pending counts the faults that have met nothing yet.
-func (s *server) Pending() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return len(s.faults)
-}
 
 // Received gives the calls so far, those of the given names only when there are any.
 func (s *server) Received(names ...string) []Call {
@@ -129,12 +103,16 @@ func (s *server) Received(names ...string) []Call {
 
 // handle serves a route. h runs with the lock held.
 func (s *server) handle(name, pattern string, h func(request) answer) {
+	s.routes = append(s.routes, route(name, pattern))
 	s.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 256<<20))
 		if err != nil {
 			return // cut off by the caller: nothing was asked
 		}
 		a, f := s.answer(name, request{r, body}, h)
+		if s.Log != nil {
+			s.Log(Call{name, r.Method, r.URL.RequestURI(), r.Header, body, len(body), f.told(a.status)})
+		}
 		if f.Delay > 0 {
 			select {
 			case <-time.After(f.Delay):
@@ -161,45 +139,24 @@ func (s *server) answer(name string, r request, h func(request) answer) (answer,
 	default:
 		a = h(r)
 	}
-	status := a.status
-	if f.Drop || f.DropAfter {
-		status = 0
-	}
-	s.seen = append(s.seen, Call{name, r.Method, r.URL.RequestURI(), r.Header.Clone(), r.body, status})
+	s.remember(Call{name, r.Method, r.URL.RequestURI(), r.Header.Clone(), r.body, len(r.body), f.told(a.status)})
 	return a, f
 }
 
-func (s *server) failed(name string, f Fault) answer {
-	form := s.problem
-	if own := s.forms[name]; own != nil {
-		form = own
-	}
-	a := form(f.Status, f.Code)
-	if f.Body != "" {
-		a.body = []byte(f.Body)
-	}
-	if f.RetryAfter != "" {
-		a.header = with(a.header, "Retry-After", f.RetryAfter)
-	}
-	return a
-}
+// longest is the body of a remembered call where not everything is kept, in bytes.
+const longest = 64 << 10
 
-// fault takes the next fault for a call, the zero one when there is none.
-func (s *server) fault(name string) Fault {
-	for i, f := range s.faults {
-		if f.Call != "" && f.Call != name {
-			continue
+func (s *server) remember(c Call) {
+	if s.keep > 0 {
+		if len(c.Body) > longest {
+			c.Body = nil
 		}
-		if f.Skip > 0 {
-			f.Skip--
-			continue
+		if len(s.seen) >= s.keep {
+			s.seen = slices.Delete(s.seen, 0, 1)
+			s.dropped++
 		}
-		if f.Times--; f.Times == 0 {
-			s.faults = slices.Delete(s.faults, i, i+1)
-		}
-		return *f
 	}
-	return Fault{}
+	s.seen = append(s.seen, c)
 }
 
 // next counts; ids are made from it.
@@ -207,22 +164,6 @@ func (s *server) next() int { s.count++; return s.count }
 
 // uuid gives the next id in UUID form.
 func (s *server) uuid() string { return fmt.Sprintf("5157d0d0-0000-4000-8000-%012d", s.next()) }
-
-func (s *server) addFault(w http.ResponseWriter, r *http.Request) {
-	var f Fault
-	d := json.NewDecoder(http.MaxBytesReader(w, r.Body, 1<<16))
-	d.DisallowUnknownFields()
-	if err := d.Decode(&f); err != nil {
-		http.Error(w, err.Error(), http.StatusBadRequest)
-		return
-	}
-	s.Fail(f)
-	w.WriteHeader(http.StatusNoContent)
-}
-
-func (s *server) listCalls(w http.ResponseWriter, r *http.Request) {
-	write(w, answer{status: 200, body: s.Received(r.URL.Query()["name"]...)})
-}
 
 func write(w http.ResponseWriter, a answer) {
 	body, raw := a.body.([]byte)
