@@ -1,55 +1,10 @@
 package sim
 
 import (
-	"encoding/json"
 	"fmt"
-	"net/http"
 	"strings"
 	"testing"
-
-	"github.com/getkin/kin-openapi/openapi3"
 )
-
-// published is the contract of NHS England.
-func published(t *testing.T) *openapi3.T {
-	t.Helper()
-	doc, err := openapi3.NewLoader().LoadFromFile("../../fixtures/ers/e-rs.openapi.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return doc
-}
-
-// holds checks an answer against what is published of it: the status, the headers that must be there, the body.
-func holds(t *testing.T, doc *openapi3.T, method, path string, resp *http.Response, body string) {
-	t.Helper()
-	op := doc.Paths.Value(path).GetOperation(method)
-	if op == nil {
-		t.Fatalf("%s %s is not published", method, path)
-	}
-	said := op.Responses.Value(fmt.Sprint(resp.StatusCode))
-	if said == nil {
-		t.Errorf("%s %s: status %d is not published", method, path, resp.StatusCode)
-		return
-	}
-	for name, h := range said.Value.Headers {
-		if h.Value.Required && resp.Header.Get(name) == "" {
-			t.Errorf("%s %s %d: no header %s", method, path, resp.StatusCode, name)
-		}
-	}
-	media := said.Value.Content.Get("application/fhir+json")
-	if media == nil {
-		return
-	}
-	var v any
-	if err := json.Unmarshal([]byte(body), &v); err != nil {
-		t.Errorf("%s %s %d: %v", method, path, resp.StatusCode, err)
-		return
-	}
-	if err := media.Schema.Value.VisitJSON(v, openapi3.VisitAsResponse(), openapi3.MultiErrors()); err != nil {
-		t.Errorf("%s %s %d: %.1500v\n%s", method, path, resp.StatusCode, err, body)
-	}
-}
 
 // application leaves out what only users send.
 var application = []string{"NHSD-End-User-Organisation-ODS", "", "NHSD-eRS-Business-Function", ""}

@@ -235,7 +235,7 @@ func (s *ERS) communication(q *ersRequest, c communication) object {
 		"status":   "completed",
 		"category": []any{concept("eRS-CommunicationSentBy-1", sender)}, "recipient": []any{recipient}, "sent": c.sent,
 		"contained": []any{role}, "sender": who,
-		"note":   []any{object{"text": c.text}}}
+		"note": []any{object{"text": c.text}}}
 	if payload != nil {
 		out["payload"] = payload
 	}

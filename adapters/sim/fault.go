@@ -174,4 +174,3 @@ func (s *server) fault(name string) Fault {
 	}
 	return Fault{}
 }
-

@@ -15,6 +15,7 @@ import (
 	"net"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 )
@@ -194,4 +195,23 @@ func with(h map[string]string, pairs ...string) map[string]string {
 		out[pairs[i]] = pairs[i+1]
 	}
 	return out
+}
+
+// accepts tells whether a caller takes one of the media types, by its Accept header; none takes anything.
+func accepts(r request, types ...string) bool {
+	header := strings.Join(r.Header.Values("Accept"), ",")
+	if header == "" {
+		return true
+	}
+	for part := range strings.SplitSeq(header, ",") {
+		want, _, _ := strings.Cut(part, ";")
+		want = strings.ToLower(strings.TrimSpace(want))
+		family, any := strings.CutSuffix(want, "/*")
+		for _, t := range types {
+			if want == "*/*" || want == t || any && strings.HasPrefix(t, family+"/") {
+				return true
+			}
+		}
+	}
+	return false
 }
