@@ -93,13 +93,14 @@ type exprs struct {
 	env    *cel.Env
 	faults *faults
 	tables map[string]*table
-	needs  *needs // of the map being compiled, nil when nobody asks
+	needs  *needs              // of the map being compiled, nil when nobody asks
+	envs   map[string]*cel.Env // by signature
 	known  map[string]checked
 	plain  bool // CEL runs everything: for the test that compares
 }
 
 func newExprs(f *faults, tables map[string]*table) *exprs {
-	x := &exprs{faults: f, tables: tables, known: map[string]checked{}}
+	x := &exprs{faults: f, tables: tables, envs: map[string]*cel.Env{}, known: map[string]checked{}}
 	options := []cel.EnvOption{ext.Strings(ext.StringsVersion(5))}
 	for _, fn := range functions {
 		options = append(options, cel.Function(fn.name, cel.Overload(fn.name+"_string", []*cel.Type{cel.StringType}, fn.celType(),
@@ -194,14 +195,11 @@ type checked struct {
 
 // checked lets CEL compile an expression, each once.
 func (x *exprs) checked(t text, code string, reads []variable, lex lexicon) (checked, bool) {
-	key := []byte(code)
-	for _, v := range reads {
-		key = strconv.AppendBool(append(append(key, 0), v.name...), v.list)
-	}
-	if c, ok := x.known[string(key)]; ok {
+	key := code + signature(reads)
+	if c, ok := x.known[key]; ok {
 		return c, true
 	}
-	env, err := x.env.Extend(declare(reads)...)
+	env, err := x.knowing(reads)
 	if err != nil {
 		x.faults.add(t.at, "%s", err)
 		return checked{}, false
@@ -221,8 +219,30 @@ func (x *exprs) checked(t text, code string, reads []variable, lex lexicon) (che
 		}
 		return checked{}, false
 	}
-	x.known[string(key)] = checked{env, ast}
-	return x.known[string(key)], true
+	x.known[key] = checked{env, ast}
+	return x.known[key], true
+}
+
+// knowing gives the environment with these variables, each once.
+func (x *exprs) knowing(vars []variable) (*cel.Env, error) {
+	key := signature(vars)
+	if env, ok := x.envs[key]; ok {
+		return env, nil
+	}
+	env, err := x.env.Extend(declare(vars)...)
+	if err == nil {
+		x.envs[key] = env
+	}
+	return env, err
+}
+
+// signature tells the names and types of variables from others.
+func signature(vars []variable) string {
+	var b []byte
+	for _, v := range vars {
+		b = strconv.AppendBool(append(append(b, 0), v.name...), v.list)
+	}
+	return string(b)
 }
 
 func declare(vars []variable) []cel.EnvOption {

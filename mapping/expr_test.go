@@ -183,3 +183,19 @@ func TestPlacesKeepTheirColumns(t *testing.T) {
 		t.Errorf("%v", f.list)
 	}
 }
+
+// TestStandIn: the names of places in CEL are as long as the places, and each place has its own.
+func TestStandIn(t *testing.T) {
+	names, seen := map[string]string{}, map[string]bool{}
+	places := strings.Fields("PID-3[2].1 PID-3 CX.1 id on by as at to of in is no up so PID-3")
+	for _, p := range places {
+		name := standIn(names, p)
+		if len(name) != len(p) || seen[name] && p != "PID-3" || !identifier.MatchString(name) {
+			t.Errorf("%s is %s", p, name)
+		}
+		seen[name] = true
+	}
+	if len(seen) != len(places)-1 {
+		t.Errorf("%d places have %d names", len(places)-1, len(seen))
+	}
+}

@@ -2,15 +2,17 @@ package mapping
 
 import (
 	"regexp"
+	"strconv"
 	"strings"
 )
 
-// rewrite gives every place a name of the same length that CEL can read (PID-3[2].1 becomes PID_3_2__1), so
-// that CEL's columns are the file's, and collects what is read.
+// rewrite gives every place a name of the same length that CEL can read (the first place PID-3[2].1 becomes _0________), so
+// that CEL's columns are the file's and rules that differ in their places alone share what CEL compiles, and collects what
+// is read.
 func (x *exprs) rewrite(t text, lex lexicon) (string, []variable, bool) {
 	code, ok := []byte(t.s), true
 	var reads []variable
-	seen := map[string]bool{}
+	seen, names := map[string]bool{}, map[string]string{}
 	note := func(v variable) {
 		if !seen[v.name] {
 			seen[v.name] = true
@@ -41,12 +43,8 @@ func (x *exprs) rewrite(t text, lex lexicon) (string, []variable, bool) {
 				pos = max(pos, from+1)
 				continue
 			}
-			for i := from; i < to; i++ {
-				if !wordByte(code[i]) {
-					code[i] = '_'
-				}
-			}
-			v.name = string(code[from:to])
+			v.name = standIn(names, t.s[from:to])
+			copy(code[from:to], v.name)
 			note(v)
 			pos = to
 		}
@@ -59,6 +57,22 @@ func (x *exprs) rewrite(t text, lex lexicon) (string, []variable, bool) {
 	}
 	return string(code), reads, ok
 }
+
+// standIn gives a place its name in CEL: "_", its number among the places of the expression, and as many "_" as the place
+// is long. A place too short for its number keeps its own letters.
+func standIn(names map[string]string, place string) string {
+	if name, ok := names[place]; ok {
+		return name
+	}
+	name := "_" + strconv.Itoa(len(names))
+	if len(name) > len(place) {
+		name = notWord.ReplaceAllString(place, "_")
+	}
+	names[place] = name + strings.Repeat("_", len(place)-len(name))
+	return names[place]
+}
+
+var notWord = regexp.MustCompile(`[^A-Za-z0-9_]`)
 
 var identifier = regexp.MustCompile(`[A-Za-z_][A-Za-z0-9_]*`)
 
