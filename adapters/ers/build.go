@@ -1,6 +1,10 @@
 package ers
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/dermgate/dermgate/gateway/flow"
+)
 
 // order is a request in the terms of e-RS, taken out of the canonical Bundle (read.go).
 type order struct {
@@ -107,4 +111,39 @@ func triageBody(ubrn, version string, o order) appointment {
 			{reference{Identifier: &identifier{systemNHSNumber, o.Patient}}, "accepted"},
 		},
 	}
+}
+
+// guidanceBody is the body of A026: what flow.Relayed.Check lets through, which is never a conversion.
+func guidanceBody(r flow.Relayed, priority string, files []file) parameters {
+	p := []parameter{{Name: "guidanceOutcome", Coding: code("eRS-GuidanceResponseOutcome-1", r.Outcome)}}
+	if r.Recommendation != "" {
+		p = append(p, parameter{Name: "guidanceIntendedRecommendation", Coding: code("eRS-GuidanceIntendedRecommendation-1", r.Recommendation)})
+	}
+	p = append(p, parameter{Name: "guidance", String: r.Text}, parameter{Name: "updatedPriority", Coding: code("eRS-Priority-1", priority)})
+	for _, f := range files {
+		p = append(p, parameter{Name: "guidanceAttachmentFile", Resource: document(f, "GUIDANCE_RESPONSE")})
+	}
+	return parameters{ResourceType: "Parameters", Meta: profile("eRS-SendCommunicationToRequester-Request-Parameters-1"), Parameter: p}
+}
+
+// outcomeBody is the body of A028.
+func outcomeBody(r flow.Relayed, files []file) parameters {
+	var p []parameter
+	if r.Priority != "" {
+		p = append(p, parameter{Name: "reviewPriority", Coding: code("eRS-Priority-1", r.Priority)})
+	}
+	p = append(p, parameter{Name: "reviewOutcome", Coding: code("eRS-ReviewOutcome-1", r.Outcome)}, parameter{Name: "reviewComments", String: r.Text})
+	for _, f := range files {
+		p = append(p, parameter{Name: "reviewAttachmentFile", Resource: document(f, "PROVIDER")})
+	}
+	return parameters{ResourceType: "Parameters", Meta: profile("eRS-RecordReviewOutcome-Parameters-1"), Parameter: p}
+}
+
+// cancelBody is the body of A036. base is the address that the code system of the reasons is relative to.
+func cancelBody(base string, r flow.Relayed) parameters {
+	p := []parameter{{Name: "cancellationReason", Coding: &coding{System: strings.TrimRight(base, "/") + "/STU3/CodeSystem/REFERRAL-CANCELLATION-REASON", Code: r.Reason}}}
+	if r.Text != "" {
+		p = append(p, parameter{Name: "cancellationComments", String: r.Text})
+	}
+	return parameters{ResourceType: "Parameters", Meta: profile("eRS-CancelReferral-Request-Parameters-1"), Parameter: p}
 }

@@ -1,12 +1,13 @@
 // Package ers speaks to the NHS e-Referral Service. The Destination sends an Advice & Guidance request
 // (A020 for each file, then A044), a referral to triage (A011, letter by A020 and A012, A016) or the photos
-// of a referral that is already there (A020 and A012). The Poller reads what has become of them (A024 and
+// of a referral that is already there (A020 and A012), and relays what a signed-in person decided about a request (A026,
+// A028, A036). The Poller reads what has become of them (A024 and
 // A025, A005), since e-RS pushes nothing.
 //
 // Failure semantics. e-RS has no idempotency key on creates, and what a time-out hides cannot be found by
 // reading. So each create is written down before it is made; one that was cut off is Unknown and never
-// made again by machine. A012 and A016 are guarded by the version they are based on: they are made again
-// after reading it anew. A crash between any two calls resumes after the last one that was kept.
+// made again by machine. A012, A016, A026, A028 and A036 are guarded by the version they are based on: they are made
+// again after reading it anew. A crash between any two calls resumes after the last one that was kept.
 //
 // There is no code here that creates a referral out of advice (A021, A027) or changes what a referrer
 // chose (A031, A032): those are acts of people.
@@ -58,6 +59,7 @@ type Destination struct {
 	Service    string                                                     // ers-service id when the request names none
 	Specialty  string                                                     // e-RS SPECIALTY code of the service search, "DERMATOLOGY"
 	ClinicType string                                                     // eRS-ClinicType-1 of the service search; may be empty
+	Reference  *Reference                                                 // why a referral may be cancelled; nil: e-RS alone judges that
 	Now        func() time.Time                                           // nil: time.Now
 	// User holds the sign-ins of users, by the case that they are for; nil: Client.Token is that of a user.
 	User interface {
@@ -89,6 +91,8 @@ func (d *Destination) Deliver(ctx context.Context, del flow.Delivery, save func(
 		// An error beside the stop is of a note that says "not created": without it the next attempt is
 		// unknown, which is safe.
 		o, told = s.Outcome, a.created()
+	} else if errors.Is(err, errStale) { // no read answers 409 by its documentation
+		o = locked("e-RS").Outcome
 	} else if err != nil {
 		return flow.Outcome{}, err
 	}
@@ -116,6 +120,9 @@ func (j *journal) created() map[string]string {
 func (a *attempt) run() (map[string]string, error) {
 	if state, data := a.state(elsewhere); state == done {
 		return data, nil
+	}
+	if a.del.Relays() {
+		return a.relay()
 	}
 	if err := a.prepare(); err != nil {
 		return nil, err

@@ -1,8 +1,10 @@
 package ers
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -12,8 +14,9 @@ import (
 
 // Code systems of A004.
 const (
-	priorities  = "PRIORITY"
-	specialties = "SPECIALTY"
+	priorities    = "PRIORITY"
+	specialties   = "SPECIALTY"
+	cancellations = "REFERRAL-CANCELLATION-REASON"
 )
 
 // Reference is the reference data of e-RS (A004): it changes rarely and without notice, so it is read again after a day.
@@ -34,12 +37,49 @@ type codeList struct {
 // refCode is what A004 says of a code.
 type refCode struct {
 	display string
-	days    map[string]int // "triageContactDays", "deferToProviderContactDays": working days
+	days    map[string]int      // "triageContactDays", "deferToProviderContactDays": working days
+	props   map[string][]string // by name: codes, "true" or "false", times
 }
 
-// System reads a code system, or gives what is known of it. What was read before is better than nothing when e-RS does
-// not answer.
+// says tells whether a property has a value: one of several, or its only one.
+func (c refCode) says(property, value string) bool { return slices.Contains(c.props[property], value) }
+
+// inForce tells whether the code may be used at a time.
+func (c refCode) inForce(at time.Time) bool {
+	for property, past := range map[string]bool{"effectiveFrom": true, "effectiveTo": false} {
+		for _, text := range c.props[property] {
+			if t, err := time.Parse(time.RFC3339, text); err == nil && t.After(at) == past {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// property is one of a code: its value is of one of these types.
+type property struct {
+	Code    string  `json:"code"`
+	Integer int     `json:"valueInteger"`
+	Boolean *bool   `json:"valueBoolean"`
+	Coding  *coding `json:"valueCoding"`
+	At      string  `json:"valueDateTime"`
+}
+
+// text gives the value as props has it.
+func (p property) text() string {
+	if p.Boolean != nil {
+		return strconv.FormatBool(*p.Boolean)
+	}
+	return cmp.Or(p.Coding.code(), p.At)
+}
+
 func (r *Reference) system(ctx context.Context, name string) (map[string]refCode, error) {
+	return r.systemBy(ctx, &r.Client, name)
+}
+
+// systemBy reads a code system as somebody, or gives what is known of it: they are the same for all. What was read before
+// is better than nothing when e-RS does not answer.
+func (r *Reference) systemBy(ctx context.Context, who *Client, name string) (map[string]refCode, error) {
 	now, keep := time.Now, r.Keep
 	if r.Now != nil {
 		now = r.Now
@@ -56,15 +96,12 @@ func (r *Reference) system(ctx context.Context, name string) (map[string]refCode
 	var set struct {
 		ResourceType string `json:"resourceType"`
 		Concept      []struct {
-			Code     string `json:"code"`
-			Display  string `json:"display"`
-			Property []struct {
-				Code  string `json:"code"`
-				Value int    `json:"valueInteger"`
-			} `json:"property"`
+			Code     string     `json:"code"`
+			Display  string     `json:"display"`
+			Property []property `json:"property"`
 		} `json:"concept"`
 	}
-	err := r.read(ctx, "A004", "/STU3/CodeSystem/"+name, &set)
+	err := who.read(ctx, "A004", "/STU3/CodeSystem/"+name, &set)
 	if err == nil && (set.ResourceType != "CodeSystem" || len(set.Concept) == 0) {
 		err = foreign("A004")
 	}
@@ -73,10 +110,12 @@ func (r *Reference) system(ctx context.Context, name string) (map[string]refCode
 	}
 	codes := map[string]refCode{}
 	for _, c := range set.Concept {
-		x := refCode{display: c.Display, days: map[string]int{}}
+		x := refCode{display: c.Display, days: map[string]int{}, props: map[string][]string{}}
 		for _, p := range c.Property {
-			if p.Value > 0 {
-				x.days[p.Code] = p.Value
+			if p.Integer > 0 {
+				x.days[p.Code] = p.Integer
+			} else if value := p.text(); value != "" {
+				x.props[p.Code] = append(x.props[p.Code], value)
 			}
 		}
 		codes[c.Code] = x

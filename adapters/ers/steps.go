@@ -2,6 +2,7 @@ package ers
 
 import (
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/dermgate/dermgate/gateway/flow"
@@ -75,7 +76,7 @@ func (j *journal) create(name string, make func() (map[string]string, error)) (m
 func Resolved(d flow.Delivery, ubrn string, at time.Time) (flow.Step, bool) {
 	j := journal{steps: d.Steps}
 	for _, s := range d.Steps {
-		if state, _ := j.state(s.Name); state != begun {
+		if state, _ := j.state(s.Name); state != begun || slices.Contains([]string{"A026", "A028", "A036"}, s.Name) { // those are found out by reading
 			continue
 		}
 		if ubrn == "" {
@@ -86,6 +87,9 @@ func Resolved(d flow.Delivery, ubrn string, at time.Time) (flow.Step, bool) {
 		}
 	}
 	known := j.created()[FactUBRN]
+	if d.Relays() {
+		known = d.Note
+	}
 	if d.Held() && isUBRN(ubrn) && (known == "" || known == ubrn) {
 		return flow.Step{Name: elsewhere, At: at, Data: map[string]string{"state": done, FactUBRN: ubrn, FactPhotos: "0"}}, true
 	}

@@ -23,7 +23,7 @@ func (d *Destination) asUser(del flow.Delivery) *Destination {
 	if d.User == nil {
 		return d
 	}
-	as := &Destination{Client: d.Client, OpenBody: d.OpenBody, OpenPart: d.OpenPart, Service: d.Service, Specialty: d.Specialty, ClinicType: d.ClinicType, Now: d.Now}
+	as := d.as(d.Client)
 	as.user = true
 	as.Token = func(ctx context.Context, refused string) (string, error) {
 		token, err := d.User.Token(ctx, del.Case.String(), refused)
@@ -33,6 +33,12 @@ func (d *Destination) asUser(del flow.Delivery) *Destination {
 		return token, err
 	}
 	return as
+}
+
+// as gives the destination with another client.
+func (d *Destination) as(c Client) *Destination {
+	return &Destination{Client: c, OpenBody: d.OpenBody, OpenPart: d.OpenPart, Service: d.Service, Specialty: d.Specialty, ClinicType: d.ClinicType,
+		Reference: d.Reference, Now: d.Now}
 }
 
 // errElsewhere says that the sign-in is in the memory of another gateway.

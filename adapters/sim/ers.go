@@ -104,7 +104,7 @@ func StartERS(addr string) (*ERS, error) {
 		{"A011", "POST " + base + "/STU3/ReferralRequest/$ers.createReferral", access{roles: referrers}, s.createReferral},
 		{"A012", "POST " + base + "/STU3/ReferralRequest/{ubrn}/$ers.maintainReferralLetter", access{roles: referrers}, s.maintainLetter},
 		{"A016", "POST " + base + "/STU3/Appointment", access{roles: referrers}, s.deferToTriage},
-		{"A020", "POST " + base + "/STU3/Binary", access{roles: referrers}, s.upload},
+		{"A020", "POST " + base + "/STU3/Binary", access{roles: slices.Concat(referrers, mayDecide)}, s.upload},
 		{"A044", "POST " + base + "/STU3/CommunicationRequest/$ers.createAdviceAndGuidance", access{roles: referrers}, s.createAdvice},
 		{"A004", "GET " + base + "/STU3/CodeSystem/{system}", access{application: true}, s.referenceData},
 		{"A005", "GET " + base + "/STU3/ReferralRequest/{ubrn}", access{application: true}, s.readReferral},
