@@ -2,12 +2,15 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"io"
+	"strings"
 	"sync"
 
 	"github.com/dermgate/dermgate/adapters/blob"
 	"github.com/dermgate/dermgate/gateway/flow"
+	"github.com/dermgate/dermgate/mapping/fhir"
 	"github.com/dermgate/dermgate/mapping/image"
 	"github.com/dermgate/dermgate/mapping/lift"
 )
@@ -18,6 +21,51 @@ type bodies struct{ store *blob.Store }
 func (b bodies) Put(ctx context.Context, owner string, content io.Reader, mediaType string) (flow.BodyRef, error) {
 	o, err := b.store.Put(ctx, owner, content)
 	return flow.BodyRef{Blob: o.Name, SHA256: o.SHA256, Size: o.Size, Type: mediaType}, err
+}
+
+func (b bodies) Begin(ctx context.Context, owner, mediaType string) (flow.Body, error) {
+	s, err := b.store.Stage()
+	if err != nil {
+		return nil, err
+	}
+	return body{s, ctx, b.store, owner, mediaType}, nil
+}
+
+// body is an object that is being written.
+type body struct {
+	*blob.Staged
+	ctx              context.Context
+	store            *blob.Store
+	owner, mediaType string
+}
+
+// Include has the bytes of another owner's object written again: that may be gone before this one.
+func (b body) Include(of flow.Span) error {
+	if strings.HasPrefix(of.Blob, b.owner+"/") {
+		return b.Staged.Include(b.ctx, blob.Span{Name: of.Blob, From: of.From, Size: of.Size, Base64: of.Base64})
+	}
+	from, err := b.store.OpenAt(b.ctx, of.Blob)
+	if err != nil {
+		return err
+	}
+	defer from.Close()
+	bytes := io.NewSectionReader(from, of.From, of.Size)
+	if of.Base64 {
+		data := fhir.Data{Size: of.Size, Open: func() (io.ReadCloser, error) { return io.NopCloser(bytes), nil }}
+		return data.WriteBase64(b.Staged)
+	}
+	if n, err := io.Copy(b.Staged, bytes); err != nil || n < of.Size {
+		return cmp.Or(err, io.ErrUnexpectedEOF)
+	}
+	return nil
+}
+
+func (b body) Keep() (flow.BodyRef, error) {
+	if err := b.Close(); err != nil {
+		return flow.BodyRef{}, err
+	}
+	o, err := b.Staged.Keep(b.ctx, b.owner)
+	return flow.BodyRef{Blob: o.Name, SHA256: o.SHA256, Size: o.Size, Type: b.mediaType}, err
 }
 
 func (b bodies) Open(ctx context.Context, r flow.BodyRef) (io.ReadCloser, error) {

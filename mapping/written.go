@@ -28,20 +28,20 @@ func (w *Written) mark(d fhir.Data) []byte {
 // WriteTo writes the message. It can be written again. An error is one of out, or of a file that cannot be
 // read or is not of its size.
 func (w *Written) WriteTo(out io.Writer) (int64, error) {
-	n := &counter{w: out}
+	n := &fhir.Counter{W: out}
 	text := w.text
 	for _, d := range w.files {
 		before, rest, _ := bytes.Cut(text, []byte{fileMark})
 		_, text, _ = bytes.Cut(rest, []byte{fileMark})
 		if _, err := n.Write(before); err != nil {
-			return n.n, err
+			return n.N, err
 		}
 		if err := d.WriteBase64(n); err != nil {
-			return n.n, err
+			return n.N, err
 		}
 	}
 	_, err := n.Write(text)
-	return n.n, err
+	return n.N, err
 }
 
 // Size is that of the message as it is sent, in bytes.
@@ -61,15 +61,4 @@ func (w *Written) Bytes() ([]byte, error) {
 	var b bytes.Buffer
 	_, err := w.WriteTo(&b)
 	return b.Bytes(), err
-}
-
-type counter struct {
-	w io.Writer
-	n int64
-}
-
-func (c *counter) Write(p []byte) (int, error) {
-	n, err := c.w.Write(p)
-	c.n += int64(n)
-	return n, err
 }

@@ -45,6 +45,9 @@ func Blobs(t *testing.T, empty func(t *testing.T) Shelf) {
 		{"an object that was changed, cut, extended or renamed does not open", (*blobs).changed},
 		{"putting again heals", (*blobs).healed},
 		{"keys are changed, and again", (*blobs).rekeyed},
+		{"put together of others, it is read as any other and takes no room", (*blobs).together},
+		{"put together of others, it is theirs: not another owner's, not of itself, not without them", (*blobs).apart},
+		{"put together of others, under new keys", (*blobs).togetherRekeyed},
 		{"many put, read and remove at once", (*blobs).many},
 		{"a context that has ended", (*blobs).ended},
 	} {

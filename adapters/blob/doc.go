@@ -18,6 +18,14 @@
 // construction (Hoang, Reyhanitabar, Rogaway, Vizár 2015): a file that is cut, extended or put in another
 // order does not open, and reading and writing hold two segments in memory whatever the size.
 //
+// # Objects put together of others
+//
+// What is sent holds a photo as base64, and a photo without its private metadata is most of the photo as it came. Neither is
+// written again: such an object says which stretches of which objects of the same owner it is made of, and how, and has only
+// what is new in it. It begins with "DGPART1\n"; what is sealed in it is its own bytes, then a table (JSON: see part) and the
+// table's length (4 bytes, big endian). It is named, read and hashed as any other. Since an owner's objects are removed
+// together, it does not outlive what it is made of.
+//
 // # Keys
 //
 // One master key of 32 bytes seals; the wrapping key and the key id are derived from it (HKDF-SHA-256). Others may be

@@ -12,6 +12,7 @@ import (
 // Sizes in bytes; the layout is in the package comment.
 const (
 	magic     = "DGBLOB1\n"
+	parted    = "DGPART1\n" // of an object that is put together of others (parts.go)
 	idSize    = 8
 	nonceSize = 12
 	tagSize   = 16
@@ -62,9 +63,9 @@ func newGCM(key []byte) cipher.AEAD {
 	return g
 }
 
-// seal makes an object's header around its data key.
-func (k keys) seal(dataKey []byte, name string) []byte {
-	h := append(append(make([]byte, 0, header), magic...), k.id...)
+// seal makes an object's header around its data key; kind is magic or parted.
+func (k keys) seal(kind string, dataKey []byte, name string) []byte {
+	h := append(append(make([]byte, 0, header), kind...), k.id...)
 	bound := append(h[:idEnd:idEnd], name...)
 	h = append(h, make([]byte, nonceSize)...)
 	rand.Read(h[idEnd:nonceEnd]) // never fails (crypto/rand since Go 1.24)
@@ -83,8 +84,11 @@ func (k keys) unwrap(h []byte, name string) ([]byte, error) {
 
 // keyID gives the id of the key that a header was made with.
 func keyID(h []byte) (string, error) {
-	if len(h) != header || string(h[:len(magic)]) != magic {
+	if len(h) != header || kindOf(h) != magic && kindOf(h) != parted {
 		return "", ErrCorrupt
 	}
 	return string(h[len(magic):idEnd]), nil
 }
+
+// kindOf gives how a header begins.
+func kindOf(h []byte) string { return string(h[:len(magic)]) }

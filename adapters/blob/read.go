@@ -26,42 +26,63 @@ func (s *Store) Open(ctx context.Context, name string) (io.ReadCloser, error) {
 
 // OpenAt opens an object to be read at any place, with the errors of Open: one that was cut or extended is
 // found out here, a change within it by the ReadAt that touches it. It must be closed.
-func (s *Store) OpenAt(ctx context.Context, name string) (*File, error) {
+func (s *Store) OpenAt(ctx context.Context, name string) (Content, error) {
+	return s.openAt(ctx, name, deepest)
+}
+
+// Content is that of an object, to be read at any place and from many goroutines at once. It must be closed.
+type Content interface {
+	io.ReaderAt
+	io.Closer
+	Size() int64 // bytes
+}
+
+// openAt opens an object that is put together of others, which may be so too, no deeper than deep.
+func (s *Store) openAt(ctx context.Context, name string, deep int) (Content, error) {
 	file, err := s.open(ctx, name)
 	if err != nil {
 		return nil, err
 	}
-	o, err := s.unseal(file, name)
+	o, kind, err := s.unseal(file, name)
 	if err != nil {
 		file.Close()
 		return nil, err
 	}
-	return o, nil
+	if kind == magic {
+		return o, nil
+	}
+	all, err := s.together(ctx, o, deep)
+	if err != nil {
+		o.Close()
+		return nil, err
+	}
+	return all, nil
 }
 
-func (s *Store) unseal(file *os.File, name string) (*File, error) {
+// unseal gives what was sealed into a file, and the kind of it.
+func (s *Store) unseal(file *os.File, name string) (*File, string, error) {
 	h, err := readHeader(file)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	g, err := s.ring.unwrap(h, name)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	info, err := file.Stat()
 	if err != nil {
-		return nil, unavailable(err)
+		return nil, "", unavailable(err)
 	}
 	size, err := contentSize(info.Size())
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	o := newFile(file, g, size)
 	if err := o.load(o.last); err != nil {
 		o.release()
-		return nil, err
+		return nil, "", err
 	}
-	return o, nil
+	return o, kindOf(h), nil
 }
 
 // readHeader reads the header of a sealed file, or what there is of it.
@@ -74,7 +95,7 @@ func readHeader(file io.ReaderAt) ([]byte, error) {
 	return h[:n], nil
 }
 
-// File reads an object at any place. Only the segments that are touched are opened, each is verified before
+// File reads what was sealed into a file, at any place. Only the segments that are touched are opened, each is verified before
 // a byte of it is given, and the last one is known by its mark. It may be used from many goroutines at once;
 // they share one segment that stays open.
 type File struct {

@@ -218,5 +218,5 @@ func (s *Store) anew(h []byte, name string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return s.ring.seal.seal(dataKey, name), nil
+	return s.ring.seal.seal(kindOf(h), dataKey, name), nil
 }

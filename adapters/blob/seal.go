@@ -73,6 +73,11 @@ func (s *sealer) Write(p []byte) (written int, err error) {
 		return 0, errEnded
 	}
 	s.sum.Write(p)
+	return s.add(p)
+}
+
+// add writes what does not count for the hash.
+func (s *sealer) add(p []byte) (written int, err error) {
 	for len(p) > 0 {
 		if s.n == segment {
 			if err := s.flush(false); err != nil {
@@ -92,6 +97,9 @@ func (s *sealer) flush(last bool) error {
 	s.next, s.n = s.next+1, 0
 	return err
 }
+
+// length gives the bytes that were written so far.
+func (s *sealer) length() int64 { return s.size + int64(s.n) }
 
 // end seals the last segment, which is empty in an empty object.
 func (s *sealer) end() error {

@@ -21,11 +21,12 @@ type Staged struct {
 	store *Store
 	seal  *sealer
 	sum   []byte // SHA-256 of the content, after Close
+	parts parts  // when some of it lies in other objects
 
 	mu    sync.Mutex
-	file  *File  // to read it; nil before Close
-	owner string // who kept it first
-	named bool   // its file has another name now, and is not ours to remove
+	file  Content // to read it; nil before Close
+	owner string  // who kept it first
+	named bool    // its file has another name now, and is not ours to remove
 	kept  Object
 	gone  bool
 }
@@ -82,11 +83,18 @@ func (s *Staged) Close() error {
 	case s.file != nil:
 		return nil
 	}
+	if err := s.endParts(); err != nil {
+		return err
+	}
 	if err := s.seal.end(); err != nil {
 		return unavailable(err)
 	}
 	s.sum = s.seal.sum.Sum(nil)
-	s.file = newFile(s.seal.file, s.seal.g, s.seal.size)
+	file := newFile(s.seal.file, s.seal.g, s.seal.size)
+	s.file = file
+	if len(s.parts) > 0 {
+		s.file = &together{store: s.store, own: file, ctx: context.Background(), parts: s.parts, size: s.parts.size(), deep: deepest}
+	}
 	return nil
 }
 
@@ -94,7 +102,12 @@ func (s *Staged) Close() error {
 func (s *Staged) SHA256() string { return hex.EncodeToString(s.sum) }
 
 // Size gives the bytes of content, after Close.
-func (s *Staged) Size() int64 { return s.seal.size }
+func (s *Staged) Size() int64 {
+	if len(s.parts) > 0 {
+		return s.parts.size()
+	}
+	return s.seal.size
+}
 
 // ReadAt reads as File.ReadAt does, after Close and until Discard, before Keep and after.
 func (s *Staged) ReadAt(p []byte, off int64) (int, error) {
@@ -131,9 +144,12 @@ func (s *Staged) Keep(ctx context.Context, owner string) (Object, error) {
 	if err := s.store.ring.mayseal(ctx, s.store.shelf); err != nil {
 		return Object{}, err
 	}
-	o := Object{Name: s.store.ring.object(s.owner, s.sum), SHA256: hex.EncodeToString(s.sum), Size: s.seal.size}
+	o := Object{Name: s.store.ring.object(s.owner, s.sum), SHA256: hex.EncodeToString(s.sum), Size: s.Size()}
+	if err := s.parts.belong(s.owner, o.Name); err != nil {
+		return Object{}, err
+	}
 	if !s.named {
-		if _, err := s.seal.file.WriteAt(s.store.ring.seal.seal(s.seal.key, o.Name), 0); err != nil {
+		if _, err := s.seal.file.WriteAt(s.store.ring.seal.seal(s.parts.kind(), s.seal.key, o.Name), 0); err != nil {
 			return Object{}, unavailable(err)
 		}
 	}

@@ -146,13 +146,24 @@ func (s *Store) open(ctx context.Context, name string) (*os.File, error) {
 
 var errNotFound = fmt.Errorf("blob: %w", flow.ErrNotFound)
 
-// Stat gives an object's name and size from its file, unverified. flow.ErrNotFound when there is none.
+// Stat gives an object's name and size from its file; of one that is not put together, unverified. flow.ErrNotFound when there is none.
 func (s *Store) Stat(ctx context.Context, name string) (Object, error) {
 	file, err := s.open(ctx, name)
 	if err != nil {
 		return Object{}, err
 	}
 	defer file.Close()
+	h, err := readHeader(file)
+	if err != nil {
+		return Object{}, err
+	}
+	if len(h) == header && kindOf(h) == parted {
+		o, err := s.OpenAt(ctx, name)
+		if err != nil {
+			return Object{}, err
+		}
+		return Object{Name: name, Size: o.Size()}, o.Close()
+	}
 	info, err := file.Stat()
 	if err != nil {
 		return Object{}, unavailable(err)

@@ -165,7 +165,8 @@ func (d *decision) keepFile(ctx context.Context, f mapping.File, rules SourceRul
 	if !stripped.Changed() {
 		return photo, nil
 	}
-	derived, err := d.p.Bodies.Put(ctx, d.c.ID, stripped.NewReader(), photo.Type)
+	original.Type = photo.Type
+	derived, err := d.p.derive(ctx, d.c.ID, stripped, original)
 	if err != nil {
 		return photo, fmt.Errorf("keep derivative: %w", err)
 	}

@@ -25,6 +25,28 @@ func (b bodies) Put(_ context.Context, _ string, r io.Reader, mediaType string) 
 	return flow.BodyRef{Blob: sum, SHA256: sum, Size: int64(len(body)), Type: mediaType}, err
 }
 
+func (b bodies) Begin(_ context.Context, _, mediaType string) (flow.Body, error) {
+	return &written{of: b, mediaType: mediaType}, nil
+}
+
+type written struct {
+	bytes.Buffer
+	of        bodies
+	mediaType string
+}
+
+func (w *written) Include(s flow.Span) error {
+	part := w.of[s.Blob][s.From : s.From+s.Size]
+	if s.Base64 {
+		part = []byte(base64.StdEncoding.EncodeToString(part))
+	}
+	w.Write(part)
+	return nil
+}
+
+func (w *written) Keep() (flow.BodyRef, error) { return w.of.Put(nil, "", &w.Buffer, w.mediaType) }
+func (w *written) Discard()                    {}
+
 func (b bodies) Open(_ context.Context, r flow.BodyRef) (io.ReadCloser, error) {
 	return io.NopCloser(bytes.NewReader(b[r.Blob])), nil
 }

@@ -10,11 +10,48 @@ import (
 type Data struct {
 	Size int64 // bytes before encoding
 	Open func() (io.ReadCloser, error)
+	Name string // where whoever made it keeps it; empty: nowhere, or nobody needs to know
 }
 
-// WriteBase64 streams the content. An error is one of out, or says that the content cannot be read or is not
+// Includer is a writer that can go on with the base64 of content which lies somewhere already, without being given it.
+type Includer interface {
+	// Include tells whether it did; where not, nothing was written.
+	Include(d Data) (bool, error)
+}
+
+// Counter counts the bytes that go through it.
+type Counter struct {
+	W io.Writer
+	N int64
+}
+
+func (c *Counter) Write(p []byte) (int, error) {
+	n, err := c.W.Write(p)
+	c.N += int64(n)
+	return n, err
+}
+
+// Include includes where W does.
+func (c *Counter) Include(d Data) (bool, error) {
+	w, ok := c.W.(Includer)
+	if !ok {
+		return false, nil
+	}
+	done, err := w.Include(d)
+	if done {
+		c.N += (d.Size + 2) / 3 * 4
+	}
+	return done, err
+}
+
+// WriteBase64 streams the content, unless out includes it. An error is one of out, or says that the content cannot be read or is not
 // of its Size.
 func (d Data) WriteBase64(out io.Writer) error {
+	if w, ok := out.(Includer); ok {
+		if done, err := w.Include(d); done || err != nil {
+			return err
+		}
+	}
 	r, err := d.Open()
 	if err != nil {
 		return fmt.Errorf("fhir: content: %w", err)

@@ -313,6 +313,18 @@ func (g *gatherer) Write(p []byte) (int, error) {
 	return len(p), g.err
 }
 
+// Include includes where the writer's out does.
+func (g *gatherer) Include(d Data) (bool, error) {
+	out, ok := g.out.(Includer)
+	if !ok {
+		return false, nil
+	}
+	if g.flush(); g.err != nil {
+		return false, g.err
+	}
+	return out.Include(d)
+}
+
 // quote writes a JSON string.
 func (w *writer) quote(e Element, s string) {
 	all := classesOf(s)

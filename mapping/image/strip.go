@@ -60,6 +60,25 @@ func (s *Stripped) read(p piece, at int64, b []byte) (int, error) {
 	return n, err
 }
 
+// Pieces tells what the photo is put together of, in order: bytes written anew, or, where those are nil, size bytes of the
+// original from a place on.
+func (s *Stripped) Pieces(each func(written []byte, from, size int64) error) error {
+	for i, p := range s.list {
+		end := s.size
+		if i+1 < len(s.list) {
+			end = s.list[i+1].at
+		}
+		var written []byte
+		if p.written {
+			written = s.written[p.from : p.from+end-p.at]
+		}
+		if err := each(written, p.from, end-p.at); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // Strip takes private metadata out of a photo and leaves the compressed pixels byte for byte, the colour
 // profile, orientation, density and time of capture. Nothing is copied until the result is read; a document
 // stays as it is.

@@ -275,22 +275,11 @@ func coded(e fhir.Element) [3]string {
 
 // WriteTo writes the message; files stream into it.
 func (m *Message) WriteTo(out io.Writer) (int64, error) {
-	counted := &counter{w: out}
-	w := &writer{Writer: bufio.NewWriterSize(counted, 32<<10)}
+	counted := &fhir.Counter{W: out}
+	w := &writer{Writer: bufio.NewWriterSize(counted, 32<<10), out: counted}
 	m.write(w)
 	if w.err == nil {
 		w.err = w.Flush()
 	}
-	return counted.n, w.err
-}
-
-type counter struct {
-	w io.Writer
-	n int64
-}
-
-func (c *counter) Write(p []byte) (int, error) {
-	n, err := c.w.Write(p)
-	c.n += int64(n)
-	return n, err
+	return counted.N, w.err
 }

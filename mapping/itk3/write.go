@@ -16,7 +16,16 @@ const instant = "2006-01-02T15:04:05.000-07:00"
 // writer writes FHIR XML and keeps the first error.
 type writer struct {
 	*bufio.Writer
+	out *fhir.Counter // behind it
 	err error
+}
+
+// Include includes where the message goes.
+func (w *writer) Include(d fhir.Data) (bool, error) {
+	if err := w.Flush(); err != nil {
+		return false, err
+	}
+	return w.out.Include(d)
 }
 
 func (w *writer) raw(s string) {
@@ -175,7 +184,7 @@ func (m *Message) document(w *writer) {
 			w.value("contentType", f.media)
 			w.raw(`<content value="`)
 			if w.err == nil {
-				w.err = f.data.WriteBase64(w.Writer)
+				w.err = f.data.WriteBase64(w)
 			}
 			w.raw(`"/>`)
 		})
