@@ -50,6 +50,8 @@ func (x acts) own(ctx context.Context, act api.Act) error {
 		return nil
 	case act.To != "" || act.Translate || act.Content != "":
 		return issue.New(issue.UnsupportedType, "delivery", "work of the gateway itself is replayed as it is, or discarded")
+	case act.Verb == "discard" && del.To == flow.ToDigest:
+		return issue.New(issue.UnsupportedType, "delivery", "without it nobody is told of answers that nobody reads: replay it")
 	case act.Verb == "discard" && del.To == flow.ToPrune:
 		return issue.New(issue.UnsupportedType, "delivery", "without it nothing old is removed any more: replay it")
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/dermgate/dermgate/gateway/config"
 	"github.com/dermgate/dermgate/gateway/flow"
+	"github.com/dermgate/dermgate/gateway/pathway"
 	"github.com/dermgate/dermgate/mapping/issue"
 )
 
@@ -101,6 +102,27 @@ func (w *alarms) state(ctx context.Context, marks map[string]int64, c condition)
 	return err
 }
 
+// calendar tells, in good time, that limits will be counted by bank holidays that nobody has looked up.
+func (w *alarms) calendar(context.Context) ([]condition, error) {
+	text, unsure := unproclaimed(w.a.cfg.Site, w.a.now())
+	return []condition{{"bank-holidays", unsure, text}}, nil
+}
+
+// limitsReach is how far ahead limits are counted: 40 working days, and what lies between.
+const limitsReach = 90 * 24 * time.Hour
+
+// unproclaimed tells of the first year within the reach of a limit whose bank holidays follow by rule alone.
+func unproclaimed(site config.Site, now time.Time) (text string, unsure bool) {
+	year := max(pathway.Proclaimed+1, now.Year())
+	unsure = now.Add(limitsReach).Year() > pathway.Proclaimed
+	for _, days := range [][]string{site.BankHolidays.Also, site.BankHolidays.Not} {
+		for _, day := range days {
+			unsure = unsure && day < strconv.Itoa(year) // somebody has looked
+		}
+	}
+	return "bank holidays of " + strconv.Itoa(year) + " follow by rule: look at gov.uk/bank-holidays, and name those that differ in site.bank_holidays", unsure
+}
+
 func (w *alarms) log(al alarm) {
 	w.a.log.Warn("alarm", "name", al.Name, "state", al.State, "text", al.Text)
 }
@@ -154,7 +176,7 @@ func (w *alarms) look(ctx context.Context) error {
 		return err
 	}
 	var now []condition
-	for _, find := range []func(context.Context) ([]condition, error){w.silent, w.old, w.unanswered} {
+	for _, find := range []func(context.Context) ([]condition, error){w.silent, w.old, w.unanswered, w.calendar} {
 		found, err := find(ctx)
 		if err != nil {
 			return err

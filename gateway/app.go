@@ -114,10 +114,11 @@ func (a *app) openPipeline(ctx context.Context) error {
 		return err
 	}
 	a.pipeline = &flow.Pipeline{
-		Store: a.store, Bodies: bodies{a.photos}, Maps: a.maps.set.Load, Machines: machines, Timers: a.cfg.Timers,
-		Site:    flow.Site{Name: a.cfg.Site.Name, ODS: a.cfg.Site.ODS, Zone: a.cfg.Site.Timezone},
+		Store: a.store, Bodies: bodies{a.photos}, Maps: a.maps.set.Load, Machines: machines.By(a.cfg.Site.Calendar()), Timers: a.cfg.Timers,
+		Site:    flow.Site{Name: a.cfg.Site.Name, ODS: a.cfg.Site.ODS, Zone: a.cfg.Site.Timezone, Calendar: a.cfg.Site.Calendar()},
 		Sources: map[string]flow.SourceRules{}, Routes: routes(a.cfg),
-		Owners: flow.Owners{Provider: a.cfg.Owners.Provider.Name, Deputy: a.cfg.Owners.Provider.Deputy, Operations: a.cfg.Owners.Operations.Name},
+		Owners: flow.Owners{Provider: a.cfg.Owners.Provider.Name, Deputy: a.cfg.Owners.Provider.Deputy, Operations: a.cfg.Owners.Operations.Name,
+			OperationsDeputy: a.cfg.Owners.Operations.Deputy, Practice: a.cfg.Owners.Requester == "practice"},
 		Budget: flow.NewBudget(a.cfg.Limits.PixelsAtOnce), Decode: (&photoworker.Decoder{Within: 3 * time.Minute}).Decode, Decodes: photoworker.Taken,
 		Secret: a.photos.SearchKey(), Now: a.now, Poke: a.poke,
 		Alarm: a.alarms.event, SignedIn: func(to string, work flow.ID, idToken string) { a.signIn(to, work.String(), idToken) },
@@ -125,6 +126,9 @@ func (a *app) openPipeline(ctx context.Context) error {
 	a.accept = a.alarms.listen(a.metrics.Accept(a.pipeline.Accept))
 	return nil
 }
+
+// digest tells each owner once a day of what may wait for it.
+func (a *app) digest() flow.Digest { return flow.Digest{P: a.pipeline, At: a.cfg.Alarms.Digest} }
 
 func (a *app) poke(to string) {
 	if w := a.workers[to]; w != nil {
@@ -154,6 +158,7 @@ func (a *app) openDestinations(context.Context) error {
 	a.workers[flow.ToPhotos] = a.dispatcher(flow.ToPhotos, flow.Fitter{P: a.pipeline}, config.Destination{Concurrency: runtime.GOMAXPROCS(0) + 1}) // one place is for suspected cancer alone
 	a.workers[flow.ToAlarm] = a.dispatcher(flow.ToAlarm, webhook{a.cfg.Alarms.Webhook, &http.Client{Timeout: 10 * time.Second}}, config.Destination{Concurrency: 2})
 	a.workers[flow.ToAlarm].Backoff.Within = 24 * time.Hour
+	a.workers[flow.ToDigest] = a.dispatcher(flow.ToDigest, a.digest(), config.Destination{Concurrency: 1})
 	a.workers[flow.ToPrune] = a.dispatcher(flow.ToPrune, a.retention(), config.Destination{Concurrency: 1})
 	a.workers[flow.ToClock] = a.dispatcher(flow.ToClock, flow.Clock{P: a.pipeline}, config.Destination{Concurrency: 2})
 	return nil
@@ -284,13 +289,14 @@ func (a *app) run(ctx context.Context) error {
 	g.Go(func() error { return api.Serve(serving, a.admin, admin, a.log) })
 	names := make([]string, 0, len(a.workers))
 	for name, w := range a.workers {
-		if name != flow.ToPrune { // it waits for its hour for ever
+		if name != flow.ToPrune && name != flow.ToDigest { // they wait for their hour for ever
 			names = append(names, name)
 		}
 		g.Go(func() error { return w.Run(ctx) })
 	}
 	slices.Sort(names)
 	g.Go(func() error { return a.begin(ctx, "retention", a.retention().Begin) })
+	g.Go(func() error { return a.begin(ctx, "digest", a.digest().Begin) })
 	for _, l := range a.lists {
 		g.Go(func() error { return a.begin(ctx, "worklists", l.Begin) })
 	}

@@ -114,7 +114,7 @@ func (d *doctor) examine(ctx context.Context) []finding {
 		check string
 		look  look
 	}
-	parts := []part{{"store", d.examineStore}, {"photos", d.examinePhotos}}
+	parts := []part{{"store", d.examineStore}, {"photos", d.examinePhotos}, {"calendar", d.examineCalendar}}
 	for _, l := range []struct {
 		name string
 		of   config.Listener

@@ -16,6 +16,7 @@ import (
 	"github.com/dermgate/dermgate/adapters/blob"
 	"github.com/dermgate/dermgate/adapters/redis"
 	"github.com/dermgate/dermgate/gateway/config"
+	"github.com/dermgate/dermgate/gateway/pathway"
 )
 
 // The least that a disk must have free, and how long before its end a certificate is told of.
@@ -23,6 +24,15 @@ const (
 	leastFree = 1 << 30 // bytes
 	soon      = 30 * 24 * time.Hour
 )
+
+// examineCalendar looks whether the bank holidays by which limits are counted are known.
+func (d *doctor) examineCalendar(_ context.Context, e *examination) {
+	if text, unsure := unproclaimed(d.cfg.Site, d.now()); unsure {
+		e.warn("name them in site.bank_holidays", "%s", text)
+		return
+	}
+	e.well("working days in %s, bank holidays as published until %d", d.cfg.Site.Timezone, pathway.Proclaimed)
+}
 
 func (d *doctor) examineStore(ctx context.Context, e *examination) {
 	r := d.cfg.Store.Redis

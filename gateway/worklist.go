@@ -41,7 +41,7 @@ func (a *app) openWorklist(s config.Source) error {
 	list := &ers.Worklist{Client: c, Name: s.Name, To: listOf(s.Name), Take: foundOf(s.Name), Services: s.Services, Lists: s.Lists, Next: nextLook(s, zone),
 		Queue: a.store, Alarm: a.alarms.event, Zone: zone, Now: a.now, Log: a.log, Replay: a.replayParked}
 	taker := &ers.Taker{Files: ers.Files{Client: c, Put: b.Put, Open: b.Open, Most: a.cfg.Limits.PhotoBytes}, Name: s.Name, Organisation: s.Organisation,
-		To: foundOf(s.Name), Poll: pollOf(s.Name), Every: s.Watch, Reference: &ers.Reference{Client: c, Now: a.now}, Zone: zone, Cases: a.store, Queue: a.store,
+		To: foundOf(s.Name), Poll: pollOf(s.Name), Every: s.Watch, Reference: &ers.Reference{Client: c, Now: a.now}, Calendar: a.cfg.Site.Calendar(), Cases: a.store, Queue: a.store,
 		Accept: a.accept, Lift: a.lift(""), Now: a.now}
 	a.lists, a.takers = append(a.lists, list), append(a.takers, taker)
 	d := asDestination(s)

@@ -1,7 +1,6 @@
 package ers
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -53,7 +52,7 @@ func (k *Taker) described(ctx context.Context, t *taken) {
 	var a appointment
 	if t.kind == kindReferral && k.Reference != nil && t.request.contained("Appointment", &a) {
 		sent, _ := time.Parse(time.RFC3339, a.Created)
-		t.due = k.Reference.reviewBy(ctx, t.request.priority(), t.request.state(), sent, cmp.Or(k.Zone, time.UTC))
+		t.due = k.Reference.reviewBy(ctx, t.request.priority(), t.request.state(), sent, k.Calendar)
 	}
 }
 

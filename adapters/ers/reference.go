@@ -143,7 +143,7 @@ func (r *Reference) Check(ctx context.Context) (string, error) {
 
 // reviewBy gives by when the provider is to have reviewed a request that was sent to it then: working days by its
 // priority. It is zero where e-RS does not say.
-func (r *Reference) reviewBy(ctx context.Context, priority, state string, sent time.Time, zone *time.Location) time.Time {
+func (r *Reference) reviewBy(ctx context.Context, priority, state string, sent time.Time, cal pathway.Calendar) time.Time {
 	codes, _ := r.system(ctx, priorities) // without them the limits of the configuration hold
 	property := "triageContactDays"
 	if state == "DEFERRED_TO_PROVIDER" {
@@ -153,5 +153,5 @@ func (r *Reference) reviewBy(ctx context.Context, priority, state string, sent t
 	if days == 0 || sent.IsZero() {
 		return time.Time{}
 	}
-	return pathway.Span{Days: days}.After(sent.In(zone))
+	return cal.After(sent, pathway.Span{Days: days})
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/dermgate/dermgate/gateway/flow"
+	"github.com/dermgate/dermgate/gateway/pathway"
 	"github.com/dermgate/dermgate/mapping/fhir"
 	"github.com/dermgate/dermgate/mapping/issue"
 )
@@ -24,7 +25,7 @@ type Taker struct {
 	Poll         string // destination that watches
 	Every        time.Duration
 	Reference    *Reference
-	Zone         *time.Location // of working days; nil: UTC
+	Calendar     pathway.Calendar // of working days
 	Cases        interface {
 		Find(ctx context.Context, r flow.Ref) ([]flow.ID, error)
 		Case(ctx context.Context, id flow.ID) (flow.CaseRecord, error)

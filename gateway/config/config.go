@@ -39,6 +39,20 @@ type Site struct {
 	Name     string
 	ODS      string
 	Timezone *time.Location // of HL7 v2 times without an offset
+	// BankHolidays differ from those that the rules for England give.
+	BankHolidays BankHolidays
+}
+
+// BankHolidays are days off, as "2027-06-07", that a proclamation has added, and those that it has moved away.
+type BankHolidays struct{ Also, Not []string }
+
+// Calendar counts working days at the site.
+func (s Site) Calendar() pathway.Calendar {
+	c, err := pathway.NewCalendar(s.Timezone, s.BankHolidays.Also, s.BankHolidays.Not)
+	if err != nil {
+		panic("config: a bank holiday that was read is none: " + err.Error())
+	}
+	return c
 }
 
 // Store is where messages and cases are kept: Redis when set, else the embedded file.
@@ -125,12 +139,13 @@ type Alarms struct {
 	Webhook       Secret
 	OldestWaiting time.Duration
 	OldestParked  time.Duration
+	Digest        time.Duration            // time of day at which each owner is told of what may wait for it
 	SenderSilent  map[string]time.Duration // by source
 }
 
 // Owners are the people whom tasks go to.
 type Owners struct {
-	Requester  string // "practice": the requesting practice's worklist
+	Requester  string // "clinician": who asked, by name, then their practice; "practice": the practice
 	Provider   Owner
 	Operations Owner
 }

@@ -46,9 +46,9 @@ func defaults(data string) *Config {
 		HTTP:     Listener{Listen: "127.0.0.1:8080"},
 		Admin:    Listener{Listen: "127.0.0.1:8081"},
 		Limits:   Limits{MessageBytes: 64 << 20, PhotoBytes: 25 << 20, PhotoPixels: 64e6, PixelsAtOnce: 24e6, Attachments: 200},
-		Alarms:   Alarms{OldestWaiting: 15 * time.Minute, OldestParked: time.Hour},
+		Alarms:   Alarms{OldestWaiting: 15 * time.Minute, OldestParked: time.Hour, Digest: 8 * time.Hour},
 		Shutdown: Shutdown{Grace: 10 * time.Second},
-		Owners:   Owners{Requester: "practice", Provider: Owner{Name: "provider"}, Operations: Owner{Name: "operations"}},
+		Owners:   Owners{Requester: "clinician", Provider: Owner{Name: "provider"}, Operations: Owner{Name: "operations"}},
 		Timers:   pathway.DefaultTimers(),
 	}
 }

@@ -43,7 +43,7 @@ func TestFaults(t *testing.T) {
 		{"working days are for timers", minimal("store: {retain: 5wd}\n"), []string{"4:17: retain is a duration such as 200ms, 15m, 2h or 14d"}},
 		{"timer", minimal("timers: {advise: 5wd, unread: soon}\n"), []string{
 			`4:10: unknown key "advise"; did you mean "advice"?`,
-			"4:31: unread is a duration such as 8h, or working days such as 5wd"}},
+			"4:31: unread is a duration such as 8h, days such as 28d, or working days such as 5wd (0wd: the same day)"}},
 		{"zone", "site: {name: A, ods: RXX01, timezone: London}\nsources: [{name: a, kind: fhir}]\n", []string{
 			"1:39: timezone is a time zone of the IANA database such as Europe/London"}},
 		{"ods", "site: {name: A, ods: rxx01}\nsources: [{name: a, kind: fhir}]\n", []string{

@@ -75,17 +75,21 @@ func readDuration(s string) (time.Duration, error) {
 	return d, nil
 }
 
-// readSpan takes a duration or working days: 8h, 5wd.
+// readSpan takes a duration, days, or working days: 8h, 28d, 5wd, 0wd.
 func readSpan(s string) (pathway.Span, error) {
-	if m := daysPattern.FindStringSubmatch(s); m != nil && m[2] == "wd" {
-		n, _ := strconv.Atoi(m[1])
-		return pathway.Span{Days: n}, nil
-	}
-	d, err := readDuration(s)
+	span, err := pathway.ParseSpan(s)
 	if err != nil {
-		return pathway.Span{}, fmt.Errorf("is a duration such as 8h, or working days such as 5wd")
+		return span, fmt.Errorf("is a duration such as 8h, days such as 28d, or working days such as 5wd (0wd: the same day)")
 	}
-	return pathway.Span{Hours: d}, nil
+	return span, nil
+}
+
+// readDay takes a date, 2027-06-07.
+func readDay(s string) (string, error) {
+	if _, err := time.Parse(time.DateOnly, s); err != nil {
+		return "", fmt.Errorf("is a date such as 2027-06-07")
+	}
+	return s, nil
 }
 
 // readRate takes 10/s, 600/m or 100/h and gives a number a second.

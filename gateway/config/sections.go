@@ -52,6 +52,10 @@ func (d *decoder) site(n node, s *Site) {
 		"name":     d.text(&s.Name),
 		"ods":      d.ods(&s.ODS),
 		"timezone": value(d, &s.Timezone, readZone),
+		"bank_holidays": func(n node) {
+			day := func(into *string) func(node) { return value(d, into, readDay) }
+			d.object(n, keys{"also": list(d, &s.BankHolidays.Also, day), "not": list(d, &s.BankHolidays.Not, day)})
+		},
 	})
 	d.require(n, "name", "ods")
 }
@@ -208,6 +212,7 @@ func (d *decoder) limits(n node, l *Limits) {
 func (d *decoder) alarms(n node, a *Alarms) {
 	k := keys{
 		"oldest_waiting": value(d, &a.OldestWaiting, within(time.Second, 30*day, readDuration, "")),
+		"digest":         value(d, &a.Digest, readTimeOfDay),
 		"oldest_parked":  value(d, &a.OldestParked, within(time.Second, 30*day, readDuration, "")),
 		"sender_silent": func(n node) {
 			a.SenderSilent = map[string]time.Duration{}
@@ -230,7 +235,7 @@ func (d *decoder) owners(n node, o *Owners) {
 		}
 	}
 	d.object(n, keys{
-		"requester":  oneOf(d, &o.Requester, "practice", "clinician"),
+		"requester":  oneOf(d, &o.Requester, "clinician", "practice"),
 		"provider":   owner(&o.Provider),
 		"operations": owner(&o.Operations),
 	})

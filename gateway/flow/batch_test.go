@@ -28,7 +28,7 @@ type intake struct {
 
 // frail is a store that can keep no more changes after so many.
 type frail struct {
-	*bolt.Store
+	flow.Store
 	puts     int            // left; negative: no end
 	refusals []flow.Message // recorded
 }

@@ -18,26 +18,27 @@ import (
 // decision gathers what one message, settlement, alarm clock or person changes about a case. It is pure
 // but for the bodies it keeps; nothing of it counts until its Change is committed.
 type decision struct {
-	p        *Pipeline
-	c        *pathway.Case
-	version  int64 // of the record that was read; 0: the case is new
-	at       time.Time
-	why      ID                   // the message that caused it
-	set      *mapping.Set         // translates and renders all of it, whatever is put in force meanwhile
-	request  *fhir.Bundle         // canonical Bundle of the request; loaded when first needed
-	question *Translated          // about the case, while it is answered
-	received *hl7.Message         // the request as it came, when it came as HL7 v2
-	files    map[string]fhir.Data // of the answer that is sent on, by their hash
-	kept     bool                 // what caused it is acknowledged: it waits for photos that are made to fit
-	fitter   *fitter              // makes photos fit; nil: others do that first
-	carried  []pathway.Photo      // files that the message being rendered may carry, as its destination may have them
-	asked    []string             // media of those that it does
-	again    string               // key of the act by which something is sent anew; empty else
-	amends   bool                 // it changes one that was given before
-	restates bool                 // it is news without a move: a message of its own
-	story    []Event
-	out      []Delivery
-	refs     []Ref
+	p          *Pipeline
+	c          *pathway.Case
+	version    int64 // of the record that was read; 0: the case is new
+	at         time.Time
+	why        ID                   // the message that caused it
+	set        *mapping.Set         // translates and renders all of it, whatever is put in force meanwhile
+	request    *fhir.Bundle         // canonical Bundle of the request; loaded when first needed
+	question   *Translated          // about the case, while it is answered
+	received   *hl7.Message         // the request as it came, when it came as HL7 v2
+	files      map[string]fhir.Data // of the answer that is sent on, by their hash
+	kept       bool                 // what caused it is acknowledged: it waits for photos that are made to fit
+	fitter     *fitter              // makes photos fit; nil: others do that first
+	carried    []pathway.Photo      // files that the message being rendered may carry, as its destination may have them
+	asked      []string             // media of those that it does
+	again      string               // key of the act by which something is sent anew; empty else
+	amends     bool                 // it changes one that was given before
+	restates   bool                 // it is news without a move: a message of its own
+	received28 time.Time            // of a found request: when it was made
+	story      []Event
+	out        []Delivery
+	refs       []Ref
 }
 
 func (p *Pipeline) read(record CaseRecord) (*decision, error) {
@@ -87,7 +88,7 @@ func (d *decision) follow(ctx context.Context) error {
 			return nil // who asked does not have the news yet
 		case d.c.State == pathway.EndedNoticeDue:
 			e = pathway.NoticesDischarged
-		case d.c.State == pathway.Reviewed && d.c.Outcome.Decision == "manage-in-primary-care":
+		case d.c.State == pathway.Reviewed && d.c.Outcome.Decision == pathway.ManageInPrimaryCare:
 			e = pathway.CloseCase
 		case d.c.State == pathway.Booked && (!d.c.Suspected() || d.c.Tracked != ""):
 			e = pathway.OwnedByPAS
@@ -208,46 +209,13 @@ func whole(b []byte) func(io.Writer) error {
 	return func(w io.Writer) error { _, err := w.Write(b); return err }
 }
 
-// clock winds the clock of the state the case is in now.
-func (d *decision) clock() error {
-	span, ok := d.p.Timers.Limit(d.c)
-	if !ok {
-		return nil
-	}
-	due := span.After(d.c.Entered.In(d.p.Site.Zone))
-	if !d.c.Due.IsZero() && (d.c.State == pathway.AwaitingTriage || d.c.State == pathway.InTriage) {
-		due = d.c.Due
-	}
-	return d.wind(clockNote{State: d.c.State, Move: d.c.Moves}, due, "clock", string(d.c.State), strconv.Itoa(d.c.Moves))
-}
-
-// wind sets a clock; parts name it.
-func (d *decision) wind(n clockNote, due time.Time, parts ...string) error {
-	id := d.derive(parts...)
-	note, err := json.Marshal(n)
-	if err != nil {
-		return err
-	}
-	d.out = append(d.out, Delivery{ID: id, Case: d.id(), Message: d.why, To: ToClock, Lane: id.String(), Class: class(d.c.Urgency),
-		Key: id.String(), What: "clock", Note: string(note), State: Waiting, Due: due, Created: d.at})
-	return nil
-}
-
-type clockNote struct {
-	State  pathway.State `json:"state,omitempty"`
-	Move   int           `json:"move,omitempty"`
-	Task   string        `json:"task,omitempty"`   // id of a task: it rings while that is open, whatever the state
-	Ref    string        `json:"ref,omitempty"`    // of a message that goes home: it rings while no word of it has come
-	Notice string        `json:"notice,omitempty"` // reference of a notice: it rings while nothing shows that it was read
-}
-
 // change closes the decision: the case's next version with its story, deliveries and references.
 func (d *decision) change(ctx context.Context, moved int) (Change, error) {
 	if err := d.follow(ctx); err != nil {
 		return Change{}, err
 	}
 	if d.c.Moves != moved {
-		if err := d.clock(); err != nil {
+		if err := errors.Join(d.clock(), d.watch()); err != nil {
 			return Change{}, err
 		}
 	}

@@ -246,7 +246,7 @@ func (f *Facts) event(header, request fhir.Element) string {
 	case "CONVERSATION_ENDED_CANCELLED", "CONVERSATION_ENDED_CLOSED", "REJECTED":
 		return Ended
 	case "CANCELLED_REFERRAL":
-		if f.Outcome.Code == "STRAIGHT_TO_TEST" {
+		if f.Outcome.Code == straightToTest {
 			return Triaged
 		}
 		return Ended
@@ -271,7 +271,7 @@ func (f *Facts) result() string {
 		return OutcomeEnded
 	case f.Event != Triaged:
 		return ""
-	case f.Outcome.Code == "STRAIGHT_TO_TEST":
+	case f.Outcome.Code == straightToTest:
 		return OutcomeTest
 	case f.Outcome.Code == "RETURN_TO_REFERRER_WITH_ADVICE":
 		return OutcomeReturned // e-RS may show the same state for both outcomes (A028)

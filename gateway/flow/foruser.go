@@ -123,7 +123,7 @@ func (p *Pipeline) ReleaseSignedIn(ctx context.Context, id ID, s SignIn) error {
 		d.userActed(s.Person)
 		if d.c.State == pathway.Submitted { // its own clock kept silent meanwhile
 			span, _ := p.Timers.Limit(d.c)
-			return true, d.wind(clockNote{State: d.c.State, Move: d.c.Moves}, span.After(d.at.In(p.Site.Zone)), "clock after sign-in", d.at.UTC().Format(time.RFC3339Nano))
+			return true, d.wind(clockNote{State: d.c.State, Move: d.c.Moves}, d.after(span), "clock after sign-in", d.at.UTC().Format(time.RFC3339Nano))
 		}
 		return true, nil
 	})

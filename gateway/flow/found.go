@@ -33,6 +33,9 @@ func (d *decision) enter(t *Translated) error {
 	}
 	d.c.Business, d.c.Mirror = t.Facts.Business, t.Facts.Business
 	d.c.Channel["ubrn"], d.c.Channel["ers-request-id"] = t.ref(fhir.SystemUBRN), t.ref(fhir.SystemERSRequest)
+	if made, err := time.Parse(time.RFC3339, t.Bundle.First("ServiceRequest").Child("authoredOn").Text()); err == nil {
+		d.received28 = made
+	}
 	if due, err := time.Parse(time.RFC3339, t.Bundle.First("Task").At("restriction.period.end").Text()); err == nil {
 		d.c.Due = due
 	}

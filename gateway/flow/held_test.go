@@ -18,6 +18,7 @@ import (
 type desk struct {
 	*intake
 	alarms []string
+	n      int // acts
 }
 
 func newDesk(t *testing.T) *desk {

@@ -62,8 +62,7 @@ func (d *decision) observe(ctx context.Context, t *Translated) error {
 	case Reviewed:
 		return d.reviewed(ctx, f)
 	case Tracked:
-		d.c.Tracked = f.Outcome.Person
-		d.tell("act", "cancer tracking has taken over the 28-day clock", "")
+		return d.tracked(f)
 	case Amended, Withdrawn:
 		if d.p.Sources[t.Source].Found {
 			return d.added(ctx, t)
@@ -210,13 +209,15 @@ func (d *decision) reviewed(ctx context.Context, f Facts) error {
 		return issue.New(issue.Required, "Task.owner", "a review names the person and the decision")
 	}
 	d.c.Outcome.Decision, d.c.Outcome.Person = f.Outcome.Decision, f.Outcome.Person
+	if d.c.State == pathway.Responded {
+		d.c.FinishTasks(pathway.TaskOverdue, f.Outcome.Person, d.at)
+	}
 	if _, err := d.fire(ctx, pathway.ReadAndDecide); err != nil {
 		return err
 	}
-	d.c.FinishTasks("overdue", f.Outcome.Person, d.at)
 	d.c.Attest("read by "+f.Outcome.Person, d.at)
 	d.c.FinishTasks(taskBring, f.Outcome.Person, d.at)
-	if f.Outcome.Decision == "ask-again" {
+	if f.Outcome.Decision == pathway.AskedAgain {
 		_, err := d.fire(ctx, pathway.AskAgain)
 		return err
 	}

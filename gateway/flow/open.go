@@ -136,11 +136,7 @@ func (d *decision) begin(ctx context.Context, t *Translated, holds []hold) error
 // ask opens a timed task for the named requester: an acknowledgement is read by nobody.
 func (d *decision) ask(code, why string) {
 	span, _ := d.p.Timers.Limit(&pathway.Case{State: pathway.Held, Urgency: d.c.Urgency})
-	owner := d.c.Request.Requester
-	if owner == "" {
-		owner = d.c.Request.Organisation
-	}
-	d.c.AddTask(pathway.Task{Code: code, Owner: owner, Why: why, Opened: d.at, Due: span.After(d.at.In(d.p.Site.Zone))})
+	d.c.AddTask(pathway.Task{Code: code, Owner: d.p.requester(d.c), Why: why, Opened: d.at, Due: d.after(span)})
 	d.tell("task", "the requester is asked: "+why, "")
 }
 

@@ -45,10 +45,16 @@ type Site struct {
 	Name string
 	ODS  string
 	Zone *time.Location
+	// Calendar has its working days; without a zone of its own, in Zone.
+	Calendar pathway.Calendar
 }
 
-// Owners are the people that tasks go to when the state machine names a role.
-type Owners struct{ Provider, Deputy, Operations string }
+// Owners are the people that tasks go to when the state machine names a role, and who stands in for them.
+type Owners struct {
+	Provider, Deputy             string
+	Operations, OperationsDeputy string
+	Practice                     bool // what is asked of a requester is asked of their practice
+}
 
 // Check is what to do about a request that fails a rule of its source.
 type Check string

@@ -56,18 +56,23 @@ const stepPause = 20 * time.Millisecond
 
 // Begin puts the delivery into the store, unless it is there. One that was parked goes on.
 func (r Retention) Begin(ctx context.Context) error {
-	id, at := NewID(0, "retention"), r.Now()
-	_, err := r.Store.Put(ctx, Change{Deliveries: []Delivery{{ID: id, To: ToPrune, Lane: "retention", Class: ClassRoutine, Key: id.String(),
-		What: "retention", State: Waiting, Due: at, Created: at}}})
+	at := r.Now()
+	return beginForEver(ctx, r.Store, Delivery{ID: NewID(0, "retention"), To: ToPrune, Lane: "retention", What: "retention", Due: at, Created: at})
+}
+
+// beginForEver puts a delivery that comes again for ever into the store, unless it is there. One that was parked goes on.
+func beginForEver(ctx context.Context, s Store, d Delivery) error {
+	d.Class, d.Key, d.State = ClassRoutine, d.ID.String(), Waiting
+	_, err := s.Put(ctx, Change{Deliveries: []Delivery{d}})
 	if err != nil {
-		return fmt.Errorf("retention: %w", err)
+		return fmt.Errorf("%s: %w", d.What, err)
 	}
-	ds, err := r.Store.Deliveries(ctx, DeliveryQuery{ID: id})
+	ds, err := s.Deliveries(ctx, DeliveryQuery{ID: d.ID})
 	if err == nil && len(ds) == 1 && ds[0].State == Parked {
-		err = r.Store.Act(ctx, Act{Verb: "replay", ID: id, Person: "gateway", Reason: "started again", At: at})
+		err = s.Act(ctx, Act{Verb: "replay", ID: d.ID, Person: "gateway", Reason: "started again", At: d.Created})
 	}
 	if err != nil {
-		return fmt.Errorf("retention: %w", err)
+		return fmt.Errorf("%s: %w", d.What, err)
 	}
 	return nil
 }

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"strings"
 	"time"
 
 	"github.com/dermgate/dermgate/gateway/pathway"
@@ -173,83 +172,4 @@ func causeOf(o *Outcome) string {
 		return ""
 	}
 	return " (" + string(o.Cause.Kind) + " " + o.Cause.Where + ")"
-}
-
-// Clock is the internal destination ToClock: it rings when a case has stayed too long in a state. It opens
-// a task for who owns the state and tells them; it never changes a clinical state.
-type Clock struct{ P *Pipeline }
-
-// Deliver rings one clock; one of a state that the case has left is void.
-func (k Clock) Deliver(ctx context.Context, del Delivery, _ func(Step) error) (Outcome, error) {
-	var note clockNote
-	if err := json.Unmarshal([]byte(del.Note), &note); err != nil {
-		return Outcome{Result: Refused, Cause: issue.New(issue.Internal, "clock", "unreadable note").Because(err)}, nil
-	}
-	for {
-		err := k.P.ring(ctx, del, note)
-		if err == ErrStale {
-			continue
-		}
-		return Outcome{Result: Delivered}, err
-	}
-}
-
-func (p *Pipeline) ring(ctx context.Context, del Delivery, note clockNote) error {
-	record, err := p.Store.Case(ctx, del.Case)
-	if err != nil {
-		return err
-	}
-	d, err := p.read(record)
-	if err != nil {
-		return err
-	}
-	d.why = del.Message
-	if !d.rings(note) {
-		return nil
-	}
-	change, err := d.change(ctx, d.c.Moves)
-	if err != nil {
-		return err
-	}
-	change.Applied = del.ID.String()
-	_, err = p.Store.Put(ctx, change)
-	return err
-}
-
-// rings does what a clock is for; false when that has come about meanwhile.
-func (d *decision) rings(note clockNote) bool {
-	switch {
-	case note.Ref != "":
-		return d.silent(note.Ref)
-	case note.Notice != "":
-		return d.untold(note.Notice)
-	case note.Task != "":
-		return d.ringHeld(note.Task)
-	case d.c.State != note.State || d.c.Moves != note.Move:
-		return false
-	case d.c.State != pathway.Submitted || d.c.Task(signInTask) == nil: // that task has a clock of its own
-		d.ring(d.p.owner(d.c), note.State)
-	}
-	return true
-}
-
-// ring tells that a case has stayed too long in a state.
-func (d *decision) ring(owner string, state pathway.State) {
-	d.c.AddTask(pathway.Task{Code: "overdue", Owner: owner, Why: "no step since the limit of " + string(state), Opened: d.at, Due: d.at.Add(urgentTask)})
-	d.tell("overdue", string(state)+": "+owner+" is asked to act", "")
-	d.p.alarm("overdue", "case "+d.c.ID+": "+string(state))
-}
-
-// owner names who must act on a case: the role that the state machine gives, as the site fills it.
-func (p *Pipeline) owner(c *pathway.Case) string {
-	role := p.Machines[c.Kind].Owner(c.State)
-	switch {
-	case strings.HasPrefix(role, "provider"):
-		return p.Owners.Provider
-	case strings.HasPrefix(role, "operations"):
-		return p.Owners.Operations
-	case c.Request.Requester != "":
-		return c.Request.Requester
-	}
-	return c.Request.Organisation
 }

@@ -188,10 +188,11 @@ const (
 	ToPhotos = "~photos" // photos of a case that are made to fit a destination; Note tells what waits for it
 	ToAlarm  = "~alarm"  // what the webhook is told; Note has it
 	ToPrune  = "~prune"  // the one that removes what was kept long enough
+	ToDigest = "~digest" // the one that tells each owner once a day of what may wait for it
 )
 
 // Own names all internal destinations.
-func Own() []string { return []string{ToCase, ToPhotos, ToClock, ToAlarm, ToPrune} }
+func Own() []string { return []string{ToCase, ToPhotos, ToClock, ToAlarm, ToPrune, ToDigest} }
 
 // Class of a lane: a lower one is claimed first.
 const (

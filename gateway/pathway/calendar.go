@@ -7,27 +7,30 @@ import (
 	"time"
 )
 
-// Span is a time limit: plain hours, or working days counted in the calendar of the site.
+// Span is a time limit: plain hours, days of the calendar, working days, or the working day on which it begins. One of
+// them is set.
 type Span struct {
-	Hours time.Duration
-	Days  int // working days; 0: Hours counts
+	Hours    time.Duration
+	Calendar int  // days that keep the time of day, whatever the clocks do
+	Days     int  // working days
+	SameDay  bool // by the end of the working day
 }
 
-// ParseSpan reads "5wd" (working days), "14d" (calendar days) or a Go duration such as "15m".
+// ParseSpan reads "5wd" (working days), "0wd" (the same working day), "14d" (calendar days) or a Go duration such as "15m".
 func ParseSpan(s string) (Span, error) {
 	if n, ok := strings.CutSuffix(s, "wd"); ok {
 		days, err := strconv.Atoi(n)
-		if err != nil || days < 1 {
+		if err != nil || days < 0 || days > mostDays {
 			return Span{}, fmt.Errorf("%q is no number of working days", s)
 		}
-		return Span{Days: days}, nil
+		return Span{Days: days, SameDay: days == 0}, nil
 	}
 	if n, ok := strings.CutSuffix(s, "d"); ok {
 		days, err := strconv.Atoi(n)
-		if err != nil || days < 1 {
+		if err != nil || days < 1 || days > mostDays {
 			return Span{}, fmt.Errorf("%q is no number of days", s)
 		}
-		return Span{Hours: time.Duration(days) * 24 * time.Hour}, nil
+		return Span{Calendar: days}, nil
 	}
 	d, err := time.ParseDuration(s)
 	if err != nil || d <= 0 {
@@ -36,116 +39,144 @@ func ParseSpan(s string) (Span, error) {
 	return Span{Hours: d}, nil
 }
 
-// bankHolidays of England and Wales, from gov.uk/bank-holidays.json.
-var bankHolidays = map[string]bool{
-	"2026-01-01": true, "2026-04-03": true, "2026-04-06": true, "2026-05-04": true, "2026-05-25": true,
-	"2026-08-31": true, "2026-12-25": true, "2026-12-28": true,
-	"2027-01-01": true, "2027-03-26": true, "2027-03-29": true, "2027-05-03": true, "2027-05-31": true,
-	"2027-08-30": true, "2027-12-27": true, "2027-12-28": true,
-	"2028-01-03": true, "2028-04-14": true, "2028-04-17": true, "2028-05-01": true, "2028-05-29": true,
-	"2028-08-28": true, "2028-12-25": true, "2028-12-26": true,
+// mostDays of a limit: ten years.
+const mostDays = 3650
+
+// Calendar tells the working days of England in a time zone: Monday to Friday, but for the bank holidays of England and
+// Wales and what a site says besides. The zero value has no zone of its own: it takes times as they are.
+type Calendar struct {
+	Zone *time.Location
+	also map[string]bool // days off that no rule gives, "2027-06-07"
+	not  map[string]bool // days that the rules give and that are none
 }
 
-// WorkingDay tells whether t falls on one, in t's own zone.
-func WorkingDay(t time.Time) bool {
-	return t.Weekday() != time.Saturday && t.Weekday() != time.Sunday && !bankHolidays[t.Format(time.DateOnly)]
+// NewCalendar makes the calendar of a zone. also are days off besides the usual bank holidays, not those that were moved
+// away, each as "2027-06-07"; an error names one that is no date.
+func NewCalendar(zone *time.Location, also, not []string) (Calendar, error) {
+	c := Calendar{zone, map[string]bool{}, map[string]bool{}}
+	for _, days := range []struct {
+		from []string
+		to   map[string]bool
+	}{{also, c.also}, {not, c.not}} {
+		for _, day := range days.from {
+			if _, err := time.Parse(time.DateOnly, day); err != nil {
+				return c, fmt.Errorf("%q is no date such as 2027-06-07", day)
+			}
+			days.to[day] = true
+		}
+	}
+	return c, nil
 }
 
-// After gives the end of the span begun at t, in t's zone; working days keep the time of day.
-func (s Span) After(t time.Time) time.Time {
-	if s.Days == 0 {
+// Proclaimed is the last year of which GOV.UK has published the bank holidays that the rules here were held against.
+// Those of later years follow by the rules, but for days that a proclamation moves or adds.
+const Proclaimed = 2028
+
+// WorkingDay tells whether t falls on one.
+func (c Calendar) WorkingDay(t time.Time) bool {
+	t = c.in(t)
+	if day := t.Weekday(); day == time.Saturday || day == time.Sunday {
+		return false
+	}
+	date := t.Format(time.DateOnly)
+	return !c.also[date] && (c.not[date] || !bankHoliday(t))
+}
+
+// After gives the end of a span begun at t, in the calendar's zone. Working days, and days, keep the time of day; working
+// days begun on no working day count from the next one's eve.
+func (c Calendar) After(t time.Time, s Span) time.Time {
+	t = c.in(t)
+	switch {
+	case s.SameDay:
+		return c.sameDay(t)
+	case s.Calendar > 0:
+		return t.AddDate(0, 0, s.Calendar)
+	case s.Days == 0:
 		return t.Add(s.Hours)
 	}
 	for left := s.Days; left > 0; {
 		t = t.AddDate(0, 0, 1)
-		if WorkingDay(t) {
+		if c.WorkingDay(t) {
 			left--
 		}
 	}
 	return t
 }
 
-// Timers are the limits of the open states, by configuration key. Sources: pathway.md §1.2 and §6.
-type Timers map[string]Span
+// Hours of the working day: what must be done the same day is due when it ends, or two hours after it came where that is
+// later. What came when nobody works is due in the morning of the next working day.
+const (
+	morning   = 10
+	dayEnds   = 17
+	atLeast   = 2 * time.Hour
+	nightfall = 22
+)
 
-// DefaultTimers gives the limits of the clinical pathway.
-func DefaultTimers() Timers {
-	return Timers{
-		"held": {Days: 1}, "held_suspected": {Hours: time.Hour},
-		"submitted": {Hours: 15 * time.Minute}, "send_failed": {Hours: time.Hour}, "send_failed_suspected": {Hours: 15 * time.Minute},
-		"advice": {Days: 5}, "advice_urgent": {Days: 2}, "info": {Days: 5}, "unread": {Days: 2}, "unread_urgent": {Hours: 8 * time.Hour},
-		"reviewed": {Days: 2}, "refer": {Days: 5}, "refer_suspected": {Days: 1},
-		"triage_two_week_wait": {Days: 2}, "triage_urgent": {Days: 5}, "triage_routine": {Days: 40},
-		"action_two_week_wait": {Days: 2}, "action_urgent": {Days: 5}, "action_routine": {Days: 10},
-		"booked": {Hours: 28 * 24 * time.Hour}, "returned": {Days: 2}, "returned_suspected": {Hours: 8 * time.Hour}, "notice": {Days: 2},
+func (c Calendar) sameDay(t time.Time) time.Time {
+	if c.WorkingDay(t) && t.Hour() < nightfall {
+		end := time.Date(t.Year(), t.Month(), t.Day(), dayEnds, 0, 0, 0, t.Location())
+		if soonest := t.Add(atLeast); soonest.After(end) {
+			return soonest
+		}
+		return end
 	}
+	for t = t.AddDate(0, 0, 1); !c.WorkingDay(t); {
+		t = t.AddDate(0, 0, 1)
+	}
+	return time.Date(t.Year(), t.Month(), t.Day(), morning, 0, 0, 0, t.Location())
 }
 
-// Limit gives the span after which somebody must act on a case that stays in its state; ok is false in
-// states without a clock. A request of unknown urgency is timed as an urgent one: nothing is guessed, and
-// nothing waits longer for it.
-func (ts Timers) Limit(c *Case) (Span, bool) {
-	key := ""
-	switch c.State {
-	case Held:
-		key = suspected(c, "held")
-	case Submitted:
-		key = "submitted"
-	case SendFailed:
-		key = suspected(c, "send_failed")
-	case AwaitingProvider:
-		key = "advice"
-		if c.Urgency != Routine {
-			key = "advice_urgent"
-		}
-	case InfoRequested:
-		key = "info"
-	case Responded:
-		key = "unread"
-		if c.Outcome.Recommendation == "REFERRAL_RECOMMENDED" || c.Outcome.Priority == TwoWeekWait || c.Suspected() {
-			key = "unread_urgent"
-		}
-	case Reviewed:
-		key = "reviewed"
-		if c.Outcome.Decision == "i-will-refer" {
-			key = suspected(c, "refer")
-		}
-	case AwaitingTriage, InTriage:
-		key = "triage_" + byUrgency(c)
-	case ProviderToAction:
-		key = "action_" + byUrgency(c)
-	case Booked:
-		key = "booked"
-	case Returned:
-		key = suspected(c, "returned")
-	case EndedNoticeDue:
-		key = "notice"
+func (c Calendar) in(t time.Time) time.Time {
+	if c.Zone == nil {
+		return t
 	}
-	s, ok := ts[key]
-	return s, ok
+	return t.In(c.Zone)
 }
 
-func suspected(c *Case, key string) string {
-	if c.Suspected() {
-		return key + "_suspected"
+// bankHoliday tells the bank holidays of England and Wales (Banking and Financial Dealings Act 1971 and the yearly
+// proclamations): New Year's Day, Good Friday, Easter Monday, the first and the last Monday of May, the last of August,
+// Christmas Day and Boxing Day. One that falls on a weekend is kept on the next day that is free.
+func bankHoliday(t time.Time) bool {
+	day, monday := t.Day(), t.Weekday() == time.Monday
+	switch t.Month() {
+	case time.January:
+		return day == 1 || monday && day <= 3
+	case time.May:
+		return monday && (day <= 7 || day > 24)
+	case time.August:
+		return monday && day > 24
+	case time.December:
+		return day == 25 || day == 26 || day == 27 && (monday || t.Weekday() == time.Tuesday) || day == 28 && (monday || t.Weekday() == time.Tuesday)
+	case time.March, time.April:
+		e := easter(t.Year())
+		year, month, date := t.Date()
+		since := time.Date(year, month, date, 0, 0, 0, 0, time.UTC).Sub(e) / (24 * time.Hour)
+		return since == -2 || since == 1
 	}
-	return key
+	return false
 }
 
-func byUrgency(c *Case) string {
-	if c.Urgency == "" {
-		return "urgent"
-	}
-	return strings.ToLower(c.Urgency)
+// easter gives Easter Sunday (the anonymous Gregorian computus).
+func easter(year int) time.Time {
+	a, b, c := year%19, year/100, year%100
+	d, e := b/4, b%4
+	g := (8*b + 13) / 25
+	h := (19*a + b - d - g + 15) % 30
+	i, k := c/4, c%4
+	l := (32 + 2*e + 2*i - h - k) % 7
+	m := (a + 11*h + 19*l) / 433
+	month := (h + l - 7*m + 90) / 25
+	day := (h + l - 7*m + 33*month + 19) % 32
+	return time.Date(year, time.Month(month), day, 0, 0, 0, 0, time.UTC)
 }
 
 // NoticeDue gives the day by which a notice must have reached the patient (pathway.md §4.3).
-func NoticeDue(notice string, at time.Time) time.Time {
+func (c Calendar) NoticeDue(notice string, at time.Time) time.Time {
 	switch notice {
 	case "N1", "N7", "N8":
 		return at.Add(24 * time.Hour)
 	case "N4":
-		return Span{Days: 2}.After(at)
+		return c.After(at, Span{Days: 2})
 	}
-	return Span{Days: 1}.After(at)
+	return c.After(at, Span{Days: 1})
 }

@@ -23,8 +23,12 @@ type Case struct {
 	Conversion string    `json:"conversion,omitempty"` // AUTHORISED_TO_CONVERT | NOT_AUTHORISED_TO_CONVERT | ""
 	Opened     time.Time `json:"opened"`
 	Entered    time.Time `json:"entered"` // when State was entered
-	Moves      int       `json:"moves"`   // transitions made; a timer of an older count is void
-	Request    Request   `json:"request"`
+	// Since is when the clock of the state began, which may run through several states; zero: Entered.
+	Since time.Time `json:"since,omitzero"`
+	// Asked is how many of those who must act in turn were asked since then.
+	Asked   int     `json:"asked,omitempty"`
+	Moves   int     `json:"moves"` // transitions made; a timer of an older count is void
+	Request Request `json:"request"`
 	// Stopped says why nothing leaves the case until a person has decided: "merge". Empty: it goes on.
 	Stopped string `json:"stopped,omitempty"`
 	// Died: the patient's record says so. No message goes to them.
@@ -62,7 +66,10 @@ type Case struct {
 	ServiceRequest string `json:"serviceRequest,omitempty"`
 	TaskStatus     string `json:"taskStatus,omitempty"`
 	Business       string `json:"business,omitempty"`
-	Tracked        string `json:"tracked,omitempty"` // who took over the 28-day clock of a suspected cancer
+	// Watched is when the 28 days of a suspected cancer began, Tracked who took that clock over, and TrackedAt when.
+	Watched   time.Time `json:"watched,omitzero"`
+	Tracked   string    `json:"tracked,omitempty"`
+	TrackedAt time.Time `json:"trackedAt,omitzero"`
 }
 
 // Request is who asked whom, by which identifiers.
@@ -91,8 +98,26 @@ type Outcome struct {
 	Recommendation string `json:"recommendation,omitempty"` // REFERRAL_RECOMMENDED, …
 	Priority       string `json:"priority,omitempty"`       // the priority the specialist gave
 	Text           string `json:"text,omitempty"`           // hash of the answer's text: tells an amendment from a repeat
-	Decision       string `json:"decision,omitempty"`       // of the requester: manage-in-primary-care, i-will-refer
+	Decision       string `json:"decision,omitempty"`       // of the requester: ManageInPrimaryCare, IWillRefer, AskedAgain
 	Person         string `json:"person,omitempty"`         // who decided
+}
+
+// Decisions of a requester who has read an answer.
+const (
+	ManageInPrimaryCare = "manage-in-primary-care"
+	IWillRefer          = "i-will-refer"
+	AskedAgain          = "ask-again"
+)
+
+// ReferralRecommended is "please refer" (eRS-GuidanceIntendedRecommendation-1).
+const ReferralRecommended = "REFERRAL_RECOMMENDED"
+
+// Clock is when the clock of the state began.
+func (c *Case) Clock() time.Time {
+	if c.Since.IsZero() {
+		return c.Entered
+	}
+	return c.Since
 }
 
 // Obligation is a notice owed to the patient.
@@ -129,6 +154,9 @@ type Task struct {
 	By     string    `json:"by,omitempty"`
 }
 
+// TaskOverdue is the code of a task of somebody who must act since the limit of a state is over.
+const TaskOverdue = "overdue"
+
 // Suspected tells an urgent suspected cancer case.
 func (c *Case) Suspected() bool { return c.Urgency == TwoWeekWait }
 
@@ -157,6 +185,10 @@ func (ms Machines) Fire(c *Case, e Event, at time.Time) (Transition, error) {
 	if t.To != c.State {
 		c.Entered = at
 	}
+	if m.clocked(t.To) != m.clocked(t.From) || e == AnswerAmended { // which must be read again
+		c.Since, c.Asked = at, 0
+		c.FinishTasks(TaskOverdue, string(e), at) // whoever was asked to act need not any more
+	}
 	c.State = t.To
 	c.Moves++
 	c.ServiceRequest = keep(t.ServiceRequest, c.ServiceRequest)
@@ -164,9 +196,20 @@ func (ms Machines) Fire(c *Case, e Event, at time.Time) (Transition, error) {
 	c.Business = keep(t.Business, c.Business)
 	if n := t.NoticeID(); n != "" && n != onlyIfAsked {
 		c.Obligations = append(c.Obligations, Obligation{Notice: n, Event: t.NoticeEvent(), Move: c.Moves,
-			Opened: at, Due: NoticeDue(n, at), Status: NoticeOpen})
+			Opened: at, Due: m.Calendar.NoticeDue(n, at), Status: NoticeOpen})
 	}
 	return t, nil
+}
+
+// OweLate owes the patient a word that the provider is late, once while a case stays where it is (N8). It tells whether it
+// is owed now.
+func (ms Machines) OweLate(c *Case, at time.Time) bool {
+	if slices.ContainsFunc(c.Obligations, func(o Obligation) bool { return o.Notice == "N8" && !o.Opened.Before(c.Clock()) }) {
+		return false
+	}
+	c.Obligations = append(c.Obligations, Obligation{Notice: "N8", Event: "N8-late", Move: c.Moves, Opened: at,
+		Due: ms[c.Kind].Calendar.NoticeDue("N8", at), Status: NoticeOpen})
+	return true
 }
 
 // onlyIfAsked is the notice that is owed only when the patient must act (N2): whoever knows that opens it,
@@ -222,7 +265,7 @@ func (o *Obligation) Discharge(status, by string, at time.Time) {
 // AddTask opens a task unless the same one is open already.
 func (c *Case) AddTask(t Task) {
 	for _, old := range c.Tasks {
-		if old.Code == t.Code && old.Why == t.Why && old.Done.IsZero() {
+		if old.Code == t.Code && old.Owner == t.Owner && old.Why == t.Why && old.Done.IsZero() {
 			return
 		}
 	}

@@ -131,6 +131,7 @@ func (t Transition) NoticeID() string {
 // Machine is one state machine.
 type Machine struct {
 	Kind        Kind         `json:"-"`
+	Calendar    Calendar     `json:"-"` // by which notices are due
 	Initial     State        `json:"initial"`
 	Terminal    []State      `json:"terminal"`
 	States      []State      `json:"states"`
@@ -175,6 +176,14 @@ func load(data []byte) (Machines, error) {
 		}
 	}
 	return ms, nil
+}
+
+// By lets the machines count by a calendar.
+func (ms Machines) By(cal Calendar) Machines {
+	for _, m := range ms {
+		m.Calendar = cal
+	}
+	return ms
 }
 
 // prove checks that every state is known and reachable, every open one is timed and can end, and no end
@@ -258,7 +267,7 @@ func (m *Machine) Find(from State, e Event) (Transition, bool) {
 func (ms Machines) Enter(c *Case, e Event, at time.Time) bool {
 	for _, entry := range ms[c.Kind].Entries {
 		if begins(string(entry.Event), string(e)) {
-			c.State, c.Entered, c.Moves = entry.State, at, c.Moves+1
+			c.State, c.Entered, c.Since, c.Moves = entry.State, at, at, c.Moves+1
 			c.ServiceRequest, c.TaskStatus = "active", "received"
 			return true
 		}
