@@ -44,7 +44,8 @@ import (
 //	await STATE               the case that the script is about is in STATE
 //	answer OUTCOME RECOMMENDATION PRIORITY FILE      the A&G platform's specialist answers
 //	triage OUTCOME COMMENT…   the e-RS dermatologist decides;  book  books
-//	review DECISION PERSON    the GP has read the answer
+//	review DECISION PERSON WORDS…     the GP has read the answer, and writes this to the patient
+//	told NOTICE REASON…       a person says that the patient was told;  waive NOTICE CODE REASON…  a clinician waives it
 //	tracking PERSON           cancer tracking takes over
 //	release REASON…           the requester lets what is held go
 //	release-merge REASON…     a person has made sure whose the case is
@@ -77,6 +78,7 @@ type talk struct {
 	got     map[string][]byte
 	step    int
 	log     *lockedBuffer
+	name    string
 }
 
 // lockedBuffer is a log that many write and the test reads.
@@ -104,7 +106,7 @@ func converse(t *testing.T, file string) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 90*time.Second)
 	defer cancel()
-	k := &talk{t: t, ctx: ctx, archive: archive, got: map[string][]byte{}, log: &lockedBuffer{}}
+	k := &talk{t: t, ctx: ctx, archive: archive, got: map[string][]byte{}, log: &lockedBuffer{}, name: strings.TrimSuffix(filepath.Base(file), ".txtar")}
 	text := part(archive, "gateway.yaml")
 	if text == nil {
 		text = demoConfig
@@ -163,7 +165,7 @@ func (k *talk) do(words []string) {
 		err = k.w.ers.Book(k.ubrn())
 	case "review":
 		c, _ := k.current()
-		err = k.w.emis.Review(k.ctx, sim.Review{ID: "review-1", Person: args[1], Decision: args[0], Identifiers: []sim.Identifier{{System: "urn:dermgate:case", Value: c.ID}}})
+		err = k.w.emis.Review(k.ctx, sim.Review{ID: "review-1", Person: args[1], Decision: args[0], Words: strings.Join(args[2:], " "), Identifiers: []sim.Identifier{{System: "urn:dermgate:case", Value: c.ID}}})
 	case "tracking":
 		c, _ := k.current()
 		err = k.w.emis.Review(k.ctx, sim.Review{ID: "tracking-1", Act: "cancer-tracking", Person: args[0], Identifiers: []sim.Identifier{{System: "urn:dermgate:case", Value: c.ID}}})
@@ -179,6 +181,10 @@ func (k *talk) do(words []string) {
 			c, ok := k.current()
 			return ok && len(c.Homewards) > 0 && !slices.ContainsFunc(c.Homewards, func(h pathway.Homeward) bool { return h.Status != args[0] })
 		})
+	case "told":
+		err = k.operate("told", "--notice", args[0], "--reason", strings.Join(args[1:], " "))
+	case "waive":
+		err = k.operate("waive", "--notice", args[0], "--because", args[1], "--reason", strings.Join(args[2:], " "))
 	case "release":
 		err = k.release(strings.Join(args, " "))
 	case "release-merge":
@@ -360,13 +366,18 @@ func (k *talk) trace() error {
 }
 
 func (k *talk) release(reason string, flags ...string) error {
+	return k.operate("release", append(flags, "--reason", reason)...)
+}
+
+// operate runs a verb about the newest case.
+func (k *talk) operate(verb string, flags ...string) error {
 	c, ok := k.current()
 	if !ok {
 		return fmt.Errorf("no case")
 	}
 	for range 2 { // pressed twice, it acts once
 		var out bytes.Buffer
-		code := run(k.ctx, append([]string{"release", c.ID, "--reason", reason, "--server", "http://" + k.w.app.admin.Addr().String()}, flags...), stdio{nil, &out, &out})
+		code := run(k.ctx, append([]string{verb, c.ID, "--server", "http://" + k.w.app.admin.Addr().String()}, flags...), stdio{nil, &out, &out})
 		if code != 0 {
 			return fmt.Errorf("%s", out.String())
 		}
@@ -525,6 +536,8 @@ func (k *talk) stories(b *strings.Builder) {
 		if err := json.Unmarshal(r.State, &c); err != nil {
 			k.t.Error(err)
 		}
+		fmt.Fprintf(b, "  extra work %s\n", extra(c.Work()))
+		k.needsNobody(c)
 		for _, task := range c.Tasks {
 			fmt.Fprintf(b, "  task %s for %s done=%v: %s\n", task.Code, task.Owner, !task.Done.IsZero(), task.Why)
 		}
@@ -536,6 +549,18 @@ func (k *talk) stories(b *strings.Builder) {
 		}
 	}
 }
+
+// needsNobody holds a conversation with an A&G platform to that nobody has to do anything but ask and answer. Where the file
+// itself is about something going wrong, its script or its configuration says so.
+func (k *talk) needsNobody(c pathway.Case) {
+	wrong := part(k.archive, "gateway.yaml") != nil || slices.Contains(troubled, k.name)
+	if c.Kind == pathway.Advice && slices.Contains(c.Sent, "ag") && !wrong && c.Work().Total > 0 {
+		k.t.Errorf("a conversation with an A&G platform took extra work: %s", extra(c.Work()))
+	}
+}
+
+// troubled are the conversations about advice in which something goes wrong that a person has to see to.
+var troubled = []string{"consent-missing", "merged-records", "photos-missing", "withdrawn-after-sending", "withdrawal-confirmed"}
 
 // compare holds what came against what must come.
 func (k *talk) compare(file string) {

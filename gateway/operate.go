@@ -19,6 +19,7 @@ import (
 
 	"github.com/dermgate/dermgate/gateway/api"
 	"github.com/dermgate/dermgate/gateway/flow"
+	"github.com/dermgate/dermgate/gateway/pathway"
 	"github.com/dermgate/dermgate/mapping/issue"
 )
 
@@ -51,35 +52,39 @@ func (o *operator) flags(c *cobra.Command, acts bool) *cobra.Command {
 // operatorVerbs are the operations against a running gateway.
 func operatorVerbs(std stdio) []*cobra.Command {
 	return []*cobra.Command{casesVerb(std), traceVerb(std), parkedVerb(std), backupVerb(std), contentVerb(std), replayVerb(std), redirectVerb(std), discardVerb(std),
-		resolveVerb(std), releaseVerb(std), pauseVerb(std, "pause"), pauseVerb(std, "resume")}
+		resolveVerb(std), releaseVerb(std), toldVerb(std), waiveVerb(std), tellVerb(std), pauseVerb(std, "pause"), pauseVerb(std, "resume")}
 }
 
 func casesVerb(std stdio) *cobra.Command {
 	o := &operator{std: std}
-	var open bool
-	c := &cobra.Command{Use: "cases", Short: "list the cases, newest change first", Example: "  gateway cases --open", Args: cobra.NoArgs,
+	var open, work bool
+	c := &cobra.Command{Use: "cases", Short: "list the cases, newest change first; with --work, what they cost people beyond asking and answering",
+		Example: "  gateway cases --open\n  gateway cases --work", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var out struct {
-				Cases []struct {
-					ID, Kind, State, Urgency, Organisation string
-					ForUser                                bool
-					Changed                                time.Time
-				} `json:"cases"`
+				Cases []workCase `json:"cases"`
 			}
-			raw, err := o.call(cmd.Context(), http.MethodPost, "/api/v1/cases/search", map[string]any{"open": open}, &out)
+			raw, err := o.call(cmd.Context(), http.MethodPost, "/api/v1/cases/search", map[string]any{"open": open, "limit": map[bool]int{true: mostCases}[work]}, &out)
 			if err != nil || o.asJSON {
 				return o.raw(raw, err)
 			}
+			if work {
+				return workReport(std, out.Cases)
+			}
 			w := tabwriter.NewWriter(std.out, 2, 8, 2, ' ', 0)
-			fmt.Fprintln(w, "CASE\tKIND\tSTATE\tURGENCY\tASKED BY\tCHANGED")
+			fmt.Fprintln(w, "CASE\tKIND\tSTATE\tURGENCY\tASKED BY\tCHANGED\tEXTRA WORK")
 			for _, k := range out.Cases {
-				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", k.ID, k.Kind, k.State+map[bool]string{true: " (held for a user)"}[k.ForUser], k.Urgency, k.Organisation, k.Changed.Format(time.DateTime))
+				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%d\n", k.ID, k.Kind, k.State+map[bool]string{true: " (held for a user)"}[k.ForUser], k.Urgency, k.Organisation, k.Changed.Format(time.DateTime), k.Work.Total)
 			}
 			return w.Flush()
 		}}
 	c.Flags().BoolVar(&open, "open", false, "only those that have not ended")
+	c.Flags().BoolVar(&work, "work", false, fmt.Sprintf("sum what people had to do beyond asking and answering, over the newest %d", mostCases))
 	return o.flags(c, false)
 }
+
+// mostCases is as many as the gateway tells of at once.
+const mostCases = 1000
 
 func traceVerb(std stdio) *cobra.Command {
 	o := &operator{std: std}
@@ -87,6 +92,7 @@ func traceVerb(std stdio) *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var out struct {
 				ID, Kind, State, Urgency string
+				Work                     pathway.Work
 				Story                    []flow.Event
 				Messages                 []struct {
 					ID, Source, Maps string
@@ -103,6 +109,7 @@ func traceVerb(std stdio) *cobra.Command {
 				return o.raw(raw, err)
 			}
 			fmt.Fprintf(std.out, "%s  %s  %s  %s\n", out.ID, out.Kind, out.State, out.Urgency)
+			fmt.Fprintf(std.out, "  extra work %s\n", extra(out.Work))
 			for _, e := range out.Story {
 				fmt.Fprintf(std.out, "  %s  %-10s %s\n", e.At.Format("2006-01-02 15:04:05.000"), e.What, e.Text)
 			}

@@ -125,7 +125,7 @@ func endpoint(c *config.Config, d config.Destination) (flow.Endpoint, error) {
 	case config.MESHOut:
 		e.Kind, e.Mailbox, e.Workflow, e.Mailboxes, e.Phone, e.Within = flow.ToMESH, d.Mailbox, d.Workflow, d.Mailboxes, d.Phone, d.AnswerWithin
 	case config.Notify:
-		e.Kind = flow.ToNotify
+		e.Kind, e.Plans = flow.ToNotify, flow.Plans(d.Plans)
 		notices, err := notices(d.Templates)
 		if err != nil {
 			return e, err

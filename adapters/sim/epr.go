@@ -99,6 +99,9 @@ type Review struct {
 	Person      string       // professional identifier of who read it
 	Decision    string       // manage-in-primary-care, i-will-refer, ask-again
 	Act         string       // empty: "review"; else "cancer-tracking", "attest-told"
+	Register    string       // identifier system of Person; empty: not said
+	Words       string       // what the patient reads of the answer, by whoever read it; may be empty
+	Notices     []string     // of "attest-told": which, such as N9; empty: all
 }
 
 // Identifier of a request.
@@ -137,15 +140,32 @@ func review(r Review) object {
 		"for":   object{"reference": patient},
 		"code":  object{"coding": []any{object{"system": "https://dermgate.github.io/fhir/CodeSystem/act", "code": r.Act}}},
 		"owner": object{"identifier": object{"value": r.Person}}}
-	if r.Decision != "" {
-		done["output"] = []any{object{"valueCode": r.Decision, "type": object{"coding": []any{object{
-			"system": "https://dermgate.github.io/fhir/CodeSystem/task-output", "code": "decision"}}}}}
+	if r.Register != "" {
+		done["owner"] = object{"identifier": object{"system": r.Register, "value": r.Person}}
+	}
+	if out := r.outputs(); out != nil {
+		done["output"] = out
 	}
 	entry := func(url string, resource object) object { return object{"fullUrl": url, "resource": resource} }
 	return object{"resourceType": "Bundle", "type": "message", "identifier": object{"system": "urn:gp", "value": r.ID}, "entry": []any{
 		entry(header, head), entry(request, asked), entry(task, done),
 		entry(patient, r.patient()),
 	}}
+}
+
+// outputs are what the Task says besides.
+func (r Review) outputs() (out []any) {
+	add := func(code, name, value string) {
+		if value != "" {
+			out = append(out, object{name: value, "type": object{"coding": []any{object{"system": "https://dermgate.github.io/fhir/CodeSystem/task-output", "code": code}}}})
+		}
+	}
+	add("decision", "valueCode", r.Decision)
+	add("patient-words", "valueString", r.Words)
+	for _, n := range r.Notices {
+		add("notice", "valueCode", n)
+	}
+	return out
 }
 
 // patient names the patient by NHS number; without one the request's identifiers must do.

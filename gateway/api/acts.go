@@ -22,6 +22,10 @@ type decision struct {
 	Merge      bool   `json:"merge"`
 	Content    string `json:"content"`
 
+	Notices []string `json:"notices"` // told, waive, tell: "N4"
+	Code    string   `json:"code"`    // waive: why, coded
+	Words   string   `json:"words"`   // tell: what the patient reads
+
 	Expect int     `json:"expect"` // of a group: as many as the person has seen
 	Rate   float64 `json:"rate"`   // of a group: a second
 }
@@ -32,6 +36,9 @@ var decisionKeys = map[string][]string{
 	"redirect": {"to", "translate"},
 	"resolve":  {"ubrn", "not_created", "case"},
 	"release":  {"merge"},
+	"told":     {"notices"},
+	"waive":    {"notices", "code"},
+	"tell":     {"notices", "words"},
 }
 
 // groupKeys are what the body of a verb about a group may hold beside the reason.

@@ -14,6 +14,7 @@ import (
 	"github.com/gin-gonic/gin"
 
 	"github.com/dermgate/dermgate/gateway/flow"
+	"github.com/dermgate/dermgate/gateway/pathway"
 	"github.com/dermgate/dermgate/mapping/issue"
 )
 
@@ -83,6 +84,7 @@ type Admin struct {
 	Explain  Explainer
 	Original Originals
 	Release  Releaser
+	Tell     Teller
 	Patient  func(nhsNumber string) string // the keyed hash that cases are found by
 	Ready    []Probe
 	Metrics  http.Handler
@@ -121,6 +123,9 @@ func (a *Admin) engine() *gin.Engine {
 	v1.GET("/parked", a.listParked)
 	v1.GET("/backup", allow(Operator), a.backupStore)
 	v1.POST("/cases/:id/release", allow(Referrer, Operator), a.releaseCase)
+	v1.POST("/cases/:id/told", allow(Referrer, Operator), a.say("told"))
+	v1.POST("/cases/:id/waive", allow(Referrer), a.say("waive"))
+	v1.POST("/cases/:id/tell", allow(Referrer), a.say("tell"))
 	v1.POST("/deliveries/:id/resolve", allow(Referrer, Operator), a.actOnDelivery("resolve"))
 	for _, verb := range []string{"replay", "redirect", "discard"} {
 		v1.POST("/deliveries/:id/"+verb, allow(Operator), a.actOnDelivery(verb))
@@ -189,6 +194,7 @@ type caseView struct {
 	Changed      time.Time       `json:"changed"`
 	Ended        bool            `json:"ended"`
 	ForUser      bool            `json:"forUser,omitempty"` // something of it is held until a user signs in
+	Work         pathway.Work    `json:"work"`              // what people had to do beyond asking and answering
 	Case         json.RawMessage `json:"case,omitempty"`    // pathway.Case
 	Story        []flow.Event    `json:"story,omitempty"`
 	Messages     []messageView   `json:"messages,omitempty"`
@@ -228,7 +234,7 @@ func (a *Admin) messagesOf(ctx context.Context, story []flow.Event) ([]messageVi
 func viewCase(r flow.CaseRecord) caseView {
 	i := r.Index
 	return caseView{ID: r.ID, Version: r.Version, Kind: i.Kind, State: i.State, Urgency: i.Urgency, Organisation: i.Organisation,
-		Performer: i.Performer, Opened: i.Opened, Changed: i.Changed, Ended: i.Ended, ForUser: i.ForUser}
+		Performer: i.Performer, Opened: i.Opened, Changed: i.Changed, Ended: i.Ended, ForUser: i.ForUser, Work: i.Work}
 }
 
 // deliveryView is a delivery for people: without its body, which is patient data.

@@ -28,6 +28,7 @@ type shop struct {
 	wanted   flow.DeliveryQuery
 	acts     []Act
 	released []string
+	said     []flow.Word
 }
 
 var (
@@ -100,10 +101,15 @@ func (s *shop) ReleaseSignedIn(_ context.Context, id flow.ID, in flow.SignIn) er
 	return s.err
 }
 
+func (s *shop) Say(_ context.Context, id flow.ID, w flow.Word) error {
+	s.said = append(s.said, w)
+	return s.err
+}
+
 func admin(s *shop, l *ledger) *Admin {
 	return &Admin{
 		Security: Security{Local: Identity{flow.Subject{Name: "local:me"}, []string{Operator, Referrer, Viewer}}},
-		Cases:    s, Messages: s, Acts: s, Explain: s, Original: s, Release: s, Audit: l.audit, Now: func() time.Time { return now },
+		Cases:    s, Messages: s, Acts: s, Explain: s, Original: s, Release: s, Tell: s, Audit: l.audit, Now: func() time.Time { return now },
 		Patient: func(n string) string { return "hash of " + n[:0] + fmt.Sprint(len(n)) },
 		Ready:   []Probe{{Name: "store", Check: func(context.Context) error { return s.err }}},
 		Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "dermgate_store_up 1\n") }),

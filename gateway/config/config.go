@@ -382,8 +382,18 @@ type Destination struct {
 	ChunkBytes          int64             // mesh: of a message, in one request
 
 	RoutingPlan string // notify
+	Plans       Plans  // notify: for patients whom it does not suit
 	Callback    *Callback
 	Templates   string // notify: folder of a site's own texts; empty: the shipped ones
+}
+
+// Plans are the routing plans of NHS Notify for patients whom the usual one does not suit; empty: a person tells them.
+type Plans struct {
+	App        string // the NHS App alone
+	Letter     string
+	LargePrint string
+	Braille    string
+	Audio      string
 }
 
 // What becomes of a lane whose first delivery is parked.

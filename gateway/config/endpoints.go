@@ -37,7 +37,7 @@ var (
 		FHIR: {"base_url", "auth", "mode", "photo_bytes", "photo_pixels", "photo_types", "photo_floor", "photo_colours", "photos"},
 		ERS: {"base_url", "auth", "ods", "business_function", "on_behalf_of", "service", "specialty", "clinic_type", "poll", "poll_auth",
 			"photo_bytes", "photo_pixels", "photo_types", "photo_floor", "photo_colours", "photos"},
-		Notify: {"base_url", "auth", "routing_plan", "callback", "templates"},
+		Notify: {"base_url", "auth", "routing_plan", "plans", "callback", "templates"},
 		MESHOut: {"base_url", "mailbox", "password", "shared_key", "workflow", "mailboxes", "phone", "answer_within", "chunk_bytes", "photo_bytes", "photo_pixels", "photo_types",
 			"photo_floor", "photo_colours", "photos"},
 	}
@@ -189,6 +189,7 @@ func (d *decoder) destination(t *Destination) func(node) {
 			"poll":              value(d, &t.Poll, within(time.Second, day, readDuration, "")),
 			"poll_auth":         d.auth(&t.PollAuth),
 			"routing_plan":      d.text(&t.RoutingPlan),
+			"plans":             d.plans(&t.Plans),
 			"callback":          func(n node) { d.callback(n, t) },
 			"templates":         d.input(&t.Templates),
 			"mailbox":           d.mailbox(&t.Mailbox),
@@ -255,6 +256,13 @@ func photoTypes(kind string) []string {
 		return []string{"jpeg", "png", "gif", "tiff", "dicom"}
 	}
 	return []string{"jpeg", "png", "gif", "tiff", "bmp", "webp", "heic", "avif", "dicom"}
+}
+
+// plans reads the routing plans of NHS Notify for patients whom the usual one does not suit.
+func (d *decoder) plans(p *Plans) func(node) {
+	return func(n node) {
+		d.object(n, keys{"app": d.text(&p.App), "letter": d.text(&p.Letter), "large_print": d.text(&p.LargePrint), "braille": d.text(&p.Braille), "audio": d.text(&p.Audio)})
+	}
 }
 
 // valueOf fits a reader to list.

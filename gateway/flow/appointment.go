@@ -71,8 +71,9 @@ func (a *AppointmentFact) event() string {
 func (d *decision) booked(ctx context.Context, t *Translated) error {
 	a := t.Facts.Appointment
 	if a != nil && d.c.State == pathway.Booked {
-		if !d.rebooked(a, t.Source) {
-			return nil
+		other, err := d.rebooked(ctx, a, t.Source)
+		if !other || err != nil {
+			return err
 		}
 		d.restates = true
 		return d.spread(ctx, t.Facts, t.Bundle)
@@ -80,6 +81,9 @@ func (d *decision) booked(ctx context.Context, t *Translated) error {
 	e := pathway.BookedEvent
 	if d.c.State == pathway.AwaitingTriage || d.c.State == pathway.InTriage {
 		e = pathway.AcceptBookNow
+	}
+	if a != nil {
+		d.when = a.Start
 	}
 	moved, err := d.fire(ctx, e)
 	if err != nil || !moved {
@@ -101,9 +105,9 @@ func (d *decision) remember(a *AppointmentFact, source string) {
 }
 
 // rebooked takes news of an appointment while the case has one, and tells whether it has another time now, which goes to
-// where the booking went: when it has moved, somebody sees that the patient knows. The state machine has no move for it, and
-// none is invented.
-func (d *decision) rebooked(a *AppointmentFact, source string) bool {
+// where the booking went: when it has moved, the patient is owed N7. The state machine has no move for it, and none is
+// invented.
+func (d *decision) rebooked(ctx context.Context, a *AppointmentFact, source string) (bool, error) {
 	d.refs = append(d.refs, a.refs(source)...)
 	before := d.c.Channel[bookedStart]
 	switch {
@@ -115,14 +119,14 @@ func (d *decision) rebooked(a *AppointmentFact, source string) bool {
 		d.known(bookedStart, a.Start)
 		if before == "" {
 			d.tell("observed", "the appointment has a time", "")
-			return true
+			return true, nil
 		}
 		d.tell("observed", "the appointment was moved", "")
-		d.c.AddTask(pathway.Task{Code: "appointment-moved", Owner: d.p.Owners.Provider, Why: "the appointment was moved: see that the patient knows",
-			Opened: d.at, Due: d.at.Add(urgentTask)})
-		return true
+		d.when = a.Start
+		d.cancel("N7", "the appointment was moved again")
+		return true, d.notice(ctx, d.c.Owe("N7-appointment-changed", d.at, d.p.calendar()))
 	}
-	return false
+	return false, nil
 }
 
 // unbooked takes the end of the case's appointment: cancelled, or not attended (RA15, RA16). Whoever was to act before it

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strconv"
 	"time"
 
 	"github.com/dermgate/dermgate/gateway/pathway"
@@ -36,6 +35,10 @@ type decision struct {
 	amends     bool                 // it changes one that was given before
 	restates   bool                 // it is news without a move: a message of its own
 	received28 time.Time            // of a found request: when it was made
+	reviewer   string               // clinician who has just read the answer, and thereby releases what tells the patient of it
+	words      string               // what a clinician writes to the patient; kept nowhere but in the notice
+	when       string               // start of the appointment that the message at hand books
+	hospital   string               // who says in the message at hand that the patient knows of it
 	story      []Event
 	out        []Delivery
 	refs       []Ref
@@ -102,80 +105,6 @@ func (d *decision) follow(ctx context.Context) error {
 	return nil
 }
 
-// notices sends what the last move owes to the patient, or gives it to a person where no machine may or
-// can tell it.
-func (d *decision) notices(ctx context.Context) error {
-	for _, o := range d.c.Open(d.c.Moves) {
-		if err := d.notice(ctx, o); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (d *decision) notice(ctx context.Context, o *pathway.Obligation) error {
-	e, ok := d.p.notifier()
-	if !ok || !ownedByMachine(o) {
-		d.person(o, "no channel to the patient is configured")
-		return nil
-	}
-	request, err := d.loadRequest(ctx)
-	if err != nil {
-		return err
-	}
-	if d.c.Died {
-		d.person(o, theyDied)
-		return nil
-	}
-	number := nhsNumber(request.First("Patient"))
-	if number == "" {
-		d.person(o, "no NHS number to send a message to")
-		return nil
-	}
-	fields, ok, err := e.Templates.Personalisation(e.RoutingPlan, o.Notice, NoticeWords{Event: o.Event, Advice: d.c.Kind == pathway.Advice,
-		Suspected: d.c.Suspected(), Practice: name(request, "requester"), Hospital: name(request, "performer")})
-	if tooLong := new(TooLong); errors.As(err, &tooLong) {
-		d.person(o, "its "+tooLong.Error())
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	if !ok {
-		d.person(o, "there is no text for this notice")
-		return nil
-	}
-	o.Ref = d.derive("notice", o.Notice, strconv.Itoa(o.Move)).String()
-	body, err := notifyBody(e.RoutingPlan, o.Ref, number, fields)
-	if err != nil {
-		return err
-	}
-	d.refs = append(d.refs, Ref{SystemNotice, o.Ref})
-	if err := d.wind(clockNote{Notice: o.Ref}, o.Due, "clock", "notice", o.Ref); err != nil {
-		return err
-	}
-	return d.deliver(ctx, e, outgoing{what: "notice:" + o.Notice, key: o.Ref, body: whole(body), mediaType: "application/json"})
-}
-
-const taskTell = "tell-patient"
-
-// person gives a notice to somebody: a task for the practice, timed. What was told before needs nobody.
-func (d *decision) person(o *pathway.Obligation, why string) {
-	if o.Status != pathway.NoticeOpen {
-		return
-	}
-	o.Discharge(pathway.NoticePerson, why, d.at)
-	d.c.AddTask(pathway.Task{Code: taskTell, Owner: d.c.Request.Organisation, Why: o.Event + ": " + why, Opened: d.at, Due: o.Due})
-	told := "somebody must tell the patient: " + o.Event
-	if why == theyDied {
-		told = o.Event + ": " + why
-	}
-	d.tell("task", told, "")
-}
-
-// theyDied is why a notice is not sent. Whether it is owed to anybody else, a person says.
-const theyDied = "the patient has died: nothing is sent to them"
-
 // deliver adds a delivery in the case's lane of a destination. key is the outbound idempotency key.
 func (d *decision) deliver(ctx context.Context, e Endpoint, m outgoing) error {
 	body, err := d.p.stream(ctx, d.id(), m.body, m.mediaType)
@@ -228,7 +157,7 @@ func (d *decision) change(ctx context.Context, moved int) (Change, error) {
 			Record: CaseRecord{ID: d.id(), Version: d.version + 1, State: state, Index: CaseIndex{
 				Kind: string(d.c.Kind), State: string(d.c.State), Urgency: d.c.Urgency, Organisation: d.c.Request.Organisation,
 				Performer: d.c.Request.Performer, Patient: d.c.Request.Patient, Opened: d.c.Opened, Changed: d.at,
-				Ended: d.p.Machines[d.c.Kind].Ended(d.c.State), ForUser: d.c.Task(signInTask) != nil,
+				Ended: d.p.Machines[d.c.Kind].Ended(d.c.State), ForUser: d.c.Task(signInTask) != nil, Work: d.c.Work(),
 			}},
 			Story: d.story,
 		},

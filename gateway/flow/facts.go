@@ -34,6 +34,10 @@ type Facts struct {
 	NHSNumber    string          `json:"-"`
 	Photos       int             `json:"photos"`
 	Notice       *NoticeFact     `json:"notice,omitempty"`
+	Notices      []string        `json:"notices,omitempty"`     // that a person's Task is about: "N9"; empty: all that are owed
+	PatientTold  string          `json:"patientTold,omitempty"` // who says that the patient knows of this: the ODS code of a hospital, or its source
+	Clinician    bool            `json:"clinician,omitempty"`   // a person's Task names its owner by a clinicians' register
+	Words        string          `json:"-"`                     // of a clinician, for the patient: used and never stored
 	Ack          *AckFact        `json:"ack,omitempty"`
 	Receipt      *ReceiptFact    `json:"receipt,omitempty"`
 
@@ -77,6 +81,7 @@ func FactsOf(source string, b *fhir.Bundle) Facts {
 	f.appointment(b, header)
 	f.NHSNumber = nhsNumber(b.First("Patient"))
 	f.Consent = consent(b)
+	f.PatientTold = patientTold(b, source)
 	for m := range b.All("Media") {
 		if m.Child("status").Text() != "entered-in-error" && showsSomething(m.At("content.contentType").Text()) {
 			f.Photos++
@@ -175,6 +180,9 @@ func party(b *fhir.Bundle, ref string) (ods, person string) {
 	return ods, person
 }
 
+// registers are the identifier systems of clinicians.
+var registers = []string{fhir.SystemGMC, fhir.SystemGMP, fhir.SystemNMC, fhir.SystemHCPC}
+
 func (f *Facts) task(t fhir.Element) {
 	if !t.OK() {
 		return
@@ -195,9 +203,14 @@ func (f *Facts) task(t fhir.Element) {
 			f.Outcome.Priority = value
 		case "decision":
 			f.Outcome.Decision = value
+		case "notice":
+			f.Notices = append(f.Notices, value)
+		case "patient-words":
+			f.Words = value
 		}
 	}
 	f.Outcome.Person = t.At("owner.identifier.value").Text()
+	f.Clinician = slices.Contains(registers, t.At("owner.identifier.system").Text())
 	if id := t.At("focus.identifier"); id.OK() {
 		f.Refs = append(f.Refs, refOf(id))
 	}

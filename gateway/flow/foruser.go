@@ -136,7 +136,7 @@ func (d *decision) userActed(person string) {
 	}
 	d.c.FinishTasks(signInTask, person, d.at)
 	d.c.FinishTasks("held", person, d.at)
-	d.c.Manual++
+	d.c.Did(pathway.ActSignIn)
 }
 
 func (p *Pipeline) replayHeld(ctx context.Context, id ID, s SignIn) error {

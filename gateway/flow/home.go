@@ -203,19 +203,17 @@ func (d *decision) attested(f Facts) error {
 	}
 	if f.Act == actReceived {
 		if d.c.Attest("attested: "+f.Outcome.Person, d.at) {
+			d.c.Did(pathway.ActReceived)
 			d.tell("act", "who asked has it, says "+f.Outcome.Person, "")
 		}
 		d.c.FinishTasks(taskBring, f.Outcome.Person, d.at)
 		return nil
 	}
-	for i := range d.c.Obligations {
-		if o := &d.c.Obligations[i]; o.Status == pathway.NoticePerson || o.Status == pathway.NoticeOpen {
-			o.Discharge(pathway.NoticeTold, "attested: "+f.Outcome.Person, d.at)
-			d.tell("told", o.Event+": attested by "+f.Outcome.Person, o.Ref)
-		}
+	if d.settledBefore(f.Notices) || len(d.c.Owed("")) == 0 && len(f.Notices) == 0 {
+		return nil
 	}
-	d.c.FinishTasks(taskTell, f.Outcome.Person, d.at)
-	return nil
+	d.c.Did(pathway.ActTold)
+	return d.attest(f.Outcome.Person, f.Notices, f.Clinician)
 }
 
 // Acts by which a person says what no machine saw (Task.code).

@@ -55,6 +55,7 @@ func (p *Pipeline) ReleaseMerged(ctx context.Context, id ID, person, reason stri
 			return false, nil
 		}
 		d.c.Stopped = ""
+		d.c.Did(pathway.ActRelease)
 		d.c.FinishTasks("merge", person, d.at)
 		d.tell("act", "released after a merge by "+person+": "+reason, "")
 		return true, nil

@@ -6,40 +6,50 @@ import (
 	"encoding/json"
 	"fmt"
 	"io/fs"
+	"maps"
+	"regexp"
+	"slices"
 	"strings"
 	"text/template"
 	"unicode/utf8"
-
-	"github.com/dermgate/dermgate/gateway/pathway"
 )
 
 //go:embed notices/*.txt
 var shippedNotices embed.FS
 
-// Notices are the texts that tell the patient: one template a notice, plain English, no diagnosis.
+// Notices are the texts that tell the patient: one template a notice and language, in plain words, with no diagnosis but
+// what a clinician writes.
 type Notices struct{ byID map[string]*template.Template }
 
-// LoadNotices reads the shipped texts and, over them, a site's own (files named as the notice, "N1.txt"; "sms.txt" is what
-// every SMS says). A text that does not parse, names something a notice does not have, or is too long whatever it is about,
-// is an error that names the file.
+// LoadNotices reads the shipped texts and, over them, a site's own. A file is named for its notice, and in another language
+// than English with that ("N1.txt", "N1.cy.txt"); "sms" is what every SMS says, "dear" and "practice" are parts that the
+// others share. A text that does not parse, names something a notice does not have, or is too long whatever it is about, is
+// an error that names the file.
 func LoadNotices(site fs.FS) (*Notices, error) {
 	shipped, err := fs.Sub(shippedNotices, "notices")
 	if err != nil {
 		return nil, err
 	}
-	n := &Notices{map[string]*template.Template{}}
+	texts := map[string]string{}
 	for _, layer := range []fs.FS{shipped, site} {
 		if layer == nil {
 			continue
 		}
-		if err := n.load(layer); err != nil {
+		if err := gather(layer, texts); err != nil {
+			return nil, err
+		}
+	}
+	n := &Notices{map[string]*template.Template{}}
+	for _, id := range slices.Sorted(maps.Keys(texts)) {
+		if err := n.add(id, texts); err != nil {
 			return nil, err
 		}
 	}
 	return n, nil
 }
 
-func (n *Notices) load(layer fs.FS) error {
+// gather reads the texts of a layer, by their file's name without its end.
+func gather(layer fs.FS, texts map[string]string) error {
 	names, err := fs.Glob(layer, "*.txt")
 	if err != nil {
 		return err
@@ -49,34 +59,80 @@ func (n *Notices) load(layer fs.FS) error {
 		if err != nil {
 			return err
 		}
-		t, err := template.New(name).Option("missingkey=error").Parse(string(text))
-		if err != nil {
-			return fmt.Errorf("notice %w", err)
-		}
-		var shortest bytes.Buffer
-		if err := t.Execute(&shortest, NoticeWords{}); err != nil {
-			return fmt.Errorf("notice %w", err)
-		}
 		id := strings.TrimSuffix(name, ".txt")
-		field := "body"
-		if id == smsNotice {
-			field = "sms_body"
+		if _, language, _ := strings.Cut(id, "."); id == "" || language != "" && !languageTag.MatchString(language) {
+			return fmt.Errorf("notice %s: want a name such as N1.txt or, in another language, N1.cy.txt", name)
 		}
-		if utf8.RuneCount(bytes.TrimSpace(shortest.Bytes())) > fieldLimits[field] {
-			return fmt.Errorf("notice %s: %w", name, &TooLong{field, fieldLimits[field]})
-		}
-		n.byID[id] = t
+		texts[id] = string(text)
 	}
 	return nil
 }
 
-// NoticeWords is what a notice may say. No diagnosis, no clinical text.
+// languageTag is a BCP 47 code as file names have it: cy, pt-BR.
+var languageTag = regexp.MustCompile(`^[a-z]{2,3}(-[A-Z]{2})?$`)
+
+// partsOfTexts are what texts have in common.
+var partsOfTexts = []string{"dear", "practice"}
+
+// add makes the template of one text, with the parts of its language.
+func (n *Notices) add(id string, texts map[string]string) error {
+	name, language, _ := strings.Cut(id, ".")
+	if slices.Contains(partsOfTexts, name) {
+		return nil
+	}
+	t, err := template.New(id + ".txt").Option("missingkey=error").Parse(texts[id])
+	for _, part := range partsOfTexts {
+		if text, there := texts[in(part, language)]; there && err == nil {
+			t, err = t.New(part).Parse(strings.TrimSuffix(text, "\n"))
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("notice %w", err)
+	}
+	t = t.Lookup(id + ".txt")
+	var shortest bytes.Buffer
+	if err := t.Execute(&shortest, NoticeWords{}); err != nil {
+		return fmt.Errorf("notice %w", err)
+	}
+	field := "body"
+	if name == smsNotice {
+		field = "sms_body"
+	}
+	if utf8.RuneCount(bytes.TrimSpace(shortest.Bytes())) > fieldLimits[field] {
+		return fmt.Errorf("notice %s.txt: %w", id, &TooLong{field, fieldLimits[field]})
+	}
+	n.byID[id] = t
+	return nil
+}
+
+// in gives the id of a text in a language; "" is English.
+func in(notice, language string) string {
+	if language == "" {
+		return notice
+	}
+	return notice + "." + language
+}
+
+// Speaks tells whether a notice can be told in a language: with its text and what every SMS says.
+func (n *Notices) Speaks(notice, language string) bool {
+	return n.byID[in(notice, language)] != nil && n.byID[in(smsNotice, language)] != nil
+}
+
+// NoticeWords is what a notice may say. No clinical text but what a clinician has written for the patient, or released.
 type NoticeWords struct {
+	Language  string // BCP 47; empty: English
 	Event     string // "N1-request-sent"
+	Name      string // first and last name of the patient, who is greeted
 	Advice    bool   // advice was asked for, not an appointment
+	Urgency   string // e-RS code; empty: the request does not say
 	Suspected bool   // the clinician asked for cancer to be ruled out; said in the consultation already
+	Photos    int    // how many went with the request
 	Practice  string // who to call
+	Phone     string // of the practice
 	Hospital  string
+	Decision  string // of the clinician who asked: manage-in-primary-care, i-will-refer
+	When      string // of an appointment: "Tuesday 10 November 2026 at 9:30am"
+	Words     string // what a clinician writes to the patient
 }
 
 // TooLong says that a notice does not fit its channel: it is never cut, a person tells the patient.
@@ -92,7 +148,7 @@ func (e *TooLong) Error() string {
 
 // Text renders a notice; ok is false when there is no text for it (a person tells the patient then).
 func (n *Notices) Text(notice string, w NoticeWords) (text string, ok bool, err error) {
-	t, ok := n.byID[notice]
+	t, ok := n.byID[in(notice, w.Language)]
 	if !ok {
 		return "", false, nil
 	}
@@ -100,8 +156,11 @@ func (n *Notices) Text(notice string, w NoticeWords) (text string, ok bool, err 
 	if err := t.Execute(&b, w); err != nil {
 		return "", false, fmt.Errorf("notice %w", err)
 	}
-	return strings.TrimSpace(b.String()), true, nil
+	return strings.TrimSpace(blankLines.ReplaceAllLiteralString(b.String(), "\n\n")), true, nil
 }
+
+// blankLines are what parts of a text that say nothing leave behind.
+var blankLines = regexp.MustCompile(`\n{3,}`)
 
 // smsNotice is the text of every SMS: that there is a message, and nothing of what it says.
 const smsNotice = "sms"
@@ -165,17 +224,4 @@ func notifyBody(plan, reference, nhsNumber string, personalisation map[string]st
 			"personalisation":  personalisation,
 		},
 	}})
-}
-
-// ownedByMachine tells whether a notice may be sent by machine at all: a cancer diagnosis (N9) never is.
-func ownedByMachine(o *pathway.Obligation) bool { return o.Notice != "N9" }
-
-// untold is what the clock of a notice finds when no channel has shown in time that the patient knows: a person tells them.
-func (d *decision) untold(ref string) bool {
-	o := d.c.Obligation(ref)
-	if o == nil || o.Status != pathway.NoticeOpen {
-		return false
-	}
-	d.person(o, "nothing shows in time that it was read")
-	return true
 }

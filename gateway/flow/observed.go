@@ -2,7 +2,6 @@ package flow
 
 import (
 	"context"
-	"strings"
 
 	"github.com/dermgate/dermgate/gateway/pathway"
 	"github.com/dermgate/dermgate/mapping/fhir"
@@ -32,6 +31,8 @@ func (d *decision) observe(ctx context.Context, t *Translated) error {
 		return d.updated(ctx, t)
 	}
 	d.death(t.Bundle.First("Patient"), "message "+d.why.String())
+	d.learn(t.Bundle.First("Patient"))
+	d.hospitalTold(f)
 	if f.Event != StatusOnly && f.Event != StatusAsked && f.Event != Reviewed && f.Event != Tracked {
 		if err := d.caughtUp(ctx); err != nil {
 			return err
@@ -131,6 +132,9 @@ func (d *decision) answered(ctx context.Context, t *Translated) error {
 		return nil
 	}
 	d.outcome(t)
+	if err := d.amended(ctx, over); err != nil {
+		return err
+	}
 	if over {
 		return d.late(ctx, t)
 	}
@@ -212,7 +216,11 @@ func (d *decision) reviewed(ctx context.Context, f Facts) error {
 	if d.c.State == pathway.Responded {
 		d.c.FinishTasks(pathway.TaskOverdue, f.Outcome.Person, d.at)
 	}
+	d.reviewer, d.words = f.Outcome.Person, f.Words
 	if _, err := d.fire(ctx, pathway.ReadAndDecide); err != nil {
+		return err
+	}
+	if err := d.release4(ctx); err != nil {
 		return err
 	}
 	d.c.Attest("read by "+f.Outcome.Person, d.at)
@@ -235,28 +243,4 @@ func (d *decision) fromRequester(f Facts) {
 	if len(d.c.Sent) == 0 {
 		d.ask(f.Event, "the request was "+f.Event+" before it was sent: discard it or let it go")
 	}
-}
-
-// noticed takes what NHS Notify tells of a notice. Only what shows that the patient knows discharges it: a
-// read message in the NHS App. An e-mail or text that was handed over is not telling; what failed or was
-// skipped becomes a person's task (INV2).
-func (d *decision) noticed(n *NoticeFact) error {
-	o := d.c.Obligation(n.Reference)
-	if o == nil {
-		return nil
-	}
-	switch {
-	case n.Channel == "nhsapp" && (n.Status == "delivered" || n.Status == "read"):
-		if o.Status == pathway.NoticeTold || o.Status == pathway.NoticeWaived {
-			return nil
-		}
-		o.Discharge(pathway.NoticeTold, "nhsapp:"+n.Status, d.at)
-		d.c.FinishTask(taskTell, func(t pathway.Task) bool { return strings.HasPrefix(t.Why, o.Event+":") }, "NHS Notify", d.at)
-		d.tell("told", o.Event+" read in the NHS App", o.Ref)
-	case n.Channel == "" && n.Status == "failed":
-		d.person(o, "NHS Notify could not deliver it")
-	case n.Channel == "nhsapp" && (n.Status == "failed" || n.Status == "skipped"): // of the others none shows that it was read
-		d.person(o, "the NHS App "+n.Status+" it")
-	}
-	return nil
 }

@@ -32,6 +32,7 @@ func (p *Pipeline) open(ctx context.Context, t *Translated, rules SourceRules) (
 	}
 	d.tell("received", fmt.Sprintf("%s from %s, %d attachments", t.Facts.Message, t.Source, len(t.Files)), messageID.String())
 	d.death(t.Bundle.First("Patient"), "the request")
+	d.learn(t.Bundle.First("Patient"))
 	if err := d.keepFiles(ctx, t, rules); err != nil {
 		return Change{}, err
 	}

@@ -121,6 +121,7 @@ type Endpoint struct {
 	Poll          string        // destination that polls for answers; empty: they are pushed
 	PollEvery     time.Duration // pace of polling
 	RoutingPlan   string        // NHS Notify
+	Plans         Plans         // NHS Notify: for patients whom RoutingPlan does not suit
 	Templates     *Notices
 	Mailbox       string            // MESH: the sender's
 	Workflow      string            // MESH: workflow id

@@ -114,6 +114,7 @@ func (d *decision) updated(ctx context.Context, t *Translated) error {
 		d.task("patient-changed", "the patient's record has another "+strings.Join(identity, ", ")+" than the request: make sure whose case it is")
 	}
 	d.death(record, "the patient's record")
+	d.learn(record)
 	if d.c.Died && record.Child("deceasedBoolean").Text() == "false" {
 		d.c.Died = false
 		d.tell("observed", "the patient's record says that they live", d.why.String())

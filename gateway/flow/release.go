@@ -30,7 +30,7 @@ func (d *decision) release(ctx context.Context, person string) (bool, error) {
 		return false, err
 	}
 	d.tell("act", "released by "+person, "")
-	d.c.Manual++
+	d.c.Did(pathway.ActRelease)
 	for i := range d.c.Photos {
 		if d.c.Photos[i].Waiting != unusable {
 			d.c.Photos[i].Waiting = ""

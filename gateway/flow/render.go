@@ -254,6 +254,7 @@ func (d *decision) compose(request *fhir.Bundle, parts leaving) (*fhir.Bundle, e
 	if err := copyEntries(b, request, func(url string, _ fhir.Element) bool { return !gone[url] }); err != nil {
 		return nil, err
 	}
+	d.withoutAddress(b)
 	if parts.first != nil {
 		if err := parts.first(b); err != nil {
 			return nil, err
@@ -385,6 +386,23 @@ func name(b *fhir.Bundle, role string) string {
 		default:
 			return ""
 		}
+	}
+	return ""
+}
+
+// phone gives the telephone of whoever is behind a role of the request, or of their organisation; "" when there is none.
+func phone(b *fhir.Bundle, role string) string {
+	e := b.Resolve(b.First("ServiceRequest").At(role + ".reference").Text())
+	for hops := 0; e.OK() && hops < 3; hops++ {
+		for t := range e.Children("telecom") {
+			if t.Child("system").Text() == "phone" && t.Child("use").Text() != "old" && t.Child("value").Text() != "" {
+				return t.Child("value").Text()
+			}
+		}
+		if e.Type().Name != "PractitionerRole" {
+			return ""
+		}
+		e = b.Resolve(e.At("organization.reference").Text())
 	}
 	return ""
 }

@@ -103,7 +103,7 @@ func TestNoticesFitTheirChannelAndSayNoDiagnosis(t *testing.T) {
 	if _, ok, _ := n.Text("N9", NoticeWords{}); ok {
 		t.Error("a cancer diagnosis has a text: it is never told by machine")
 	}
-	if ownedByMachine(&pathway.Obligation{Notice: "N9"}) {
+	if (&pathway.Obligation{Notice: "N9"}).ByMachine() {
 		t.Error("a machine may tell a cancer diagnosis")
 	}
 }

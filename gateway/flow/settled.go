@@ -62,6 +62,9 @@ func (d *decision) delivered(ctx context.Context, del Delivery, o *Outcome) erro
 		d.c.Channel = map[string]string{}
 	}
 	maps.Copy(d.c.Channel, o.Facts)
+	if del.notice() && d.overtaken(del) {
+		return nil
+	}
 	if e, ok := d.p.endpoint(del.To); ok && e.Kind == ToMESH {
 		d.tell("sent", del.What+" for "+del.To+" is with MESH", del.ID.String())
 	} else {
@@ -133,13 +136,7 @@ func (d *decision) failed(ctx context.Context, del Delivery, o *Outcome) error {
 	d.tell("parked", del.What+" for "+del.To+": "+why+causeOf(o), del.ID.String())
 	switch {
 	case del.notice():
-		why := "the channel refused the message"
-		if d.c.Died {
-			why = theyDied
-		}
-		if ob := d.c.Obligation(del.Key); ob != nil {
-			d.person(ob, why)
-		}
+		d.unsent(del.Key)
 		return nil
 	case del.What == FitPhotos:
 		d.task(unfittedTask, "the photos could not be made to fit: what waits for them is not sent. Replay "+del.ID.String())

@@ -6,6 +6,7 @@ package flow
 import (
 	"time"
 
+	"github.com/dermgate/dermgate/gateway/pathway"
 	"github.com/dermgate/dermgate/mapping"
 	"github.com/dermgate/dermgate/mapping/issue"
 )
@@ -142,6 +143,8 @@ type CaseIndex struct {
 	Changed      time.Time `json:"changed"`
 	Ended        bool      `json:"ended,omitempty"`
 	ForUser      bool      `json:"forUser,omitempty"` // something of it is held until a user signs in
+
+	Work pathway.Work `json:"work,omitzero"` // what people had to do beyond asking and answering
 }
 
 // CaseChange is a new version of a case. The store refuses it with ErrStale unless the version it holds

@@ -33,6 +33,8 @@ type Case struct {
 	Stopped string `json:"stopped,omitempty"`
 	// Died: the patient's record says so. No message goes to them.
 	Died bool `json:"died,omitempty"`
+	// Needs are codes of what the patient needs of who writes to them, and of what would be unsafe: Need….
+	Needs []string `json:"needs,omitempty"`
 	// Facts the channels gave: "ubrn", "ers-request-id", …
 	Channel map[string]string `json:"channel,omitempty"`
 	// Mirror is what the channel itself last said (e-RS code): observed, never blocked.
@@ -60,8 +62,9 @@ type Case struct {
 	// SignedIn is when a user has signed in for it: what is sent to a destination that takes things from users alone goes as
 	// them, while their sign-in is held in memory.
 	SignedIn time.Time `json:"signedIn,omitzero"`
-	// Manual counts the steps that somebody had to take by hand: releases.
-	Manual int `json:"manual,omitempty"`
+	// Manual counts the steps that somebody had to take by hand, Acts by what they did.
+	Manual int            `json:"manual,omitempty"`
+	Acts   map[string]int `json:"acts,omitempty"`
 	// Referral status words of the last transition that set them.
 	ServiceRequest string `json:"serviceRequest,omitempty"`
 	TaskStatus     string `json:"taskStatus,omitempty"`
@@ -120,28 +123,6 @@ func (c *Case) Clock() time.Time {
 	return c.Since
 }
 
-// Obligation is a notice owed to the patient.
-type Obligation struct {
-	Notice string    `json:"notice"` // "N1"
-	Event  string    `json:"event"`  // "N1-request-sent"
-	Move   int       `json:"move"`   // the transition that raised it
-	Opened time.Time `json:"opened"`
-	Due    time.Time `json:"due"`
-	Status string    `json:"status"`        // open | told | waived | person
-	By     string    `json:"by,omitempty"`  // evidence: "nhsapp:read", "attested:<person>", …
-	Ref    string    `json:"ref,omitempty"` // messageReference of the notice sent
-	Ended  time.Time `json:"ended,omitzero"`
-}
-
-// Obligation statuses. Only Told and Waived discharge one; Person means the machine could not tell the
-// patient and somebody must.
-const (
-	NoticeOpen   = "open"
-	NoticeTold   = "told"
-	NoticeWaived = "waived"
-	NoticePerson = "person"
-)
-
 // Task is something a named person must do.
 type Task struct {
 	ID     string    `json:"id"`
@@ -195,8 +176,7 @@ func (ms Machines) Fire(c *Case, e Event, at time.Time) (Transition, error) {
 	c.TaskStatus = keep(t.Task, c.TaskStatus)
 	c.Business = keep(t.Business, c.Business)
 	if n := t.NoticeID(); n != "" && n != onlyIfAsked {
-		c.Obligations = append(c.Obligations, Obligation{Notice: n, Event: t.NoticeEvent(), Move: c.Moves,
-			Opened: at, Due: m.Calendar.NoticeDue(n, at), Status: NoticeOpen})
+		c.Owe(t.NoticeEvent(), at, m.Calendar)
 	}
 	return t, nil
 }
@@ -207,8 +187,7 @@ func (ms Machines) OweLate(c *Case, at time.Time) bool {
 	if slices.ContainsFunc(c.Obligations, func(o Obligation) bool { return o.Notice == "N8" && !o.Opened.Before(c.Clock()) }) {
 		return false
 	}
-	c.Obligations = append(c.Obligations, Obligation{Notice: "N8", Event: "N8-late", Move: c.Moves, Opened: at,
-		Due: ms[c.Kind].Calendar.NoticeDue("N8", at), Status: NoticeOpen})
+	c.Owe("N8-late", at, ms[c.Kind].Calendar)
 	return true
 }
 
@@ -221,45 +200,6 @@ func keep(now, before string) string {
 		return now
 	}
 	return before
-}
-
-// Told tells whether every notice owed so far is discharged.
-func (c *Case) Told() bool {
-	return !slices.ContainsFunc(c.Obligations, func(o Obligation) bool {
-		return o.Status != NoticeTold && o.Status != NoticeWaived
-	})
-}
-
-// Open gives the notices that still have to be sent.
-func (c *Case) Open(move int) []*Obligation {
-	var out []*Obligation
-	for i := range c.Obligations {
-		if o := &c.Obligations[i]; o.Move == move && o.Status == NoticeOpen {
-			out = append(out, o)
-		}
-	}
-	return out
-}
-
-// Obligation finds the notice that a messageReference belongs to.
-func (c *Case) Obligation(ref string) *Obligation {
-	for i := range c.Obligations {
-		if c.Obligations[i].Ref == ref {
-			return &c.Obligations[i]
-		}
-	}
-	return nil
-}
-
-// Discharge records the evidence that the patient knows. It never undoes what was told before.
-func (o *Obligation) Discharge(status, by string, at time.Time) {
-	if o.Status == NoticeTold || o.Status == NoticeWaived {
-		return
-	}
-	o.Status, o.By = status, by
-	if status != NoticePerson {
-		o.Ended = at
-	}
 }
 
 // AddTask opens a task unless the same one is open already.
