@@ -13,7 +13,7 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 PURE := ./mapping/...
 REST := ./gateway/... ./adapters/... ./fixtures/...
 
-.PHONY: help demo test lint bench bench-photos bench-flow bench-backlog bench-peers crash fuzz interop java redis node haproxy promtool judges build
+.PHONY: help demo test lint bench bench-photos bench-flow bench-backlog bench-peers crash fuzz interop contract java redis node haproxy promtool judges build
 
 help: ## this text
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -70,6 +70,11 @@ interop: java ## HL7's own validator (Java, by Maven) over every Bundle of the f
 	@rm -rf $(INTEROP)/target/bundles
 	go run ./$(INTEROP)/bundles $(INTEROP)/target/bundles
 	mvn -q -B -f $(INTEROP) compile exec:java -Dexec.args="$(INTEROP)/target/bundles $(INTEROP)/ukcore.zip $(INTEROP)/warnings.tsv"
+
+CONTRACT := fixtures/contract
+contract: node ## every call of NHS services against NHS England's own OpenAPI documents, served by Prism: valid, equal to their examples, each documented failure handled; its table
+	cd $(CONTRACT) && npm ci --ignore-scripts --no-audit --no-fund --silent
+	@go run ./$(CONTRACT)
 
 java: # nothing is installed for it: make test does without
 	@for tool in javac mvn; do command -v $$tool >/dev/null || { echo "make interop needs $$tool: a JDK of 17 or later and Maven (Debian: default-jdk-headless maven)" >&2; exit 1; }; done

@@ -34,7 +34,7 @@ var layers = [][]string{
 	{"adapters/*", "gateway/api", "gateway/config", "gateway/observe", "gateway/console", "gateway/photoworker"},
 	{"adapters/adaptertest", "adapters/sim"}, // the suites and the stand-ins know adapters
 	{"fixtures"},
-	{"gateway", "fixtures/interop/*"}, // programs
+	{"gateway", "fixtures/interop/*", "fixtures/contract"}, // programs
 }
 
 // layer gives the layer of a package's folder, -1 for a folder nobody planned. An exact name goes before "*".
