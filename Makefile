@@ -13,7 +13,7 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 PURE := ./mapping/...
 REST := ./gateway/... ./adapters/... ./fixtures/...
 
-.PHONY: help demo test lint bench bench-photos bench-flow bench-backlog bench-peers crash fuzz interop contract java redis node haproxy promtool judges build
+.PHONY: help demo test lint bench bench-photos bench-flow bench-backlog bench-peers crash fuzz interop contract java redis node haproxy promtool judges curl build
 
 help: ## this text
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,7 +21,7 @@ help: ## this text
 demo: ## the whole system on this machine; ends with Ctrl-C
 	go run ./gateway demo
 
-test: redis node haproxy promtool judges lint ## everything CI checks: lint, then all tests with a real redis-server, HAProxy, npm peers, exiftool, djpeg and pdftotext
+test: redis node haproxy promtool judges curl lint ## everything CI checks: lint, then all tests with a real redis-server, HAProxy, npm peers, exiftool, djpeg, pdftotext and curl
 	go test -count=1 $(PURE)
 	go test -count=1 -race -timeout 30m $(REST)
 
@@ -94,6 +94,9 @@ promtool: # the tests try the alert rules; Debian has it in the package of the s
 judges: # the tests ask exiftool what is left in a photo, djpeg what it looks like, and pdftotext what a letter says
 	@for tool in exiftool:libimage-exiftool-perl djpeg:libjpeg-turbo-progs pdftotext:poppler-utils; do \
 	  command -v $${tool%%:*} >/dev/null || { $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq --no-install-recommends $${tool##*:}; }; done
+
+curl: # the tests type the sessions of docs/simulators.md
+	@for tool in curl openssl; do command -v $$tool >/dev/null || { $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq --no-install-recommends $$tool; }; done
 
 node: # the tests talk to HL7 libraries of npm
 	@command -v npm >/dev/null || { $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq --no-install-recommends nodejs npm; }

@@ -48,7 +48,7 @@ func run(ctx context.Context, args []string, io stdio) int {
 	root.SetOut(io.out)
 	root.SetErr(io.err)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return errUsage{err} })
-	root.AddCommand(demoVerb(io), serveVerb(io), mapVerb(io), hl7Verb(io), photoVerb(io), lintVerb(io), testVerb(io), newVerb(io), doctorVerb(io), sendVerb(io), listenVerb(io), rekeyVerb(io), jwksVerb(io))
+	root.AddCommand(demoVerb(io), serveVerb(io), mapVerb(io), hl7Verb(io), photoVerb(io), lintVerb(io), testVerb(io), newVerb(io), doctorVerb(io), sendVerb(io), listenVerb(io), simVerb(io), rekeyVerb(io), jwksVerb(io))
 	root.AddCommand(operatorVerbs(io)...)
 	err := root.ExecuteContext(ctx)
 	var usage errUsage

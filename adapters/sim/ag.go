@@ -3,15 +3,12 @@ package sim
 import (
 	"bytes"
 	"context"
-	"crypto/sha1"
-	"crypto/sha256"
-	"encoding/base64"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -22,10 +19,11 @@ import (
 // references all lead somewhere, the patient's NHS number, and that every photo is there: its data
 // decoded, its size and hash as the Media says.
 //
-// It leaves out: authentication, FHIR validation beyond what is said above, amendments and withdrawals
+// It leaves out: FHIR validation beyond what is said above, amendments and withdrawals
 // (taken, kept, without effect), and everything a specialist's screen would do.
 type AGPlatform struct {
 	server
+	Tokens    Bearers                   // who knows tokens; nil: none are asked for
 	Gateway   string                    // where answers go: "http://…/fhir"
 	Authorise func(*http.Request) error // credentials for the gateway; nil: none
 	HTTP      *http.Client              // nil: a plain client with a 30 s limit
@@ -72,6 +70,17 @@ func StartAG(addr string) (*AGPlatform, error) {
 		}
 		return nil, p.Answer(a.Context(), a.PathValue("id"), x)
 	})
+	p.act("GET /sim/requests", "the requests that were taken", func(acting) (any, error) { return p.list(), nil })
+	p.act("GET /sim/requests/{id}/photos/{photo}", "one photo of a request, the first is 1", func(a acting) (any, error) {
+		n, _ := strconv.Atoi(a.PathValue("photo"))
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		q := p.requests[a.PathValue("id")]
+		if q == nil || n < 1 || n > len(q.Photos) {
+			return nil, errNothing
+		}
+		return raw{q.Photos[n-1].Type, q.Photos[n-1].Bytes}, nil
+	})
 	return p, nil
 }
 
@@ -85,6 +94,19 @@ func (p *AGPlatform) Requests() []AGRequest {
 	var out []AGRequest
 	for _, id := range p.order {
 		out = append(out, *p.requests[id])
+	}
+	return out
+}
+
+// list gives the requests in few words.
+func (p *AGPlatform) list() []object {
+	out := []object{}
+	for _, q := range p.Requests() {
+		photos := []object{}
+		for _, f := range q.Photos {
+			photos = append(photos, object{"name": f.Name, "type": f.Type, "view": f.View, "lesion": f.Lesion, "sha256": f.SHA256, "size": len(f.Bytes)})
+		}
+		out = append(out, object{"id": q.ID, "control": q.Control, "correlation": q.Correlation, "patient": q.Patient, "kind": q.Kind, "priority": q.Priority, "notes": q.Notes, "photos": photos})
 	}
 	return out
 }
@@ -107,7 +129,14 @@ func (p *AGPlatform) take(r request) answer {
 
 func (p *AGPlatform) process(r request) answer {
 	id, conversation := r.Header.Get("X-Request-ID"), r.Header.Get("X-Correlation-ID")
+	token, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+	valid := true
+	if p.Tokens != nil {
+		_, valid = p.Tokens.Bearer(token)
+	}
 	switch {
+	case !valid:
+		return fhirProblem(http.StatusUnauthorized, "login")
 	case !strings.HasPrefix(r.Header.Get("Content-Type"), fhirJSON):
 		return fhirProblem(http.StatusUnsupportedMediaType, "not-supported")
 	case id == "" || conversation == "":
@@ -133,123 +162,6 @@ func (p *AGPlatform) process(r request) answer {
 			"identifier": []any{object{"system": agSystem, "value": q.ID}}, "subject": object{"display": "as in the request"}}})}
 }
 
-// checkMessage gives the issue code of a Bundle that is no message; "" when it is one. A message begins
-// with its header, and its references lead to its own entries.
-func checkMessage(bundle object) string {
-	if text(bundle, "resourceType") != "Bundle" || text(bundle, "type") != "message" ||
-		text(bundle, "entry", 0, "resource", "resourceType") != "MessageHeader" || text(bundle, "identifier", "value") == "" {
-		return "structure"
-	}
-	urls := map[string]bool{}
-	for _, e := range list(bundle, "entry") {
-		if urls[text(e, "fullUrl")] {
-			return "duplicate"
-		}
-		urls[text(e, "fullUrl")] = true
-	}
-	if !resolves(bundle, urls) {
-		return "not-found"
-	}
-	return ""
-}
-
-// resolves tells whether every urn:uuid: reference leads to an entry.
-func resolves(v any, urls map[string]bool) bool {
-	switch v := v.(type) {
-	case map[string]any:
-		if ref, ok := v["reference"].(string); ok && strings.HasPrefix(ref, "urn:uuid:") && !urls[ref] {
-			return false
-		}
-		for _, child := range v {
-			if !resolves(child, urls) {
-				return false
-			}
-		}
-	case []any:
-		for _, child := range v {
-			if !resolves(child, urls) {
-				return false
-			}
-		}
-	}
-	return true
-}
-
-// understand reads a request and its photos.
-func understand(bundle object) (*AGRequest, error) {
-	q := &AGRequest{Control: text(bundle, "identifier", "value")}
-	data := map[string]any{} // Binary resources by fullUrl
-	for _, e := range list(bundle, "entry") {
-		if text(e, "resource", "resourceType") == "Binary" {
-			data[text(e, "fullUrl")] = at(e, "resource", "data")
-		}
-	}
-	for _, e := range list(bundle, "entry") {
-		r := at(e, "resource")
-		switch text(r, "resourceType") {
-		case "Patient":
-			q.Patient = identifier(list(r, "identifier"), "https://fhir.nhs.uk/Id/nhs-number")
-		case "ServiceRequest":
-			q.Priority, q.identifiers = text(r, "priority"), list(r, "identifier")
-			q.Kind = coding(list(r, "category", 0, "coding"), "https://fhir.nhs.uk/CodeSystem/message-category-servicerequest")
-			for _, n := range list(r, "note") {
-				q.Notes = append(q.Notes, text(n, "text"))
-			}
-		case "Media", "DocumentReference":
-			photo, err := decode(r, data)
-			if err != nil {
-				return nil, err
-			}
-			q.Photos = append(q.Photos, photo)
-		}
-	}
-	switch {
-	case !validNHSNumber(q.Patient):
-		return nil, errors.New("sim: Patient.identifier: no NHS number with a right check digit")
-	case q.Kind == "":
-		return nil, errors.New("sim: ServiceRequest.category: neither request nor referral")
-	}
-	return q, nil
-}
-
-// decode takes a file out of its resource, or out of the Binary that it names, and checks it.
-func decode(r any, data map[string]any) (Photo, error) {
-	att := at(r, "content")
-	if text(r, "resourceType") == "DocumentReference" {
-		att = at(r, "content", 0, "attachment")
-	}
-	p := Photo{Name: text(att, "title"), Type: text(att, "contentType")}
-	for _, e := range list(r, "extension") {
-		switch name := text(e, "url"); name[strings.LastIndexByte(name, '/')+1:] {
-		case "photo-view":
-			p.View = text(e, "valueCode")
-		case "lesion":
-			p.Lesion = text(e, "valueString")
-		}
-	}
-	encoded := text(att, "data")
-	if encoded == "" {
-		encoded, _ = data[text(att, "url")].(string)
-	}
-	raw, err := base64.StdEncoding.DecodeString(encoded)
-	if err != nil || len(raw) == 0 {
-		return p, errors.New("sim: Media.content: the photo's data is not here or not base64")
-	}
-	sum, old := sha256.Sum256(raw), sha1.Sum(raw)
-	p.Bytes, p.SHA256 = raw, hex.EncodeToString(sum[:])
-	size, stated := at(att, "size").(float64)
-	hash := text(att, "hash") // SHA-1, base64 (FHIR R4 Attachment.hash)
-	switch {
-	case stated && int(size) != len(raw):
-		return p, errors.New("sim: Media.content.size: not the size of the data")
-	case hash != "" && hash != base64.StdEncoding.EncodeToString(old[:]):
-		return p, errors.New("sim: Media.content.hash: not the hash of the data")
-	case strings.HasPrefix(text(att, "url"), "urn:sha-256:") && text(att, "url") != "urn:sha-256:"+p.SHA256:
-		return p, errors.New("sim: Media.content.url: not the hash of the data")
-	}
-	return p, nil
-}
-
 // message wraps resources into a response message about a request.
 func (p *AGPlatform) message(q *AGRequest, entries ...any) object {
 	header := object{"fullUrl": "urn:uuid:" + p.uuid(), "resource": object{"resourceType": "MessageHeader",
@@ -268,9 +180,13 @@ func (p *AGPlatform) Answer(ctx context.Context, id string, a Advice) error {
 		"REQUIRE_FURTHER_INFORMATION": "REFERRER_TO_SUBMIT_FURTHER_INFORMATION"}[a.Outcome]
 	p.mu.Lock()
 	q := p.requests[id]
-	if q == nil || status == "" {
+	switch {
+	case q == nil:
 		p.mu.Unlock()
-		return errors.New("sim: no such request, or no such outcome")
+		return errNothing
+	case status == "" || a.Guidance == "":
+		p.mu.Unlock()
+		return errors.New("sim: an answer has guidance and an outcome: RETURN_TO_REFERRER_WITH_ADVICE or REQUIRE_FURTHER_INFORMATION")
 	}
 	body, requestID := p.answer(q, a, status), p.uuid()
 	p.mu.Unlock()

@@ -34,18 +34,6 @@ func route(name, pattern string) Route {
 	return Route{Name: name, Method: method, Path: path}
 }
 
-// names lists the names of routes.
-func names(routes []Route) string {
-	var out []string
-	for _, r := range routes {
-		if !slices.Contains(out, r.Name) {
-			out = append(out, r.Name)
-		}
-	}
-	slices.Sort(out)
-	return strings.Join(out, ", ")
-}
-
 // acting is a request to play a part.
 type acting struct {
 	*http.Request
@@ -63,18 +51,31 @@ func (a acting) read(into any) error {
 // errNothing is what acting on something unknown ends with.
 var errNothing = errors.New("sim: there is no such thing here")
 
+// desk is where a stand-in is told what to do.
+type desk struct {
+	mux  *http.ServeMux
+	acts []Route
+}
+
+// raw is an answer that is no JSON.
+type raw struct {
+	media string
+	body  []byte
+}
+
 // act serves a way to play a part: what it gives is answered as JSON, nothing as 204, an error as 400 or 404.
-func (s *server) act(pattern, does string, do func(acting) (any, error)) {
+func (d *desk) act(pattern, does string, do func(acting) (any, error)) {
 	r := route("", pattern)
 	r.Does = does
-	s.acts = append(s.acts, r)
-	s.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+	d.acts = append(d.acts, r)
+	d.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 256<<20))
 		if err != nil {
 			http.Error(w, err.Error(), http.StatusRequestEntityTooLarge)
 			return
 		}
 		said, err := do(acting{r, body})
+		file, isRaw := said.(raw)
 		switch {
 		case errors.Is(err, errNothing):
 			http.Error(w, err.Error(), http.StatusNotFound)
@@ -82,6 +83,8 @@ func (s *server) act(pattern, does string, do func(acting) (any, error)) {
 			http.Error(w, err.Error(), http.StatusBadRequest)
 		case said == nil:
 			w.WriteHeader(http.StatusNoContent)
+		case isRaw:
+			write(w, answer{status: http.StatusOK, body: file.body, header: map[string]string{"Content-Type": file.media}})
 		default:
 			write(w, answer{status: http.StatusOK, body: said})
 		}
@@ -164,9 +167,14 @@ func (s *server) receivedOne(a acting) (any, error) {
 	return out, nil
 }
 
-// Keep limits what is remembered of calls: the latest n, and no body over 64 KiB. A stand-in that runs for days needs it.
-func (s *server) Keep(n int) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.keep = n
+// Calls are the names of what is served, in order.
+func (s *server) Calls() []string {
+	var out []string
+	for _, r := range s.routes {
+		if !slices.Contains(out, r.Name) {
+			out = append(out, r.Name)
+		}
+	}
+	slices.Sort(out)
+	return out
 }

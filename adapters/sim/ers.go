@@ -104,12 +104,12 @@ func StartERS(addr string) (*ERS, error) {
 		{"A011", "POST " + base + "/STU3/ReferralRequest/$ers.createReferral", access{roles: referrers}, s.createReferral},
 		{"A012", "POST " + base + "/STU3/ReferralRequest/{ubrn}/$ers.maintainReferralLetter", access{roles: referrers}, s.maintainLetter},
 		{"A016", "POST " + base + "/STU3/Appointment", access{roles: referrers}, s.deferToTriage},
-		{"A020", "POST " + base + "/STU3/Binary", access{roles: slices.Concat(referrers, mayDecide)}, s.upload},
+		{"A020", "POST " + base + "/STU3/Binary", access{roles: uploaders, media: anyMedia}, s.upload},
 		{"A044", "POST " + base + "/STU3/CommunicationRequest/$ers.createAdviceAndGuidance", access{roles: referrers}, s.createAdvice},
 		{"A004", "GET " + base + "/STU3/CodeSystem/{system}", access{application: true}, s.referenceData},
 		{"A005", "GET " + base + "/STU3/ReferralRequest/{ubrn}", access{application: true}, s.readReferral},
 		{"A005", "GET " + base + "/STU3/ReferralRequest/{ubrn}/_history/{version}", access{application: true}, s.readReferral},
-		{"A007", "POST " + base + "/STU3/ReferralRequest/{ubrn}/$ers.generateCRI", access{application: true}, s.clinicalInformation},
+		{"A007", "POST " + base + "/STU3/ReferralRequest/{ubrn}/$ers.generateCRI", access{application: true, media: "application/pdf"}, s.clinicalInformation},
 		{"A008", "POST " + base + "/STU3/ReferralRequest/$ers.fetchworklist", access{application: true, roles: providers}, s.worklist},
 		{"A023", "POST " + base + "/STU3/CommunicationRequest/$ers.fetchworklist", access{roles: providers}, s.adviceWorklist},
 		{"A024", "GET " + base + "/STU3/CommunicationRequest/{ubrn}", access{application: true}, s.readAdvice},
@@ -119,8 +119,8 @@ func StartERS(addr string) (*ERS, error) {
 		{"A028", "POST " + base + "/STU3/ReferralRequest/{ubrn}/$ers.recordReviewOutcome", access{application: true, roles: mayDecide}, s.recordOutcome},
 		{"A029", "GET " + base + "/STU3/Task", access{application: true}, s.actions},
 		{"A036", "POST " + base + "/STU3/ReferralRequest/{ubrn}/$ers.cancelReferral", access{application: true, roles: slices.Concat(referrers[:2], mayDecide)}, s.cancelReferral},
-		{"A042", "GET " + base + "/R4/Binary/{id}", access{application: true}, s.download},
-		{"A043", "POST " + base + "/STU3/CommunicationRequest/{ubrn}/$ers.generateCRI", access{application: true}, s.adviceOverview},
+		{"A042", "GET " + base + "/R4/Binary/{id}", access{application: true, media: anyMedia}, s.download},
+		{"A043", "POST " + base + "/STU3/CommunicationRequest/{ubrn}/$ers.generateCRI", access{application: true, media: "application/pdf"}, s.adviceOverview},
 	} {
 		s.handle(c.name, c.pattern, func(r request) answer { return s.guarded(r, c.who, c.do) })
 	}

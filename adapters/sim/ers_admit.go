@@ -8,10 +8,11 @@ import (
 	"strings"
 )
 
-// Business functions: those that may create and attach (A011, A044: clinicians and their admins), and those that have
-// worklists of what was sent to them.
+// Business functions: those that may create and attach (A011, A044: clinicians and their admins), those that may upload, and
+// those that have worklists of what was sent to them.
 var (
 	referrers = []string{"REFERRING_CLINICIAN", "REFERRING_CLINICIAN_ADMIN", "REFERRING_ADMIN"}
+	uploaders = slices.Concat(referrers, mayDecide)
 	providers = []string{"SERVICE_PROVIDER_CLINICIAN", "SERVICE_PROVIDER_ADMIN", actsFor}
 )
 
@@ -22,6 +23,7 @@ const actsFor = "SERVICE_PROVIDER_CLINICIAN_ADMIN"
 type access struct {
 	application bool     // without a signed-in user
 	roles       []string // business functions of users; nil: any
+	media       string   // of the answer, where it is not FHIR
 }
 
 // guarded checks what every call needs before doing it, and puts the ids of the transaction on the answer.
@@ -52,6 +54,8 @@ func (s *ERS) admit(r request, who access) answer {
 	switch {
 	case !ok || token == "" || !valid:
 		return problem(http.StatusUnauthorized, "")
+	case !accepts(r, fhirJSON, or(who.media, fhirJSON)):
+		return ersProblem(http.StatusNotAcceptable, "")
 	case application && (!who.application || !none):
 		return problem(http.StatusForbidden, "") // e-RS knows for whom, and takes little from one
 	case application:

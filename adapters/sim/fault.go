@@ -112,10 +112,9 @@ func isText(into any, name string) bool {
 
 // Arrange is Fail with what a person writes: an error names what it cannot mean.
 func (s *server) Arrange(f Fault) error {
-	known := func(r Route) bool { return r.Name == f.Call }
 	switch {
-	case f.Call != "" && !slices.ContainsFunc(s.routes, known):
-		return fmt.Errorf("sim: no call %q here; there are %s", f.Call, names(s.routes))
+	case f.Call != "" && !slices.Contains(s.Calls(), f.Call):
+		return fmt.Errorf("sim: no call %q here; there are %s", f.Call, strings.Join(s.Calls(), ", "))
 	case f.Status == 0 && f.Delay == 0 && !f.Drop && !f.DropAfter:
 		return errors.New("sim: a fault has a status, a delay, drop or dropAfter")
 	case f.Status != 0 && (f.Status < 100 || f.Status > 599), f.Skip < 0, f.Delay < 0:

@@ -107,6 +107,7 @@ func StartMESH(addr string, conf *tls.Config) (*MESH, error) {
 			return route.h(r, box)
 		})
 	}
+	m.playing()
 	return m, nil
 }
 

@@ -8,32 +8,42 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
+	"slices"
 	"sync"
 	"time"
 )
 
 // Ack is how an MLLP stand-in meets a message.
 type Ack struct {
-	Code   string        // MSA-1 instead of its own judgement: "AE", "AR", "AA"
-	Error  string        // ERR-3 with it, "207"
-	Silent bool          // no answer; the connection stays open
-	Close  bool          // no answer; the connection is closed
-	Delay  time.Duration // before the answer
-	Lose   bool          // with Silent or Close: the message is not kept either
+	Code   string        `json:"code,omitempty"`   // MSA-1 instead of its own judgement: "AE", "AR", "AA"
+	Error  string        `json:"error,omitempty"`  // ERR-3 with it, "207"
+	Silent bool          `json:"silent,omitempty"` // no answer; the connection stays open
+	Close  bool          `json:"close,omitempty"`  // no answer; the connection is closed
+	Cut    bool          `json:"cut,omitempty"`    // half an answer; the connection is closed
+	Delay  time.Duration `json:"delay,omitempty"`  // before the answer; "2s" in JSON
+	Lose   bool          `json:"lose,omitempty"`   // with Silent, Close or Cut: the message is not kept either
+	Times  int           `json:"times,omitempty"`  // messages it meets; 0: one, -1: all
 }
 
 // listener takes MLLP frames and answers them, the part that EPR and GP share.
 type listener struct {
-	Now func() time.Time // set before use; time.Now unless changed
+	Now     func() time.Time             // set before use; time.Now unless changed
+	Log     func(m Message, code string) // told of each message and its MSA-1, "" where there is no answer; nil: nobody. Set before use
+	Gateway string                       // where Send acts send to: HOST:PORT of the gateway's MLLP
+	Keep    int                          // messages remembered, the latest; 0: all. Set before use
 
 	tcp     net.Listener
+	desk    *http.Server       // nil: nothing is told by HTTP
 	judge   func(hl7) []string // what is wrong with a message, as "segment^sequence^field:code"; none: AA
 	mu      sync.Mutex         // guards everything below
 	conns   map[net.Conn]bool
 	got     []Message
 	seen    map[string]string // MSH-10 → acknowledgement code
 	acks    []Ack
+	dropped int // messages that are remembered no longer
 	repeats int
+	sent    int // messages that were made here
 	closed  bool
 }
 
@@ -67,6 +77,9 @@ func (l *listener) Address() string { return l.tcp.Addr().String() }
 // Close stops listening and cuts all connections.
 func (l *listener) Close() error {
 	err := l.tcp.Close()
+	if l.desk != nil {
+		err = errors.Join(err, l.desk.Close())
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.closed = true
@@ -127,9 +140,16 @@ func (l *listener) serve(c net.Conn) {
 			return
 		}
 		answer, how := l.take(raw)
+		if l.Log != nil {
+			l.Log(split7(raw).message(), how.told(answer))
+		}
 		time.Sleep(how.Delay)
 		switch {
 		case how.Close:
+			return
+		case how.Cut:
+			whole := frame(answer)
+			c.Write(whole[:len(whole)/2]) //nolint:errcheck // closed next
 			return
 		case how.Silent:
 			continue
@@ -144,10 +164,7 @@ func (l *listener) serve(c net.Conn) {
 func (l *listener) take(raw []byte) ([]byte, Ack) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	var how Ack
-	if len(l.acks) > 0 {
-		how, l.acks = l.acks[0], l.acks[1:]
-	}
+	how := l.meets()
 	m := split7(raw)
 	control := m.field("MSH", 0, 10)
 	if code, ok := l.seen[control]; ok && how.Code == "" {
@@ -155,7 +172,7 @@ func (l *listener) take(raw []byte) ([]byte, Ack) {
 		return m.ack(l.Now(), code, nil), how
 	}
 	if how.Lose {
-		return nil, how
+		return m.ack(l.Now(), "AE", nil), how
 	}
 	faults := l.judge(m)
 	code := "AA"
@@ -170,9 +187,37 @@ func (l *listener) take(raw []byte) ([]byte, Ack) {
 	}
 	if code == "AA" || code == "CA" {
 		l.seen[control] = code
+		if l.Keep > 0 && len(l.got) >= l.Keep {
+			l.got = slices.Delete(l.got, 0, 1)
+			l.dropped++
+		}
 		l.got = append(l.got, m.message())
 	}
 	return m.ack(l.Now(), code, faults), how
+}
+
+// meets takes how the next message is met.
+func (l *listener) meets() Ack {
+	if len(l.acks) == 0 {
+		return Ack{}
+	}
+	how := &l.acks[0]
+	met := *how
+	if how.Times == 0 {
+		how.Times = 1
+	}
+	if how.Times--; how.Times == 0 {
+		l.acks = l.acks[1:]
+	}
+	return met
+}
+
+// told is the MSA-1 that a sender sees.
+func (a Ack) told(answer []byte) string {
+	if a.Silent || a.Close || a.Cut {
+		return ""
+	}
+	return split7(answer).field("MSA", 0, 1)
 }
 
 // The MLLP frame: VT, message, FS, CR.

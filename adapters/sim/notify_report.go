@@ -179,12 +179,17 @@ func (n *Notify) playing() {
 		if err := a.read(&x); err != nil {
 			return nil, err
 		}
-		if err := x.check(); err != nil {
-			return nil, err
-		}
-		n.mu.Lock()
-		defer n.mu.Unlock()
-		n.Auto, n.Reporting = x.Auto, x.Reporting
-		return nil, nil
+		return nil, n.Reports(x.Auto, x.Reporting)
 	})
+}
+
+// Reports sets whether messages are reported as soon as they are taken, and how.
+func (n *Notify) Reports(auto bool, how Reporting) error {
+	if err := how.check(); err != nil {
+		return err
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.Auto, n.Reporting = auto, how
+	return nil
 }

@@ -33,19 +33,18 @@ type Call struct {
 
 // server is the part all HTTP stand-ins share.
 type server struct {
-	URL string           // "http://127.0.0.1:port"
-	Now func() time.Time // set before use; time.Now unless changed
-	Log func(Call)       // told of each call; nil: nobody. Set before use
+	URL  string           // "http://127.0.0.1:port"
+	Now  func() time.Time // set before use; time.Now unless changed
+	Log  func(Call)       // told of each call; nil: nobody. Set before use
+	Keep int              // calls remembered, the latest, and no body over 64 KiB of them; 0: everything. Set before use
 
 	problem func(status int, code string) answer            // the service's own error form, for faults
 	forms   map[string]func(status int, code string) answer // of calls that have another, by name
-	mux     *http.ServeMux
+	desk
 	http    *http.Server
 	routes  []Route
-	acts    []Route
 	mu      sync.Mutex // guards everything below and the state of the stand-in: calls are handled one by one
 	seen    []Call
-	keep    int // calls remembered, and only short bodies of them; 0: everything
 	dropped int // calls that are remembered no longer
 	faults  []*Fault
 	count   int
@@ -148,11 +147,11 @@ func (s *server) answer(name string, r request, h func(request) answer) (answer,
 const longest = 64 << 10
 
 func (s *server) remember(c Call) {
-	if s.keep > 0 {
+	if s.Keep > 0 {
 		if len(c.Body) > longest {
 			c.Body = nil
 		}
-		if len(s.seen) >= s.keep {
+		if len(s.seen) >= s.Keep {
 			s.seen = slices.Delete(s.seen, 0, 1)
 			s.dropped++
 		}
@@ -197,10 +196,13 @@ func with(h map[string]string, pairs ...string) map[string]string {
 	return out
 }
 
+// anyMedia stands for an answer of any media type.
+const anyMedia = "*/*"
+
 // accepts tells whether a caller takes one of the media types, by its Accept header; none takes anything.
 func accepts(r request, types ...string) bool {
 	header := strings.Join(r.Header.Values("Accept"), ",")
-	if header == "" {
+	if header == "" || slices.Contains(types, anyMedia) {
 		return true
 	}
 	for part := range strings.SplitSeq(header, ",") {
