@@ -179,13 +179,9 @@ func (l *ladder) convert() (*rung, error) {
 	if err != nil {
 		return nil, err
 	}
-	n, err := s.estimate(finest)
-	if err != nil {
-		return nil, err
-	}
 	var out *rung
-	if n <= 0.99*float64(l.to.Bytes) {
-		if out, _, err = s.attempt(finest); err != nil {
+	if s.bytes(s.trials[0]) <= 0.99*float64(l.to.Bytes) {
+		if out, err = s.attempt(finest); err != nil {
 			return nil, err
 		}
 	}

@@ -127,6 +127,16 @@ func TestTheLimitIsUsed(t *testing.T) {
 	}
 }
 
+// Steps that the floor allows are used up to the floor.
+func TestStepsGoDownToTheFloor(t *testing.T) {
+	photo := photos.Lesion{Seed: 10, View: photos.CloseUp, Width: 1600, Height: 1200, Quality: 85}.JPEG()
+	f := fit(t, photo, Target{Bytes: int64(len(photo)) * 89 / 100}, Floor{Quality: 79})
+	t.Logf("%s, quality %d, %+v", f.Step, f.Quality, f.Likeness)
+	if f.Step != Requantised || f.Quality < 79 || f.Quality > 82 {
+		t.Errorf("%s to quality %d", f.Step, f.Quality)
+	}
+}
+
 func TestUnderTheFloorIsRefused(t *testing.T) {
 	photo := photos.Lesion{Seed: 4, View: photos.CloseUp, Width: 1200, Height: 900, Quality: 95}.JPEG()
 	for text, c := range map[string]struct {

@@ -79,14 +79,13 @@ func (p *plane) add(a, b *jpeg.Samples) {
 
 func sums(a []byte, strideA int, b []byte, strideB int) (k cell) {
 	for y := range 4 {
-		r, s := a[y*strideA:][:4], b[y*strideB:][:4]
-		for x := range r {
-			v, w := int32(r[x]), int32(s[x])
-			k.a += v
-			k.b += w
-			k.squares += v*v + w*w
-			k.products += v * w
-		}
+		r, s := (*[4]byte)(a[y*strideA:]), (*[4]byte)(b[y*strideB:])
+		v0, v1, v2, v3 := int32(r[0]), int32(r[1]), int32(r[2]), int32(r[3])
+		w0, w1, w2, w3 := int32(s[0]), int32(s[1]), int32(s[2]), int32(s[3])
+		k.a += v0 + v1 + v2 + v3
+		k.b += w0 + w1 + w2 + w3
+		k.squares += v0*v0 + v1*v1 + v2*v2 + v3*v3 + w0*w0 + w1*w1 + w2*w2 + w3*w3
+		k.products += v0*w0 + v1*w1 + v2*w2 + v3*w3
 	}
 	return k
 }

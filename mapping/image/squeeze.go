@@ -1,10 +1,6 @@
 package image
 
-import (
-	"math"
-
-	"github.com/dermgate/dermgate/mapping/image/jpeg"
-)
+import "github.com/dermgate/dermgate/mapping/image/jpeg"
 
 // squeeze finds how coarse the steps of a picture must be for it to fit: by a sample of it, so that the whole
 // is encoded twice at most.
@@ -15,10 +11,11 @@ type squeeze struct {
 	from    jpeg.Bands                    // when it is not held
 	finest  jpeg.Quantisers               // the best that may come of it
 	sample  *jpeg.Picture
-	times   float64 // as much there is of the picture
-	scans   bool    // written progressive
-	heads   int     // bytes of headers and tables that scans take besides
-	factor  float64 // bytes of the form it is written in, for one of its blocks in a single scan
+	times   float64  // as much there is of the picture
+	scans   bool     // written progressive
+	heads   int      // bytes of headers and tables that scans take besides
+	factor  float64  // bytes of the form it is written in, for one of its blocks in a single scan
+	trials  []*trial // by factor, the first of 1
 }
 
 // sampled is of how many rows of MCUs a sample has one.
@@ -59,112 +56,32 @@ const oneScan = 1 + 1./256
 
 // choose decides on the form to write in by the sample.
 func (s *squeeze) choose() error {
-	saved, err := s.calibrate(s.finest)
+	finest, err := s.try(1)
+	if err != nil {
+		return err
+	}
+	saved, err := s.calibrate(finest)
 	if s.scans = saved > 0; !s.scans {
 		s.heads, s.factor = 0, oneScan
 	}
 	return err
 }
 
-// calibrate sees how many bytes the sample takes with some quantisers in scans, and how many those save of the picture.
-func (s *squeeze) calibrate(q jpeg.Quantisers) (saved float64, err error) {
-	head, blocks, err := jpeg.Measure(jpeg.Requantise(s.sample.Bands(), q, nil))
-	if err != nil || blocks == 0 {
-		return 0, err
+// calibrate sees how many bytes the sample takes in scans with the steps of a trial, and how many those save of the picture.
+func (s *squeeze) calibrate(t *trial) (saved float64, err error) {
+	if t.blocks == 0 {
+		return 0, nil
 	}
-	heads, inScans, err := jpeg.MeasureProgressive(jpeg.Requantise(s.sample.Bands(), q, nil))
-	s.heads, s.factor = heads-head, inScans/blocks*oneScan
-	return (blocks-inScans)*s.times*oneScan - float64(s.heads), err
-}
-
-// estimate tells how many bytes the picture takes with some quantisers.
-func (s *squeeze) estimate(q jpeg.Quantisers) (float64, error) {
-	head, blocks, err := jpeg.Measure(jpeg.Requantise(s.sample.Bands(), q, nil))
-	return float64(head+s.heads) + blocks*s.times*s.factor, err
-}
-
-// search gives the finest quantisers with which the picture is estimated to take no more bytes than aimed at,
-// nil when those would be under the floor.
-func (s *squeeze) search(aim float64) (jpeg.Quantisers, error) {
-	if !s.scans {
-		factor, err := s.coarseness(aim, 6)
-		return s.coarser(factor), err
-	}
-	factor, err := s.coarseness(aim, 4)
-	if factor == 0 || err != nil {
-		return nil, err
-	}
-	// What scans save depends on the quantisers: now it is known better.
-	if _, err := s.calibrate(s.coarser(factor)); err != nil {
-		return nil, err
-	}
-	if n, err := s.estimate(s.coarser(factor)); err != nil {
-		return nil, err
-	} else if n > aim {
-		factor, err = s.coarseness(aim, 6)
-		return s.coarser(factor), err
-	}
-	low := factor
-	for enough := true; enough && low > 1; {
-		low = max(1, low/1.2)
-		n, err := s.estimate(s.coarser(low))
-		if err != nil {
-			return nil, err
-		}
-		if enough = n <= aim; enough {
-			factor = low
-		}
-	}
-	factor, err = s.between(low, factor, aim, 5)
-	return s.coarser(factor), err
-}
-
-// coarser gives quantisers by a factor on the finest; nil for 0.
-func (s *squeeze) coarser(factor float64) jpeg.Quantisers {
-	if factor == 0 {
-		return nil
-	}
-	return s.finest.Coarser(factor)
-}
-
-// coarseness gives the least factor on the finest quantisers that is enough, by so many halvings; 0 when there is none above
-// the floor.
-func (s *squeeze) coarseness(aim float64, halvings int) (float64, error) {
-	for low, high := 1., 1.; high < 256; low, high = high, high*1.5 { // beyond, every step is the largest
-		q := s.finest.Coarser(high)
-		n, err := s.estimate(q)
-		switch {
-		case err != nil || q.Quality() < s.floor.Quality:
-			return 0, err
-		case n <= aim:
-			return s.between(low, high, aim, halvings)
-		}
-	}
-	return 0, nil
-}
-
-// between narrows down a factor that is too fine and one that is coarse enough.
-func (s *squeeze) between(low, high, aim float64, halvings int) (float64, error) {
-	for step := 0; step < halvings && low < high; step++ {
-		middle := math.Sqrt(low * high)
-		n, err := s.estimate(s.finest.Coarser(middle))
-		switch {
-		case err != nil:
-			return 0, err
-		case n > aim:
-			low = middle
-		default:
-			high = middle
-		}
-	}
-	return high, nil
+	heads, inScans, err := jpeg.MeasureProgressive(jpeg.Requantise(s.sample.Bands(), s.finest.Coarser(t.factor), nil))
+	s.heads, s.factor = heads-t.head, inScans/t.blocks*oneScan
+	return (t.blocks-inScans)*s.times*oneScan - float64(s.heads), err
 }
 
 // optimise writes the same coefficients in fewer bytes, if they are likely to fit.
 func (s *squeeze) optimise() (*rung, error) {
-	expected, err := s.estimate(s.finest)
-	if err != nil || expected > float64(s.to.Bytes)*1.02 {
-		return nil, err
+	expected := s.bytes(s.trials[0])
+	if expected > float64(s.to.Bytes)*1.02 {
+		return nil, nil
 	}
 	b, err := s.write(s.from)
 	if err != nil {
@@ -200,30 +117,32 @@ func (s *squeeze) requantise() (*rung, error) {
 		if q == nil || err != nil {
 			return nil, err
 		}
-		out, expected, err := s.attempt(q)
+		out, err := s.attempt(q)
 		if err != nil || out == nil || int64(len(out.bytes)) <= s.to.Bytes {
 			return out, err
+		}
+		expected, err := s.estimate(q)
+		if err != nil {
+			return nil, err
 		}
 		s.times *= float64(len(out.bytes)) / expected
 	}
 	return nil, nil
 }
 
-// attempt writes the picture with some quantisers, and says how many bytes were expected; nil when too little
-// is left of it.
-func (s *squeeze) attempt(q jpeg.Quantisers) (_ *rung, expected float64, err error) {
-	like, err := compare(s.sample.Bands(), q)
-	if err != nil || like.SSIM < s.floor.SSIM-0.005 {
-		return nil, 0, err
-	}
-	if expected, err = s.estimate(q); err != nil {
-		return nil, 0, err
+// attempt writes the picture with some quantisers; nil when too little is left of it. Of one that is not held, that is seen
+// by its sample first, most of the time.
+func (s *squeeze) attempt(q jpeg.Quantisers) (*rung, error) {
+	if s.again == nil {
+		if like, err := compare(s.sample.Bands(), q); err != nil || like.SSIM < s.floor.SSIM-0.005 {
+			return nil, err
+		}
 	}
 	b, like, err := s.rounded(q)
 	if err != nil || like.SSIM < s.floor.SSIM {
-		return nil, 0, err
+		return nil, err
 	}
-	return &rung{b, Requantised, q, like}, expected, nil
+	return &rung{b, Requantised, q, like}, nil
 }
 
 // rounded writes the picture with some quantisers. One that is held is changed for it, and made anew when it is

@@ -2,32 +2,58 @@ package jpeg
 
 import "math/bits"
 
-// magnitudes tell of the blocks of a plane which coefficients are at least 1, 2 and 4 from 0: as much as the
-// scans of a script ask for. Bits of a mask are coefficients.
-type magnitudes [3][]uint64
+// marks tell of the coefficients of a block what the scans of a script ask. Bits of a mask are coefficients.
+type marks struct {
+	least [3]uint64 // at least 1, 2 and 4 from 0
+	digit [2]uint64 // the last binary digit of their size, and the one before
+	minus uint64
+}
 
-// magnitudes sorts the coefficients of a band.
-func (b *Band) magnitudes(out []magnitudes) {
+// mark marks the blocks of a band.
+func (b *Band) mark(out [][]marks) {
 	for i, plane := range b.Planes {
-		m := &out[i]
-		m[0] = plane.masks
-		if len(m[1]) < len(plane.masks) {
-			m[1], m[2] = make([]uint64, len(plane.masks)), make([]uint64, len(plane.masks))
+		if len(out[i]) < len(plane.masks) {
+			out[i] = make([]marks, len(plane.masks))
 		}
 		for at, mask := range plane.masks {
-			block := (*[64]int16)(plane.coefs[blockSize*at:])
-			var m2, m4 uint64
-			for left := mask; left != 0; left &= left - 1 {
-				k := bits.TrailingZeros64(left)
-				v := int(block[k&63])
-				sign := v >> 63
-				v = (v ^ sign) - sign
-				m2 |= uint64(1-v) >> 63 << k
-				m4 |= uint64(3-v) >> 63 << k
-			}
-			m[1][at], m[2][at] = m2, m4
+			out[i][at] = markBlock((*[64]int16)(plane.coefs[blockSize*at:]), mask)
 		}
 	}
+}
+
+// markBlock looks at four coefficients at a time, in the quarters of a word.
+func markBlock(b *[64]int16, mask uint64) marks {
+	const ones = 0x0001_0001_0001_0001 // one in each quarter
+	var last, before, four, minus uint64
+	for i := range blockSize / 4 {
+		c := (*[4]int16)(b[4*i:])
+		v := uint64(uint16(c[0])) | uint64(uint16(c[1]))<<16 | uint64(uint16(c[2]))<<32 | uint64(uint16(c[3]))<<48
+		negative := v >> 15 & ones
+		size := v ^ negative*0xffff + negative
+		last |= size & ones << i
+		before |= size >> 1 & ones << i
+		four |= (size>>2&(0x3fff*ones) + 0x3fff*ones) >> 14 & ones << i
+		minus |= negative << i
+	}
+	m := marks{minus: inOrder(minus), digit: [2]uint64{inOrder(last), inOrder(before)}}
+	four = inOrder(four)
+	m.least = [3]uint64{mask, four | m.digit[1], four}
+	return m
+}
+
+// inOrder takes bit i of quarter n to bit 4i+n: as a table of four rows turned, by exchanging digits of the places of bits
+// (Warren, Hacker's Delight, §7-3).
+func inOrder(v uint64) uint64 {
+	v = exchange(v, 24, 0x0000_0000_ff00_ff00)
+	v = exchange(v, 12, 0x0000_f0f0_0000_f0f0)
+	v = exchange(v, 6, 0x00cc_00cc_00cc_00cc)
+	return exchange(v, 3, 0x0a0a_0a0a_0a0a_0a0a)
+}
+
+// exchange exchanges the bits of a mask with those so many places above.
+func exchange(v uint64, places int, mask uint64) uint64 {
+	t := (v ^ v>>places) & mask
+	return v ^ t ^ t<<places
 }
 
 func bandMask(from, to int) uint64 { return ^uint64(0) >> (63 - to) &^ (1<<from - 1) }
@@ -44,47 +70,49 @@ type corrections struct {
 	n    int
 }
 
-// bandAC writes the AC coefficients of a component in a band.
-func (w *passWriter) bandAC(b *Band, large []magnitudes) {
+// bandAC counts or writes the AC coefficients of a component in a band.
+func (w *passWriter) bandAC(b *Band, all [][]marks) {
 	c, plane, keep := &b.Components[w.component], &b.Planes[w.component], bandMask(w.from, w.to)
-	low, high := large[w.component][w.low], large[w.component][w.high]
 	for y := range b.rows(w.component) {
 		for x := range c.Across {
 			at := y*c.stride + x
-			block, some := (*[64]int16)(plane.coefs[blockSize*at:]), low[at]&keep
-			switch {
-			case w.high == 0:
-				w.first(block, some)
-			case w.freq != nil:
-				more := high[at] & keep
-				w.extra += int64(bits.OnesCount64(more))
-				w.count(some&^more, more)
-			default:
-				more := high[at] & keep
-				w.refine(block, some&^more, more)
+			m := &all[w.component][at]
+			some := m.least[w.low] & keep
+			if w.high == 0 {
+				w.first((*[64]int16)(plane.coefs[blockSize*at:]), some)
+			} else {
+				more := m.least[w.high] & keep
+				w.refine(m, some&^more, more)
 			}
 		}
 	}
 }
 
-// first writes the coefficients of a block, those that are not 0 without their lowest bits.
+// first counts or writes the coefficients of a block, those that are not 0 without their lowest bits.
 func (w *passWriter) first(b *[64]int16, some uint64) {
+	if some != 0 {
+		w.flushSkipped()
+	}
 	at := w.from - 1
 	for m := some; m != 0; m &= m - 1 {
 		k := bits.TrailingZeros64(m)
 		v := int(b[k&63])
 		sign := v >> 63
-		v = ((v ^ sign) - sign) >> w.low
-		w.flushSkipped()
+		v = ((v ^ sign) - sign) >> (w.low & 15)
 		run := k - at - 1
 		for ; run > 15; run -= 16 {
 			w.symbol(0xf0, 0, 0)
 		}
-		size := bits.Len(uint(v))
-		w.symbol((run<<4|size)&255, uint64(v^sign)&(1<<size-1), size)
+		size := bits.Len(uint(v)) & 63
+		sym := (run<<4 | size) & 255
+		if w.freq != nil {
+			w.freq[sym]++
+		} else {
+			w.put(uint64(w.code.code[sym])<<size|uint64(v^sign)&(1<<size-1), int(w.code.length[sym])+size)
+		}
 		at = k
 	}
-	if at < w.to {
+	if some>>(w.to&63) == 0 {
 		w.skip(corrections{})
 	}
 }
@@ -126,63 +154,73 @@ func (w *passWriter) correct(c corrections) {
 	w.put(c.bits&(1<<c.n-1), c.n)
 }
 
-// count counts the symbols of refine.
-func (w *passWriter) count(ones, more uint64) {
-	zeros, at := ^(ones | more), w.from
-	for m := ones; m != 0; m &= m - 1 {
-		k := bits.TrailingZeros64(m)
-		run := bits.OnesCount64(zeros & between(at, k))
+// refine writes one more bit of each coefficient of a block: those that become 1 or -1 have a symbol with the
+// run of zeros before them, those that were more before a correction, behind the symbol in whose run they are.
+func (w *passWriter) refine(m *marks, ones, more uint64) {
+	if w.freq != nil {
+		w.extra += int64(bits.OnesCount64(more))
+		w.countRefined(ones, more)
+		return
+	}
+	if ones != 0 {
 		w.flushSkipped()
+	}
+	digits, zeros := m.digit[w.low], bandMask(w.from, w.to)&^(ones|more)
+	for left := ones; left != 0; left &= left - 1 {
+		one := left & -left
+		run := bits.OnesCount64(zeros & (one - 1))
+		for ; run > 15; run -= 16 {
+			end := sixteenth(zeros)
+			w.symbol(0xf0, 0, 0)
+			w.correct(digitsOf(digits, more&(end-1)))
+			zeros, more = zeros&^(end|(end-1)), more&^(end-1)
+		}
+		sign := uint64(1)
+		if m.minus&one != 0 {
+			sign = 0
+		}
+		sym := (run<<4 | 1) & 255
+		w.put(uint64(w.code.code[sym])<<1|sign, int(w.code.length[sym])+1)
+		if c := digitsOf(digits, more&(one-1)); c.n > 0 {
+			w.correct(c)
+		}
+		zeros, more = zeros&^(one-1), more&^(one-1)
+	}
+	if ones>>(w.to&63) == 0 {
+		w.skip(digitsOf(digits, more))
+	}
+}
+
+// countRefined counts the symbols of refine.
+func (w *passWriter) countRefined(ones, more uint64) {
+	if ones != 0 {
+		w.flushSkipped()
+	}
+	zeros := bandMask(w.from, w.to) &^ (ones | more)
+	for left := ones; left != 0; left &= left - 1 {
+		below := left&-left - 1
+		run := bits.OnesCount64(zeros & below)
 		w.freq[0xf0] += run >> 4
 		w.freq[(run&15)<<4|1]++
-		at = k + 1
+		zeros &^= below
 	}
-	if at <= w.to {
+	if ones>>(w.to&63) == 0 {
 		w.skip(corrections{})
 	}
 }
 
-// refine writes one more bit of each coefficient of a block: those that become 1 or -1 have a symbol with the
-// run of zeros before them, those that were more before a correction, behind the symbol in whose run they are.
-func (w *passWriter) refine(b *[64]int16, ones, more uint64) {
-	zeros, at := ^(ones | more), w.from
-	for m := ones; m != 0; m &= m - 1 {
-		k := bits.TrailingZeros64(m)
-		w.flushSkipped()
-		run := bits.OnesCount64(zeros & between(at, k))
-		for ; run > 15; run -= 16 {
-			end := sixteenth(zeros & between(at, k))
-			w.symbol(0xf0, 0, 0)
-			w.correct(w.bitsOf(b, more&between(at, end)))
-			at = end + 1
-		}
-		sign := uint64(b[k&63]) >> 63
-		w.symbol(run<<4|1, 1-sign, 1)
-		w.correct(w.bitsOf(b, more&between(at, k)))
-		at = k + 1
-	}
-	if at <= w.to {
-		w.skip(w.bitsOf(b, more&between(at, w.to+1)))
-	}
-}
-
-// between is the mask of coefficients from one on and before another.
-func between(from, to int) uint64 { return (1<<to - 1) &^ (1<<from - 1) }
-
-// sixteenth gives the place of the sixteenth bit that is set.
-func sixteenth(m uint64) int {
+// sixteenth gives the sixteenth bit that is set, alone.
+func sixteenth(m uint64) uint64 {
 	for range 15 {
 		m &= m - 1
 	}
-	return bits.TrailingZeros64(m)
+	return m & -m
 }
 
-// bitsOf collects the bit that comes now of some coefficients.
-func (w *passWriter) bitsOf(b *[64]int16, some uint64) (c corrections) {
-	for m := some; m != 0; m &= m - 1 {
-		v := int(b[bits.TrailingZeros64(m)&63])
-		sign := v >> 63
-		c.bits = c.bits<<1 | uint64((v^sign)-sign)>>w.low&1
+// digitsOf collects the digits of some coefficients.
+func digitsOf(digits, some uint64) (c corrections) {
+	for ; some != 0; some &= some - 1 {
+		c.bits = c.bits<<1 | digits>>(bits.TrailingZeros64(some)&63)&1
 		c.n++
 	}
 	return c

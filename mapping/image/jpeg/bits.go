@@ -109,14 +109,14 @@ func (w *bitWriter) put(v uint64, n int) {
 	if w.n+n > 64 {
 		w.flush()
 	}
-	w.acc = w.acc<<n | v
+	w.acc = w.acc<<(n&63) | v
 	w.n += n
 }
 
 // flush writes the whole bytes: at least 32 bits are free afterwards.
 func (w *bitWriter) flush() {
 	if w.n >= 32 {
-		v := uint32(w.acc >> (w.n - 32))
+		v := uint32(w.acc >> ((w.n - 32) & 63))
 		w.n -= 32
 		if u := ^v; (u-0x01010101)&^u&0x80808080 == 0 {
 			w.out = binary.BigEndian.AppendUint32(w.out, v)

@@ -1,5 +1,7 @@
 package jpeg
 
+import "math/bits"
+
 // The cosine transforms of T.81 §A.3.3 by the scheme of Loeffler, Ligtenberg and Moschytz (ICASSP 1989), with
 // 13 bits behind the point. Sums are of 64 bits: what a broken file holds cannot overflow them.
 
@@ -28,39 +30,53 @@ var natural = [64]uint8{
 	58, 59, 52, 45, 38, 31, 39, 46, 53, 60, 61, 54, 47, 55, 62, 63,
 }
 
+// columns tell of each column which coefficients in zigzag order are in its rows but the first.
+var columns = func() (masks [8]uint64) {
+	for k, n := range natural {
+		if n > 7 {
+			masks[n&7] |= 1 << k
+		}
+	}
+	return masks
+}()
+
+// guard bits are kept between the two passes of a transform.
+const guard = 2
+
 // inverse makes samples, 0 to 255, of the coefficients of a block, and writes them to rows of a stride.
 func inverse(b *[64]int16, mask uint64, q *[64]uint16, out []byte, stride int) {
 	if mask&^1 == 0 {
 		flat(clamp((int(b[0])*int(q[0])+4)>>3+128), out, stride)
 		return
 	}
-	var w [64]int
-	for k := range 64 {
-		if mask>>k&1 != 0 {
-			w[natural[k]] = int(b[k]) * int(q[k])
-		}
+	var w [64]int32
+	for m := mask; m != 0; m &= m - 1 {
+		k := bits.TrailingZeros64(m) & 63
+		w[natural[k]&63] = int32(b[k]) * int32(q[k])
 	}
-	const guard = 2 // bits kept from the columns to the rows
+	const half = 1 << (point - guard - 1)
 	for x := range 8 {
-		if w[8+x]|w[16+x]|w[24+x]|w[32+x]|w[40+x]|w[48+x]|w[56+x] == 0 {
-			v := w[x] << guard
-			for y := 0; y < 64; y += 8 {
-				w[y+x] = v
-			}
+		c := (*[57]int32)(w[x:])
+		if mask&columns[x] == 0 {
+			v := c[0] << guard
+			c[0], c[8], c[16], c[24], c[32], c[40], c[48], c[56] = v, v, v, v, v, v, v, v
 			continue
 		}
-		v := back(w[x], w[8+x], w[16+x], w[24+x], w[32+x], w[40+x], w[48+x], w[56+x])
-		for y := range 8 {
-			w[8*y+x] = (v[y] + 1<<(point-guard-1)) >> (point - guard)
-		}
+		v0, v1, v2, v3, v4, v5, v6, v7 := back(int(c[0]), int(c[8]), int(c[16]), int(c[24]), int(c[32]), int(c[40]), int(c[48]), int(c[56]))
+		c[0], c[8] = int32((v0+half)>>(point-guard)), int32((v1+half)>>(point-guard))
+		c[16], c[24] = int32((v2+half)>>(point-guard)), int32((v3+half)>>(point-guard))
+		c[32], c[40] = int32((v4+half)>>(point-guard)), int32((v5+half)>>(point-guard))
+		c[48], c[56] = int32((v6+half)>>(point-guard)), int32((v7+half)>>(point-guard))
 	}
+	const shift = point + guard + 3
+	const middle = 128<<shift + 1<<(shift-1)
 	for y := range 8 {
-		r := w[8*y : 8*y+8 : 8*y+8]
-		v := back(r[0], r[1], r[2], r[3], r[4], r[5], r[6], r[7])
-		o := out[y*stride:][:8]
-		for x := range o {
-			o[x] = clamp((v[x]+1<<(point+guard+2))>>(point+guard+3) + 128)
-		}
+		r, o := (*[8]int32)(w[8*y:]), (*[8]byte)(out[y*stride:])
+		v0, v1, v2, v3, v4, v5, v6, v7 := back(int(r[0]), int(r[1]), int(r[2]), int(r[3]), int(r[4]), int(r[5]), int(r[6]), int(r[7]))
+		o[0], o[1] = clamp((v0+middle)>>shift), clamp((v1+middle)>>shift)
+		o[2], o[3] = clamp((v2+middle)>>shift), clamp((v3+middle)>>shift)
+		o[4], o[5] = clamp((v4+middle)>>shift), clamp((v5+middle)>>shift)
+		o[6], o[7] = clamp((v6+middle)>>shift), clamp((v7+middle)>>shift)
 	}
 }
 
@@ -81,7 +97,7 @@ func clamp(v int) byte {
 }
 
 // back is the inverse transform of eight numbers, times √8 << point.
-func back(x0, x1, x2, x3, x4, x5, x6, x7 int) [8]int {
+func back(x0, x1, x2, x3, x4, x5, x6, x7 int) (v0, v1, v2, v3, v4, v5, v6, v7 int) {
 	z := (x2 + x6) * c0_541
 	e2, e3 := z-x6*c1_847, z+x2*c0_765
 	e0, e1 := (x0+x4)<<point, (x0-x4)<<point
@@ -94,13 +110,12 @@ func back(x0, x1, x2, x3, x4, x5, x6, x7 int) [8]int {
 	o1 := x5*c2_053 + z2 + z4
 	o2 := x3*c3_072 + z2 + z3
 	o3 := x1*c1_501 + z1 + z4
-	return [8]int{a0 + o3, a1 + o2, a2 + o1, a3 + o0, a3 - o0, a2 - o1, a1 - o2, a0 - o3}
+	return a0 + o3, a1 + o2, a2 + o1, a3 + o0, a3 - o0, a2 - o1, a1 - o2, a0 - o3
 }
 
 // forward makes coefficients in zigzag order, and their mask, of samples.
 func forward(in []byte, stride int, out *[64]int16) (mask uint64) {
 	var w [64]int
-	const guard = 2
 	for y := range 8 {
 		r := in[y*stride:][:8]
 		v := forth(int(r[0])-128, int(r[1])-128, int(r[2])-128, int(r[3])-128, int(r[4])-128, int(r[5])-128, int(r[6])-128, int(r[7])-128)

@@ -77,14 +77,14 @@ func (p *Picture) EncodeProgressive() []byte {
 type progressive struct {
 	header *Header // of the first band
 	scans  []*passWriter
-	large  []magnitudes
+	marks  [][]marks
 }
 
 // passWriter counts or writes one scan.
 type passWriter struct {
 	pass
 	coder
-	band   func(*passWriter, *Band, []magnitudes)
+	band   func(*passWriter, *Band, [][]marks)
 	header *Header
 	freqs  [2]frequencies
 	codes  [2]*codes
@@ -100,9 +100,9 @@ func (w *progressive) read(bands Bands) error {
 		if w.header == nil {
 			w.begin(b.Header)
 		}
-		b.magnitudes(w.large)
+		b.mark(w.marks)
 		for _, s := range w.scans {
-			s.band(s, b, w.large)
+			s.band(s, b, w.marks)
 		}
 		return nil
 	})
@@ -115,7 +115,7 @@ func (w *progressive) read(bands Bands) error {
 
 // begin makes the scans, to count first.
 func (w *progressive) begin(h *Header) {
-	w.header, w.large = h, make([]magnitudes, len(h.Components))
+	w.header, w.marks = h, make([][]marks, len(h.Components))
 	for _, p := range h.script() {
 		s := &passWriter{pass: p, header: h}
 		s.freq = &s.freqs[0]
@@ -174,7 +174,7 @@ func (s *passWriter) scanHeader(out []byte) []byte {
 
 // firstDC writes the DC coefficients of a band but for their lowest bits: what each adds to the one before, in the order of
 // MCUs.
-func (s *passWriter) firstDC(b *Band, _ []magnitudes) {
+func (s *passWriter) firstDC(b *Band, _ [][]marks) {
 	b.everyBlock(func(i int, block *[64]int16) {
 		diff := 0
 		if block != nil {
@@ -192,7 +192,7 @@ func (s *passWriter) firstDC(b *Band, _ []magnitudes) {
 }
 
 // refineDC writes one more bit of the DC coefficients of a band.
-func (s *passWriter) refineDC(b *Band, _ []magnitudes) {
+func (s *passWriter) refineDC(b *Band, _ [][]marks) {
 	b.everyBlock(func(_ int, block *[64]int16) {
 		if s.freq != nil {
 			s.extra++

@@ -75,6 +75,10 @@ func Requantise(bands Bands, to Quantisers, watch func(before, after *Band)) Ban
 
 const roundingPoint = 24
 
+// justUnderHalf rounds what stands in the middle towards zero: as near, in fewer bits. It is under the half by more than
+// the error of a factor times a coefficient, and by less than what another fraction of 8 bits is away from it.
+const justUnderHalf = 1<<(roundingPoint-1) - 1<<12
+
 // with makes a band as large as another, of other quantisers, and the factors from one to the other.
 func (b *Band) with(to Quantisers) (*Band, []*[64]uint64) {
 	h := b.Header.with(to)
@@ -139,9 +143,9 @@ func (p *Plane) round(from *Plane, factors *[64]uint64) {
 			k := bits.TrailingZeros64(m) & 63
 			v := int64(in[k])
 			sign := v >> 63
-			size := int64((uint64((v^sign)-sign)*factors[k] + 1<<(roundingPoint-1)) >> roundingPoint)
+			size := int64((uint64((v^sign)-sign)*factors[k] + justUnderHalf) >> roundingPoint)
 			out[k] = int16((size ^ sign) - sign)
-			left |= uint64(-size) >> 63 << k
+			left |= m & -m & uint64(-size>>63)
 		}
 		p.masks[at] = left
 	}
