@@ -57,7 +57,7 @@ func (a *app) mllpDestination(d config.Destination, open func(context.Context, f
 // one.
 func (a *app) ersDestination(d config.Destination, client *http.Client, open func(context.Context, flow.BodyRef) (io.ReadCloser, error)) map[string]flow.Destination {
 	writes := ers.Client{Base: d.BaseURL, ODS: d.ODS, BusinessFunction: d.BusinessFunction, OnBehalfOf: d.OnBehalfOf, HTTP: a.paced(d, client)}
-	dest := &ers.Destination{OpenBody: open, OpenPart: open, Service: d.Service, Specialty: cmp.Or(d.Specialty, "DERMATOLOGY"), ClinicType: d.ClinicType, Now: a.now}
+	dest := &ers.Destination{OpenBody: open, OpenPart: open, Service: d.Service, Specialty: cmp.Or(d.Specialty, "DERMATOLOGY"), ClinicType: d.ClinicType, Reference: &ers.Reference{Now: a.now}, Now: a.now}
 	if byUsers(d) {
 		users := &nhsauth.Sessions{Client: a.application(d.Auth, client)}
 		a.sessions[d.Name], dest.User = users, users

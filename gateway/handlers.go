@@ -59,13 +59,13 @@ func (a *app) handlers() (public, admin http.Handler, err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	operators, err := a.security(a.cfg.Admin, api.Operator, api.Referrer, api.Viewer)
+	operators, err := a.security(a.cfg.Admin, api.Operator, api.Referrer, api.Viewer, api.Provider)
 	if err != nil {
 		return nil, nil, err
 	}
 	record := func(ctx context.Context, e api.Entry) error { return a.audit.Record(ctx, observe.Entry(e)) }
 	p := &api.Public{Security: in, Sources: a.mount, Open: append(a.open, a.publish), Facade: &flow.Facade{P: a.pipeline}, Audit: record, MaxBytes: a.cfg.Limits.MessageBytes, Log: a.log}
-	o := &api.Admin{Security: operators, Cases: a.store, Messages: a.store, Acts: acts{a}, Explain: explainer{a.pipeline}, Original: a.pipeline, Release: a.pipeline, Tell: a.pipeline,
+	o := &api.Admin{Security: operators, Cases: a.store, Messages: a.store, Acts: acts{a}, Explain: explainer{a.pipeline}, Original: a.pipeline, Release: a.pipeline, Relays: a.pipeline, Tell: a.pipeline,
 		Patient: a.pipeline.PatientKey, Ready: []api.Probe{{Name: "running", Check: a.staying}, {Name: "store", Check: a.store.Health}, {Name: "maps", Check: a.maps.check, Lesser: "stale"}}, Metrics: a.metrics.Handler(), Backup: a.backup, Audit: record, Now: a.now, Log: a.log}
 	return p.Handler(), o.Handler(), nil
 }

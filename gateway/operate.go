@@ -52,7 +52,7 @@ func (o *operator) flags(c *cobra.Command, acts bool) *cobra.Command {
 // operatorVerbs are the operations against a running gateway.
 func operatorVerbs(std stdio) []*cobra.Command {
 	return []*cobra.Command{casesVerb(std), traceVerb(std), parkedVerb(std), backupVerb(std), contentVerb(std), replayVerb(std), redirectVerb(std), discardVerb(std),
-		resolveVerb(std), releaseVerb(std), toldVerb(std), waiveVerb(std), tellVerb(std), pauseVerb(std, "pause"), pauseVerb(std, "resume")}
+		resolveVerb(std), releaseVerb(std), answerVerb(std), triageVerb(std), cancelVerb(std), agreeVerb(std), toldVerb(std), waiveVerb(std), tellVerb(std), pauseVerb(std, "pause"), pauseVerb(std, "resume")}
 }
 
 func casesVerb(std stdio) *cobra.Command {

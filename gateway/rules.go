@@ -23,6 +23,9 @@ func sourceRules(c *config.Config, s config.Source) (flow.SourceRules, error) {
 	}
 	if s.Kind == config.ERSWorklist { // its organisation is who was asked
 		r.Found, r.Organisation = true, ""
+		if actsAs(s) != "" {
+			r.Acts = actsOf(s.Name)
+		}
 	}
 	if s.Acknowledge.Mode == config.Enhanced {
 		r.Enhanced, r.ApplicationTo = true, s.Acknowledge.ApplicationTo

@@ -3,9 +3,11 @@ package main
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/dermgate/dermgate/adapters/ers"
+	"github.com/dermgate/dermgate/adapters/nhsauth"
 	"github.com/dermgate/dermgate/gateway/config"
 	"github.com/dermgate/dermgate/gateway/flow"
 )
@@ -14,6 +16,9 @@ import (
 // third one watches what was taken (pollOf).
 func listOf(source string) string  { return source + "~list" }
 func foundOf(source string) string { return source + "~found" }
+
+// actsOf names the destination that relays what people decide about what a source found.
+func actsOf(source string) string { return source + "~acts" }
 
 // ersClient is how a source reaches e-RS: an application without the headers of a user, or a user with them.
 func (a *app) ersClient(s config.Source) (ers.Client, error) {
@@ -44,6 +49,7 @@ func (a *app) openWorklist(s config.Source) error {
 		To: foundOf(s.Name), Poll: pollOf(s.Name), Every: s.Watch, Reference: &ers.Reference{Client: c, Now: a.now}, Calendar: a.cfg.Site.Calendar(), Cases: a.store, Queue: a.store,
 		Accept: a.accept, Lift: a.lift(""), Now: a.now}
 	a.lists, a.takers = append(a.lists, list), append(a.takers, taker)
+	a.relayActs(s, c)
 	d := asDestination(s)
 	for name, w := range map[string]struct {
 		dest     flow.Destination
@@ -57,6 +63,35 @@ func (a *app) openWorklist(s config.Source) error {
 		a.workers[name] = a.guarded(a.dispatcher(name, w.dest, d), d)
 	}
 	return nil
+}
+
+// relayActs makes the worker of people's acts (A026, A028, A036), each as its own user: the one whose token is configured, or who
+// signs in with the act.
+func (a *app) relayActs(s config.Source, c ers.Client) {
+	as := actsAs(s)
+	if as == "" {
+		return
+	}
+	c.Application, c.ODS, c.BusinessFunction = false, s.Organisation, as
+	b := bodies{a.photos}
+	dest := &ers.Destination{Client: c, OpenBody: b.Open, OpenPart: b.Open, Reference: &ers.Reference{Now: a.now}, Now: a.now}
+	e := flow.Endpoint{Name: actsOf(s.Name), Kind: flow.ToERS}
+	if s.BusinessFunction == "" {
+		users := &nhsauth.Sessions{Client: a.application(s.Auth, c.HTTP)}
+		a.sessions[e.Name], dest.User, e.ForUser = users, users, true
+	}
+	a.pipeline.Endpoints = append(a.pipeline.Endpoints, e)
+	d := asDestination(s)
+	d.Concurrency = 2
+	a.workers[e.Name] = a.guarded(a.dispatcher(e.Name, dest, d), d)
+}
+
+// actsAs gives the business function of the people whose acts a source relays; empty where it relays none.
+func actsAs(s config.Source) string {
+	if s.ActsAs == "" && strings.HasPrefix(s.BusinessFunction, config.ProviderClinician) { // a clinician's, or their admin's, own token
+		return s.BusinessFunction
+	}
+	return s.ActsAs
 }
 
 // nextLook gives when worklists are read next: an application twice a day, a user's as often as configured.

@@ -23,8 +23,15 @@ type decision struct {
 	Content    string `json:"content"`
 
 	Notices []string `json:"notices"` // told, waive, tell: "N4"
-	Code    string   `json:"code"`    // waive: why, coded
+	Code    string   `json:"code"`    // waive, cancel: why, coded
 	Words   string   `json:"words"`   // tell: what the patient reads
+
+	// answer, triage, cancel: in the words of e-RS (flow.Relayed)
+	Outcome        string `json:"outcome"`
+	Recommendation string `json:"recommendation"`
+	Text           string `json:"text"`
+	Priority       string `json:"priority"`
+	OnBehalfOf     string `json:"on_behalf_of"`
 
 	Expect int     `json:"expect"` // of a group: as many as the person has seen
 	Rate   float64 `json:"rate"`   // of a group: a second
@@ -39,6 +46,9 @@ var decisionKeys = map[string][]string{
 	"told":     {"notices"},
 	"waive":    {"notices", "code"},
 	"tell":     {"notices", "words"},
+	"answer":   {"outcome", "recommendation", "text", "priority", "on_behalf_of"},
+	"triage":   {"outcome", "text", "priority", "on_behalf_of"},
+	"cancel":   {"code", "text", "on_behalf_of"},
 }
 
 // groupKeys are what the body of a verb about a group may hold beside the reason.
@@ -163,15 +173,16 @@ func (a *Admin) do(c *gin.Context, act Act, what string) {
 // held in memory until its use, and never written down.
 const SignInHeader = "CIS2-ID-Token"
 
-// release lets a case go. What is held for a user goes by the word of a referrer alone, who has signed in.
+// release lets a case go. What is held for a user goes by the word alone of who has signed in: of the referrer whose request
+// it is, or of the provider who decided about it. e-RS itself knows what each of them may do.
 func (a *Admin) release(c *gin.Context, id flow.ID, act Act) error {
 	ctx, token := c.Request.Context(), c.GetHeader(SignInHeader)
 	who, _ := IdentityOf(ctx)
 	switch {
 	case token != "" && act.Merge:
 		return issue.New(issue.Conflict, "merge", "first whose case it is, then what is held for a user")
-	case token != "" && !who.Is(Referrer):
-		return issue.New(issue.Denied, SignInHeader, "needs the role "+Referrer)
+	case token != "" && !who.Is(Referrer, Provider), token == "" && !who.Is(Referrer, Operator):
+		return issue.New(issue.Denied, SignInHeader, "needs the role "+Referrer+", or "+Provider+" with a sign-in")
 	case token != "":
 		return a.Release.ReleaseSignedIn(ctx, id, flow.SignIn{Person: act.Person, Reason: act.Reason, Token: token, Key: act.Key})
 	case act.Merge:

@@ -85,6 +85,7 @@ type Admin struct {
 	Original Originals
 	Release  Releaser
 	Tell     Teller
+	Relays   Relayer
 	Patient  func(nhsNumber string) string // the keyed hash that cases are found by
 	Ready    []Probe
 	Metrics  http.Handler
@@ -107,7 +108,7 @@ func (a *Admin) engine() *gin.Engine {
 	e := router(a.Log)
 	e.GET("/healthz", func(c *gin.Context) { send(c, http.StatusOK, "application/json", gin.H{"status": "up"}) })
 	e.GET("/readyz", a.ready)
-	known := e.Group("/", a.Security.authenticate, allow(Viewer, Operator, Referrer), limited(actBytes))
+	known := e.Group("/", a.Security.authenticate, allow(Viewer, Operator, Referrer, Provider), limited(actBytes))
 	known.GET("/metrics", gin.WrapH(a.Metrics))
 	known.GET("/openapi.json", func(c *gin.Context) { c.Data(http.StatusOK, "application/json", openapi) })
 
@@ -122,7 +123,11 @@ func (a *Admin) engine() *gin.Engine {
 	v1.POST("/deliveries/:id/preview", allow(Operator, Viewer), a.previewAct)
 	v1.GET("/parked", a.listParked)
 	v1.GET("/backup", allow(Operator), a.backupStore)
-	v1.POST("/cases/:id/release", allow(Referrer, Operator), a.releaseCase)
+	v1.POST("/cases/:id/release", allow(Referrer, Operator, Provider), a.releaseCase)
+	v1.POST("/cases/:id/answer", allow(Provider), a.relay(flow.RelayAnswer))
+	v1.POST("/cases/:id/triage", allow(Provider), a.relay(flow.RelayTriage))
+	v1.POST("/cases/:id/cancel", allow(Provider, Referrer), a.relay(flow.RelayCancel))
+	v1.POST("/cases/:id/agree", allow(Referrer), a.agree)
 	v1.POST("/cases/:id/told", allow(Referrer, Operator), a.say("told"))
 	v1.POST("/cases/:id/waive", allow(Referrer), a.say("waive"))
 	v1.POST("/cases/:id/tell", allow(Referrer), a.say("tell"))

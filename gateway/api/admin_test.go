@@ -29,6 +29,8 @@ type shop struct {
 	acts     []Act
 	released []string
 	said     []flow.Word
+	relayed  []flow.Decision
+	agreed   []flow.Agreement
 }
 
 var (
@@ -106,10 +108,29 @@ func (s *shop) Say(_ context.Context, id flow.ID, w flow.Word) error {
 	return s.err
 }
 
+func (s *shop) Relay(_ context.Context, _ flow.ID, d flow.Decision) error {
+	s.relayed = append(s.relayed, d)
+	return s.err
+}
+
+func (s *shop) Relayed(_ context.Context, _ flow.ID, key string) (flow.Delivery, error) {
+	for _, d := range s.relayed {
+		if d.Key == key {
+			return flow.Delivery{}, nil
+		}
+	}
+	return flow.Delivery{}, flow.ErrNotFound
+}
+
+func (s *shop) Agree(_ context.Context, _ flow.ID, a flow.Agreement) error {
+	s.agreed = append(s.agreed, a)
+	return s.err
+}
+
 func admin(s *shop, l *ledger) *Admin {
 	return &Admin{
-		Security: Security{Local: Identity{flow.Subject{Name: "local:me"}, []string{Operator, Referrer, Viewer}}},
-		Cases:    s, Messages: s, Acts: s, Explain: s, Original: s, Release: s, Tell: s, Audit: l.audit, Now: func() time.Time { return now },
+		Security: Security{Local: Identity{flow.Subject{Name: "local:me"}, []string{Operator, Referrer, Viewer, Provider}}},
+		Cases:    s, Messages: s, Acts: s, Explain: s, Original: s, Release: s, Tell: s, Relays: s, Audit: l.audit, Now: func() time.Time { return now },
 		Patient: func(n string) string { return "hash of " + n[:0] + fmt.Sprint(len(n)) },
 		Ready:   []Probe{{Name: "store", Check: func(context.Context) error { return s.err }}},
 		Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "dermgate_store_up 1\n") }),
@@ -256,6 +277,59 @@ func TestReleaseAsAUser(t *testing.T) {
 	base = serve(t, nil, a.Handler())
 	if got := call(t, http.DefaultClient, "POST", base+"/api/v1/cases/"+caseID.String()+"/release", `{"reason":"signed"}`, asJSON, keyed, as); got.code != 403 || len(s.released) != 1 {
 		t.Errorf("as an operator: %d %v", got.code, s.released)
+	}
+}
+
+// What a specialist decides is taken as theirs, checked before anything is on record, and on record once.
+func TestAnActIsRelayedAsWhoDecidedIt(t *testing.T) {
+	s, l := &shop{}, &ledger{}
+	a := admin(s, l)
+	base := serve(t, nil, a.Handler()) + "/api/v1/cases/" + caseID.String() + "/"
+	press := func(verb, body string) answer {
+		return call(t, http.DefaultClient, "POST", base+verb, body, asJSON, keyed, SignInHeader+": id-token")
+	}
+	for _, c := range []struct {
+		verb, body string
+		code       int
+		where      string
+	}{
+		{"answer", `{"reason":"r","outcome":"PROVIDER_CONVERTED","text":"We see them"}`, 403, "outcome"},
+		{"answer", `{"reason":"r","outcome":"RETURN_TO_REFERRER_WITH_ADVICE","text":"Cream"}`, 422, "recommendation"},
+		{"answer", `{"reason":"r","outcome":"REQUIRE_FURTHER_INFORMATION","text":"` + strings.Repeat("x", 8001) + `"}`, 413, "text"},
+		{"triage", `{"reason":"r","outcome":"ACCEPT_REFER_BOOK_LATER"}`, 422, "text"},
+		{"triage", `{"reason":"r","outcome":"RETURN_TO_REFERRER_WITH_ADVICE","text":"x","priority":"ROUTINE"}`, 409, "priority"},
+		{"triage", `{"reason":"r","outcome":"REJECT","text":"x"}`, 422, "outcome"},
+		{"triage", `{"outcome":"ACCEPT_REFER_BOOK_LATER","text":"x"}`, 422, "reason"},
+		{"cancel", `{"reason":"r","text":"x"}`, 422, "code"},
+		{"cancel", `{"reason":"r","code":"RAISED_IN_ERROR","outcome":"x"}`, 400, ""},
+	} {
+		if got := press(c.verb, c.body); got.code != c.code || !strings.Contains(got.body, c.where) || len(s.relayed) > 0 || len(l.take()) > 0 {
+			t.Errorf("%s %.80s: %d %s", c.verb, c.body, got.code, got.body)
+		}
+	}
+	for range 2 {
+		if got := press("triage", `{"reason":"seen","outcome":"ACCEPT_REFER_BOOK_LATER","text":"Clinic for Rigby","priority":"URGENT"}`); got.code != 200 {
+			t.Fatalf("%d %s", got.code, got.body)
+		}
+	}
+	want := flow.Decision{What: flow.RelayTriage, Act: flow.Relayed{Outcome: "ACCEPT_REFER_BOOK_LATER", Text: "Clinic for Rigby", Priority: "URGENT"}, Person: "local:me", Reason: "seen", Token: "id-token", Key: "button-0001"}
+	if len(s.relayed) != 2 || !reflect.DeepEqual(s.relayed[0], want) || !reflect.DeepEqual(s.relayed[1], want) {
+		t.Errorf("relayed %+v", s.relayed)
+	}
+	if e := l.take(); len(e) != 1 || e[0].Verb != "triage" || strings.Contains(fmt.Sprint(e), "Rigby") || strings.Contains(fmt.Sprint(e), "id-token") {
+		t.Errorf("audited %v", e)
+	}
+	if got := press("agree", `{"reason":"spoke"}`); got.code != 200 || len(s.agreed) != 1 || s.agreed[0].Person != "local:me" {
+		t.Errorf("%d %+v", got.code, s.agreed)
+	}
+	for role, refused := range map[string][]string{Referrer: {"answer", "triage"}, Provider: {"agree"}, Operator: {"answer", "triage", "cancel", "agree"}, Viewer: {"answer", "triage", "cancel", "agree"}} {
+		a.Security.Local.Roles = []string{role}
+		base = serve(t, nil, a.Handler()) + "/api/v1/cases/" + caseID.String() + "/"
+		for _, verb := range refused {
+			if got := press(verb, `{"reason":"r"}`); got.code != 403 {
+				t.Errorf("%s as %s: %d", verb, role, got.code)
+			}
+		}
 	}
 }
 

@@ -27,6 +27,7 @@ const (
 	Referrer = "referrer" // releases held requests and resolves unknown deliveries
 	Operator = "operator" // replays, redirects, discards, pauses
 	Viewer   = "viewer"   // reads
+	Provider = "provider" // answers, triages and ends what was sent to it in e-RS
 )
 
 // Identity is a verified caller: Name is the certificate's name, the token's subject or the local user.

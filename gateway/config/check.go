@@ -265,6 +265,9 @@ func (c *checker) worklist(path string, s *Source) {
 	if (s.OnBehalfOf != "") != (s.BusinessFunction == "SERVICE_PROVIDER_CLINICIAN_ADMIN") {
 		c.fault(path+".on_behalf_of", "on_behalf_of goes with business_function SERVICE_PROVIDER_CLINICIAN_ADMIN, which always acts for a clinician")
 	}
+	if s.ActsAs != "" && (user || s.Auth == nil || s.Auth.TokenURL == "") {
+		c.fault(path+".acts_as", "acts_as is for users who sign in with their acts: it needs auth.token_url, and no business_function")
+	}
 	if s.Organisation == "" {
 		c.fault(path, "%s needs organisation, the provider whose worklists these are, or site.ods", s.Name)
 	}

@@ -117,6 +117,7 @@ const (
 	RoleReferrer = "referrer" // releases and resolves
 	RoleOperator = "operator" // replays and pauses
 	RoleViewer   = "viewer"   // reads
+	RoleProvider = "provider" // answers, triages and ends what was sent to it in e-RS
 )
 
 // Limits on what comes in.
@@ -214,8 +215,12 @@ type Source struct {
 	Watch            time.Duration   // between two looks at a request that was found
 	BusinessFunction string          // NHSD-eRS-Business-Function of a signed-in user; empty: an application's own token
 	OnBehalfOf       string          // NHSD-eRS-On-Behalf-Of-User-ID
+	ActsAs           string          // NHSD-eRS-Business-Function of users who sign in with their acts; empty: none is relayed
 	Rate             float64         // calls a second
 }
+
+// ProviderClinician is the business function of a specialist in e-RS, and the beginning of their admin's.
+const ProviderClinician = "SERVICE_PROVIDER_CLINICIAN"
 
 // Worklists of a provider in e-RS.
 const (

@@ -184,7 +184,7 @@ func TestEveryRemovedKeyIsMissedOrOptional(t *testing.T) {
 		"sources[0].validate.lengths[0].characters", "sources[0].urgency.from",
 		"sources[0].acknowledge.application_to", "sources[1].name", "sources[1].kind", "sources[2].name",
 		"sources[2].kind", "sources[3].name", "sources[3].kind", "sources[3].path", "sources[4].name", "sources[4].kind",
-		"sources[4].base_url", "sources[4].auth", "sources[4].auth.token_file", "sources[4].services", "sources[5].name",
+		"sources[4].base_url", "sources[4].auth", "sources[4].auth.token_url", "sources[4].auth.client_id", "sources[4].auth.key_file", "sources[4].services", "sources[5].name",
 		"sources[5].kind", "sources[5].base_url", "sources[5].auth", "sources[5].auth.token_file", "sources[5].services",
 		"sources[5].business_function", "sources[5].on_behalf_of", "sources[6].name", "sources[6].kind", "sources[6].mailbox", "sources[6].base_url", "sources[6].password_file", "sources[6].shared_key", "sources[6].tls.cert_file", "sources[6].tls.key_file",
 		"destinations[5].name", "destinations[5].kind", "destinations[5].base_url", "destinations[5].mailbox", "destinations[5].password_file", "destinations[5].shared_key",

@@ -22,7 +22,7 @@ var (
 		FHIR:    {"carries", "repeat", "checks", "rash_codes"},
 		File: {"path", "poll", "settle", "sender", "overlay", "charset", "processing", "carries", "kind_of_case", "urgency", "acknowledge",
 			"repeat", "checks", "rash_codes", "validate"},
-		ERSWorklist: {"base_url", "auth", "tls", "services", "lists", "at", "poll", "watch", "business_function", "on_behalf_of", "rate", "checks", "rash_codes"},
+		ERSWorklist: {"base_url", "auth", "tls", "services", "lists", "at", "poll", "watch", "business_function", "on_behalf_of", "acts_as", "rate", "checks", "rash_codes"},
 		MESH: {"base_url", "tls", "mailbox", "password", "shared_key", "workflows", "poll", "sender", "overlay", "charset", "processing", "carries",
 			"kind_of_case", "urgency", "repeat", "checks", "rash_codes", "validate"},
 	}
@@ -123,6 +123,7 @@ func (d *decoder) source(s *Source) func(node) {
 			"watch":                   value(d, &s.Watch, within(time.Second, day, readDuration, "")),
 			"business_function":       oneOf(d, &s.BusinessFunction, "SERVICE_PROVIDER_CLINICIAN", "SERVICE_PROVIDER_CLINICIAN_ADMIN", "SERVICE_PROVIDER_ADMIN"),
 			"on_behalf_of":            d.text(&s.OnBehalfOf),
+			"acts_as":                 oneOf(d, &s.ActsAs, ProviderClinician, ProviderClinician+"_ADMIN"),
 			"rate":                    value(d, &s.Rate, readRate),
 			"mailbox":                 d.mailbox(&s.Mailbox),
 			"workflows":               list(d, &s.Workflows, d.workflow),

@@ -72,7 +72,7 @@ func TestFaults(t *testing.T) {
 		{"admin without identity", minimal("admin: {listen: ':8081', tls: {cert_file: c, key_file: k}}\n"), []string{
 			"4:17: off loopback admin needs oidc or tls.client_ca_file: anyone could call it"}},
 		{"clients without authority", minimal("http: {clients: [{certificate: a, roles: [root]}]}\n"), []string{
-			`4:43: roles[0] cannot be "root"; known here: sender, referrer, operator, viewer`}},
+			`4:43: roles[0] cannot be "root"; known here: sender, referrer, operator, viewer, provider`}},
 		{"issuer in the clear", minimal("http: {oidc: {issuer: 'http://login.example.org', audience: a}}\n"), []string{
 			"4:23: off loopback an issuer is https"}},
 		{"mllp off loopback", strings.Replace(mllp(rule), "127.0.0.1:1", "10.0.0.1:1", 1), []string{
@@ -148,6 +148,8 @@ func TestFaults(t *testing.T) {
 			"4:48: off loopback an address is https, or needs plaintext: with the reason why that is safe"}},
 		{"auth of two minds", minimal("destinations: [{name: a, kind: fhir, base_url: 'https://a', auth: {token: t, token_url: 'https://b'}}]\n"), []string{
 			"4:67: auth is a token, or a token_url with client_id and key: not both"}},
+		{"acts of nobody who signs in", minimal("") + "  - {name: a, kind: ers-worklist, base_url: 'https://e', services: [x], organisation: RXX01, auth: {token: t}, acts_as: SERVICE_PROVIDER_CLINICIAN}\n", []string{
+			"4:121: acts_as is for users who sign in with their acts: it needs auth.token_url, and no business_function"}},
 		{"an application of two organisations", minimal("") + "  - {name: a, kind: ers-worklist, base_url: 'https://e', services: [x], organisation: RXX01, auth: {token_url: 'https://e/t', client_id: app, key_file: k}}\n" +
 			"  - {name: b, kind: ers-worklist, base_url: 'https://e', services: [y], organisation: RYY01, auth: {token_url: 'https://e/t', client_id: app, key_file: k}}\n", []string{
 			"5:100: the application app is that of RXX01 (line 4): e-RS knows by it for whom it is asked"}},

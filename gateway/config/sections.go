@@ -192,7 +192,7 @@ func (d *decoder) client(c *Client) func(node) {
 			"certificate":  d.text(&c.Certificate),
 			"organisation": d.ods(&c.Organisation),
 			"roles": list(d, &c.Roles, func(r *string) func(node) {
-				return oneOf(d, r, RoleSender, RoleReferrer, RoleOperator, RoleViewer)
+				return oneOf(d, r, RoleSender, RoleReferrer, RoleOperator, RoleViewer, RoleProvider)
 			}),
 		})
 		d.require(n, "certificate", "roles")

@@ -58,7 +58,13 @@ func (d *decision) held(del Delivery, cause *issue.Issue) error {
 	if d.c.Task(signInTask) != nil {
 		return nil
 	}
-	d.ask(signInTask, "a signed-in referrer must release what "+del.To+" takes from a user alone, or do it in their own e-RS session")
+	if del.Relays() && d.p.Sources[d.c.Request.Source].Found {
+		span, _ := d.p.Timers.Limit(&pathway.Case{State: pathway.Held, Urgency: d.c.Urgency})
+		why := "who decided it must sign in and release what " + del.To + " takes from a user alone, or do it in their own e-RS session"
+		d.c.AddTask(pathway.Task{Code: signInTask, Owner: d.p.Owners.Provider, Why: why, Opened: d.at, Due: d.after(span)})
+	} else {
+		d.ask(signInTask, "a signed-in referrer must release what "+del.To+" takes from a user alone, or do it in their own e-RS session")
+	}
 	task := d.c.Task(signInTask)
 	return d.wind(clockNote{Task: task.ID}, task.Due, "sign-in clock", task.ID)
 }

@@ -97,6 +97,7 @@ type SourceRules struct {
 	Answers       bool       // may send answers (a platform, an EPR, the channel itself)
 	Requests      bool       // may open cases
 	Found         bool       // its requests are with their provider already, found on a worklist: they begin where the state machine's entries say
+	Acts          string     // of Found: destination that relays what people decide about its requests; empty: none
 	Enhanced      bool       // MSH-15 and 16 say how a message is acknowledged; else it is answered at once, whatever they say
 	ApplicationTo string     // destination of application acknowledgements, when Enhanced
 }

@@ -40,6 +40,10 @@ func (p *Pipeline) Settled(ctx context.Context, del *Delivery, o *Outcome) error
 	case Delivered:
 		err = d.delivered(ctx, *del, o)
 	case Held:
+		if o.Cause.Where == ForReferrer {
+			d.waitsForReferrer(*del, o.Cause)
+			break
+		}
 		err = d.held(*del, o.Cause)
 	default:
 		err = d.failed(ctx, *del, o)
@@ -75,6 +79,9 @@ func (d *decision) delivered(ctx context.Context, del Delivery, o *Outcome) erro
 	}
 	if e, ok := d.p.endpoint(del.To); ok && e.ForUser {
 		d.userActed(del.To)
+	}
+	if del.Relays() {
+		d.c.FinishTasks("act-refused", del.To, d.at)
 	}
 	if del.What != "referral" && del.What != "advice-request" {
 		return nil
@@ -146,6 +153,9 @@ func (d *decision) failed(ctx context.Context, del Delivery, o *Outcome) error {
 		return nil
 	case del.What == "poll":
 		d.task("poll-failed", "the answer of "+del.To+" cannot be read")
+		return nil
+	case del.Relays():
+		d.relayFailed(del, o)
 		return nil
 	case del.What != "referral" && del.What != "advice-request":
 		d.task("undelivered", del.What+" did not reach "+del.To)
