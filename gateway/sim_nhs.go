@@ -54,6 +54,7 @@ func started(c io.Closer, err error, r simRunning) (simRunning, error) {
 func simERS() simulator {
 	var who bearerOptions
 	var scan string
+	var rate int
 	var faults []string
 	return simulator{
 		name: "ers", listen: "127.0.0.1:2591", short: "the NHS e-Referral Service: /referrals/FHIR",
@@ -62,7 +63,7 @@ func simERS() simulator {
 			"decides (A028); both cancel (A036). It checks tokens, organisation and business function, content types, profiles, parameters,\n" +
 			"versions, sizes and types of files, and for which request a file was uploaded. A call without the two headers is an application's.\n" +
 			"GPs, specialists and the scanner are played by POST /sim/… (GET /sim lists it).",
-		leaves: "which user or organisation a token belongs to, legitimate relationships, rate limits, service search (A010), slots and\n" +
+		leaves: "which user or organisation a token belongs to, legitimate relationships, service search (A010), slots and\n" +
 			"bookings (A015, A016 but for triage; POST /sim/referral/UBRN/book instead), A027 (POST /sim/advice/UBRN/convert), clinic types,\n" +
 			"and patients: any NHS number with a right check digit is one. FHIR is checked where a call depends on it, not as a whole.",
 		example: "  gateway sim ers --token clinician --scan PENDING\n" +
@@ -70,6 +71,7 @@ func simERS() simulator {
 			"    http://127.0.0.1:2591/referrals/FHIR/STU3/CodeSystem/PRIORITY",
 		flags: func(f *pflag.FlagSet) {
 			who.flags(f)
+			f.IntVar(&rate, "rate", 0, "calls a second, 429 beyond; 0: any number (e-RS takes 10 in production)")
 			f.StringVar(&scan, "scan", "AVAILABLE", "what the scanner finds in uploads: AVAILABLE, PENDING, THREATS_FOUND, VALIDATION_FAILED")
 			f.StringArrayVar(&faults, "fault", nil, faultHelp)
 		},
@@ -78,7 +80,7 @@ func simERS() simulator {
 			if err != nil {
 				return simRunning{}, err
 			}
-			s.Log, s.Keep = logCalls("ers", log), calls
+			s.Log, s.Keep, s.Rate = logCalls("ers", log), calls, rate
 			tokens, credentials := who.bearers()
 			s.Tokens = tokens
 			if err = s.Scans(scan); err != nil {
@@ -98,16 +100,18 @@ func simNotify() simulator {
 	var plans, faults []string
 	var callback, application, key string
 	var manual bool
+	var rate int
 	var how sim.Reporting
 	return simulator{
 		name: "notify", listen: "127.0.0.1:2593", short: "NHS Notify: /comms/v1/messages",
 		does: "NHS Notify: POST /v1/messages and GET /v1/messages/ID by its published OpenAPI document, one message a messageReference, the\n" +
 			"fields and limits of the global free-text plans, and signed status callbacks until the message is delivered or failed.",
-		leaves: "contact details, templates, rate limits, message batches and accounts of the NHS App; reports are of the NHS App alone.",
+		leaves: "contact details, templates, message batches and accounts of the NHS App; reports are of the NHS App alone.",
 		example: "  gateway sim notify --callback http://127.0.0.1:8080/notify/status --outcome failed\n" +
 			"  curl -s -X POST -d '{\"outcome\":\"skipped\",\"twice\":true}' http://127.0.0.1:2593/sim/messages/REFERENCE/report",
 		flags: func(f *pflag.FlagSet) {
 			who.flags(f)
+			f.IntVar(&rate, "rate", 0, "calls a second, 429 beyond; 0: any number (NHS Notify takes 20)")
 			f.StringArrayVar(&plans, "plan", []string{"b838b13c-f98c-4def-93f0-515d4e4f4ee1"}, "a routing plan beside the global ones (again for more)")
 			f.StringVar(&callback, "callback", "http://127.0.0.1:8080/notify/status", "where status reports are posted")
 			f.StringVar(&application, "application-id", "example", "with --api-key, the secret that reports are signed with")
@@ -124,7 +128,7 @@ func simNotify() simulator {
 			if err != nil {
 				return simRunning{}, err
 			}
-			s.Log, s.Keep = logCalls("notify", log), calls
+			s.Log, s.Keep, s.Rate = logCalls("notify", log), calls, rate
 			tokens, credentials := who.bearers()
 			s.Tokens, s.Plans, s.Callback, s.ApplicationID, s.APIKey = tokens, plans, callback, application, key
 			if err = s.Reports(!manual, how); err != nil {

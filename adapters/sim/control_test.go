@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -96,6 +97,26 @@ func TestWhatIsToldAndShown(t *testing.T) {
 	}
 	if resp, said := s.curl(t, "GET", "/STU3/CodeSystem/PRIORITY", "", "Accept", "text/html"); resp.StatusCode != 406 || said != "Not Acceptable" {
 		t.Errorf("HTML: %d %s", resp.StatusCode, said)
+	}
+}
+
+func TestTooManyCallsASecond(t *testing.T) {
+	s, err := StartERS("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	now := time.Now()
+	s.Now, s.Rate = func() time.Time { return now }, 2
+	var got []int
+	for range 3 {
+		resp, _ := s.curl(t, "GET", "/STU3/CodeSystem/PRIORITY", "")
+		got = append(got, resp.StatusCode)
+	}
+	now = now.Add(time.Second)
+	resp, _ := s.curl(t, "GET", "/STU3/CodeSystem/PRIORITY", "")
+	if got = append(got, resp.StatusCode); !slices.Equal(got, []int{200, 200, 429, 200}) {
+		t.Error(got)
 	}
 }
 

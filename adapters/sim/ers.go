@@ -16,7 +16,7 @@ import (
 // what such a one may have, and of worklists those of the service that it names.
 //
 // It leaves out: worklists of referrers, service search, slots and booking (use Book), conversion by A027 (use Convert),
-// which user or application stands behind a token, rate limits (use Fail), relationship
+// which user or application stands behind a token, relationship
 // checks, clinic types, and the patient index: any NHS number with a right check
 // digit is a patient. Scanning is instant unless Scan says otherwise, or Scanned does later.
 type ERS struct {

@@ -52,6 +52,8 @@ func (s *ERS) admit(r request, who access) answer {
 		application, valid = !user, good
 	}
 	switch {
+	case s.limited():
+		return problem(http.StatusTooManyRequests, "")
 	case !ok || token == "" || !valid:
 		return problem(http.StatusUnauthorized, "")
 	case !accepts(r, fhirJSON, or(who.media, fhirJSON)):

@@ -37,12 +37,24 @@ func StartGP(addr string) (*GP, error) {
 // Control lets the GP system be told what to do by HTTP on addr, under /sim; it gives the address.
 func (g *GP) Control(addr string) (string, error) {
 	return g.listener.Control(addr, func(d *desk) {
-		d.act("POST /sim/review", "the clinician has read an answer: id, answer (its control id), identifiers, patient, person, register, decision, words; or another act: act, notices", func(a acting) (any, error) {
+		reviewed := func(a acting, of func(*Review) error) (any, error) {
 			var r Review
 			if err := a.read(&r); err != nil {
 				return nil, err
 			}
+			if err := of(&r); err != nil {
+				return nil, err
+			}
 			return nil, g.Review(a.Context(), r)
+		}
+		d.act("POST /sim/review", "the clinician has read an answer: id, answer (its control id), identifiers, patient, person, register, decision, words; or another act: act, notices",
+			func(a acting) (any, error) { return reviewed(a, func(*Review) error { return nil }) })
+		d.act("POST /sim/messages/{n}/review", "the clinician has read this answer: person, decision (manage-in-primary-care, i-will-refer, ask-again), words", func(a acting) (any, error) {
+			return reviewed(a, func(r *Review) error {
+				m, err := g.numbered(a.PathValue("n"))
+				r.Answer, r.Patient, r.ID = or(r.Answer, m.Control), or(r.Patient, m.Patient), or(r.ID, "review-"+m.Control)
+				return err
+			})
 		})
 	})
 }

@@ -18,7 +18,7 @@ import (
 //
 // It takes the free-text fields of every global plan and holds each to its channel's limit, and any personalisation for a plan of Plans;
 // reports are of the NHS App alone. It leaves out: batches, accounts of the NHS App, contact details, templates, the text of the
-// message going anywhere, rate limits (use Fail), and the two hours of repeated callbacks: one that is not taken is tried three times.
+// message going anywhere, and the two hours of repeated callbacks: one that is not taken is tried three times.
 type Notify struct {
 	server
 	Tokens        Bearers  // who knows tokens; nil: any bearer token passes
@@ -155,6 +155,8 @@ func (n *Notify) admit(r request) answer {
 	}
 	media, parameters, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	switch {
+	case n.limited():
+		return notifyProblem(http.StatusTooManyRequests, "")
 	case !ok || token == "" || !valid:
 		return notifyProblem(http.StatusUnauthorized, "")
 	case !accepts(r, jsonAPI, "application/json"):

@@ -35,6 +35,7 @@ type Call struct {
 type server struct {
 	URL  string           // "http://127.0.0.1:port"
 	Now  func() time.Time // set before use; time.Now unless changed
+	Rate int              // calls that e-RS and NHS Notify take a second, and answer 429 beyond; 0: all. Set before use
 	Log  func(Call)       // told of each call; nil: nobody. Set before use
 	Keep int              // calls remembered, the latest, and no body over 64 KiB of them; 0: everything. Set before use
 
@@ -48,6 +49,17 @@ type server struct {
 	dropped int // calls that are remembered no longer
 	faults  []*Fault
 	count   int
+	second  int64 // of the last call
+	within  int   // calls in it
+}
+
+// limited counts a call and tells whether it is one too many in its second.
+func (s *server) limited() bool {
+	if now := s.Now().Unix(); now != s.second {
+		s.second, s.within = now, 0
+	}
+	s.within++
+	return s.Rate > 0 && s.within > s.Rate
 }
 
 // request is a call as a handler sees it.
