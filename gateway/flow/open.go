@@ -110,6 +110,10 @@ func (p *Pipeline) guard(t *Translated, rules SourceRules) []hold {
 	if t.Facts.NHSNumber == "" && rules.Checks.NHSNumber == Hold && t.Facts.Urgency != pathway.TwoWeekWait { // the warning is given
 		holds = append(holds, hold{"nhs-number", place(t.Format, "PID-3", "Patient.identifier") + ": " + noNumber})
 	}
+	if t.Facts.Kind == pathway.Advice && t.Facts.Urgency == pathway.TwoWeekWait { // H19
+		t.found(Warn, issue.Value, place(t.Format, "RF1-2", "ServiceRequest.priority"),
+			"a suspected cancer was asked as advice: it is timed by its urgency; only a referral starts the 28 days")
+	}
 	if c := rules.Checks.Profile; c != "" && len(t.profile) > 0 {
 		if t.Facts.Urgency == pathway.TwoWeekWait && c != Off { // nothing of it stays behind that could be asked for
 			c = Warn
