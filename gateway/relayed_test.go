@@ -263,7 +263,7 @@ func TestAnActIsKeptAndSentOnlyAfterItsCheck(t *testing.T) {
 		}
 		for _, checks := range c.check {
 			for o, d := range c.of.decls {
-				if methodName(o) == checks && !calls(d, "Check") {
+				if methodName(o) == checks && !invokes(d, "Check") {
 					t.Errorf("%s does not check the act", checks)
 				}
 			}
@@ -275,15 +275,15 @@ func TestAnActIsKeptAndSentOnlyAfterItsCheck(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, d := range parsed.Decls {
-			if fn, ok := d.(*ast.FuncDecl); ok && calls(fn, "Relay") && file != "api/relays.go" {
+			if fn, ok := d.(*ast.FuncDecl); ok && invokes(fn, "Relay") && file != "api/relays.go" {
 				t.Errorf("%s relays an act in %s", file, fn.Name.Name)
 			}
 		}
 	}
 }
 
-// calls tells whether a function calls a method of a name.
-func calls(d *ast.FuncDecl, method string) (found bool) {
+// invokes tells whether a function calls a method of a name.
+func invokes(d *ast.FuncDecl, method string) (found bool) {
 	ast.Inspect(d, func(n ast.Node) bool {
 		if c, ok := n.(*ast.CallExpr); ok {
 			if s, ok := c.Fun.(*ast.SelectorExpr); ok && s.Sel.Name == method {
