@@ -38,8 +38,8 @@ type simRunning struct {
 	Tells       string   `json:"tells,omitempty"`
 }
 
-// calls is how many calls a simulator remembers; it may run for days.
-const calls = 1000
+// callsKept is how many calls a simulator remembers; it may run for days.
+const callsKept = 1000
 
 // simVerb is the parent of all simulators.
 func simVerb(std stdio) *cobra.Command {

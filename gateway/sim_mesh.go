@@ -46,7 +46,7 @@ func simMESH() simulator {
 			if err != nil {
 				return simRunning{}, err
 			}
-			s.Log, s.Keep, s.SharedKey = logCalls("mesh", log), calls, key
+			s.Log, s.Keep, s.SharedKey = logCalls("mesh", log), callsKept, key
 			err = errors.Join(settings("mailbox", boxes, s.Open), settings("patient", patients, s.Admit), settings("fault", faults, s.Arrange))
 			return started(s, err, simRunning{Name: "mesh", Base: s.URL, Credentials: "NHSMESH, a mailbox with its password, shared key " + key, Accepts: s.Calls(), Control: s.URL + "/sim"})
 		},

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"io"
 	"slices"
 
@@ -29,7 +30,7 @@ func simToken() simulator {
 			if err != nil {
 				return simRunning{}, err
 			}
-			s.Log, s.Keep = logCalls("token", log), calls
+			s.Log, s.Keep = logCalls("token", log), callsKept
 			ids := ""
 			err = settings("client", clients, func(c sim.Client) error { ids += " " + c.ID; return s.Add(c) })
 			if err == nil {
@@ -55,15 +56,15 @@ func simERS() simulator {
 	var who bearerOptions
 	var scan string
 	var rate int
-	var faults []string
+	var services, faults []string
 	return simulator{
 		name: "ers", listen: "127.0.0.1:2591", short: "the NHS e-Referral Service: /referrals/FHIR",
-		does: "The NHS e-Referral Service, in the words of its published OpenAPI document. A referrer asks for advice (A020, A044), refers\n" +
+		does: "The NHS e-Referral Service, in the words of its published OpenAPI document. A referrer finds services (A010), asks for advice (A020, A044), refers\n" +
 			"(A011, A020, A012, A016) and reads (A005, A024, A025, A042); a provider finds (A008, A023, A029), reads (A007, A043), answers (A026),\n" +
 			"decides (A028); both cancel (A036). It checks tokens, organisation and business function, content types, profiles, parameters,\n" +
 			"versions, sizes and types of files, and for which request a file was uploaded. A call without the two headers is an application's.\n" +
 			"GPs, specialists and the scanner are played by POST /sim/… (GET /sim lists it).",
-		leaves: "which user or organisation a token belongs to, legitimate relationships, service search (A010), slots and\n" +
+		leaves: "which user or organisation a token belongs to, legitimate relationships, criteria of a search beside specialty and kind (A010), slots and\n" +
 			"bookings (A015, A016 but for triage; POST /sim/referral/UBRN/book instead), A027 (POST /sim/advice/UBRN/convert), clinic types,\n" +
 			"and patients: any NHS number with a right check digit is one. FHIR is checked where a call depends on it, not as a whole.",
 		example: "  gateway sim ers --token clinician --scan PENDING\n" +
@@ -72,6 +73,7 @@ func simERS() simulator {
 		flags: func(f *pflag.FlagSet) {
 			who.flags(f)
 			f.IntVar(&rate, "rate", 0, "calls a second, 429 beyond; 0: any number (e-RS takes 10 in production)")
+			f.StringArrayVar(&services, "service", nil, "a service that A010 finds, instead of two of its own: id=N,name=TEXT,specialty=CODE,flow=TRIAGE_REQUEST,wait=DAYS (again for more)")
 			f.StringVar(&scan, "scan", "AVAILABLE", "what the scanner finds in uploads: AVAILABLE, PENDING, THREATS_FOUND, VALIDATION_FAILED")
 			f.StringArrayVar(&faults, "fault", nil, faultHelp)
 		},
@@ -80,13 +82,16 @@ func simERS() simulator {
 			if err != nil {
 				return simRunning{}, err
 			}
-			s.Log, s.Keep, s.Rate = logCalls("ers", log), calls, rate
+			s.Log, s.Keep, s.Rate = logCalls("ers", log), callsKept, rate
 			tokens, credentials := who.bearers()
 			s.Tokens = tokens
+			if services != nil {
+				s.Services = nil
+			}
 			if err = s.Scans(scan); err != nil {
 				err = errUsage{err}
 			} else {
-				err = settings("fault", faults, s.Arrange)
+				err = errors.Join(settings("service", services, s.Offer), settings("fault", faults, s.Arrange))
 			}
 			accepts := slices.DeleteFunc(s.Calls(), func(c string) bool { return c == "object" })
 			return started(s, err, simRunning{Name: "ers", Base: s.Base(), Credentials: credentials, Accepts: accepts, Control: s.URL + "/sim"})
@@ -128,7 +133,7 @@ func simNotify() simulator {
 			if err != nil {
 				return simRunning{}, err
 			}
-			s.Log, s.Keep, s.Rate = logCalls("notify", log), calls, rate
+			s.Log, s.Keep, s.Rate = logCalls("notify", log), callsKept, rate
 			tokens, credentials := who.bearers()
 			s.Tokens, s.Plans, s.Callback, s.ApplicationID, s.APIKey = tokens, plans, callback, application, key
 			if err = s.Reports(!manual, how); err != nil {

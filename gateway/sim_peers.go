@@ -33,7 +33,7 @@ func simAG() simulator {
 			if err != nil {
 				return simRunning{}, err
 			}
-			s.Log, s.Keep, s.Gateway, s.Authorise = logCalls("ag", log), calls, gateway, bearer(token)
+			s.Log, s.Keep, s.Gateway, s.Authorise = logCalls("ag", log), callsKept, gateway, bearer(token)
 			tokens, credentials := who.bearers()
 			if s.Tokens = tokens; tokens == nil {
 				credentials = "none"
@@ -77,7 +77,7 @@ func simEPR() simulator {
 			if err != nil {
 				return simRunning{}, err
 			}
-			s.Log, s.Keep, s.Gateway = logMessages("epr", log), calls, gateway
+			s.Log, s.Keep, s.Gateway = logMessages("epr", log), callsKept, gateway
 			at, err := s.Control(control)
 			if err == nil {
 				err = settings("fault", faults, s.Arrange)
@@ -111,7 +111,7 @@ func simGP() simulator {
 			if err != nil {
 				return simRunning{}, err
 			}
-			s.Log, s.Keep, s.Gateway, s.FHIR, s.Authorise = logMessages("gp", log), calls, gateway, fhir, bearer(token)
+			s.Log, s.Keep, s.Gateway, s.FHIR, s.Authorise = logMessages("gp", log), callsKept, gateway, fhir, bearer(token)
 			at, err := s.Control(control)
 			if err == nil {
 				err = settings("fault", faults, s.Arrange)

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// ERS stands in for the NHS e-Referral Service: of the referrer's side A011, A012, A016 (triage deferral), A020
+// ERS stands in for the NHS e-Referral Service: of the referrer's side A010, A011, A012, A016 (triage deferral), A020
 // and A044; of the provider's side A004, A007, A008, A023, A026, A028, A029 and A043; of both A005, A024, A025, A036 and A042,
 // under /referrals/FHIR, in the words of the published OpenAPI document. It checks bearer
 // tokens, the organisation and business function headers, content types, STU3 profiles, parameters,
@@ -15,14 +15,15 @@ import (
 // was uploaded for it. A call without those headers is that of an application in the context of a provider: it gets
 // what such a one may have, and of worklists those of the service that it names.
 //
-// It leaves out: worklists of referrers, service search, slots and booking (use Book), conversion by A027 (use Convert),
+// It leaves out: worklists of referrers, slots and booking (use Book), conversion by A027 (use Convert),
 // which user or application stands behind a token, relationship
 // checks, clinic types, and the patient index: any NHS number with a right check
 // digit is a patient. Scanning is instant unless Scan says otherwise, or Scanned does later.
 type ERS struct {
 	server
-	Tokens Bearers // who knows tokens; nil: any bearer token passes
-	Scan   string  // availability of what is uploaded next: AVAILABLE, PENDING, THREATS_FOUND; set before use
+	Tokens   Bearers   // who knows tokens; nil: any bearer token passes
+	Services []Service // that A010 finds; set before use. Requests to others are taken too
+	Scan     string    // availability of what is uploaded next: AVAILABLE, PENDING, THREATS_FOUND; set before use
 
 	requests map[string]*ersRequest
 	binaries map[string]*Upload
@@ -89,7 +90,7 @@ const (
 
 // StartERS starts an e-RS on addr ("": any free loopback port).
 func StartERS(addr string) (*ERS, error) {
-	s := &ERS{Scan: "AVAILABLE", requests: map[string]*ersRequest{}, binaries: map[string]*Upload{}}
+	s := &ERS{Services: []Service{{ID: "7654321", Wait: 10}, {ID: "7654322", Name: "Dermatology advice", Flow: "ADVICE_AND_GUIDANCE_REQUEST"}}, Scan: "AVAILABLE", requests: map[string]*ersRequest{}, binaries: map[string]*Upload{}}
 	s.problem = ersProblem
 	s.forms = map[string]func(int, string) answer{"A042": s.r4Problem}
 	if err := s.listen(addr); err != nil {
@@ -101,6 +102,7 @@ func StartERS(addr string) (*ERS, error) {
 		who           access
 		do            func(request) answer
 	}{
+		{"A010", "POST " + base + "/STU3/HealthcareService/$ers.searchHealthcareServicesForPatient", access{roles: referrers}, s.searchServices},
 		{"A011", "POST " + base + "/STU3/ReferralRequest/$ers.createReferral", access{roles: referrers}, s.createReferral},
 		{"A012", "POST " + base + "/STU3/ReferralRequest/{ubrn}/$ers.maintainReferralLetter", access{roles: referrers}, s.maintainLetter},
 		{"A016", "POST " + base + "/STU3/Appointment", access{roles: referrers}, s.deferToTriage},

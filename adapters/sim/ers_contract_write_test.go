@@ -53,6 +53,23 @@ func TestWhatWritesHoldsTheContract(t *testing.T) {
 		}
 		return said
 	}
+	const search = "/STU3/HealthcareService/$ers.searchHealthcareServicesForPatient"
+	control(t, s.URL+"/sim/services", `{"id":"50001","flow":"BY_POST"}`, 400)
+	control(t, s.URL+"/sim/services", `{"id":"50001","name":"Mole clinic","wait":3}`, 204)
+	criteria := `{"resourceType":"Parameters","meta":{"profile":["` + stu3 + `eRS-PatientServiceSearch-Parameters-1"]},"parameter":[
+	{"name":"requestType","valueCoding":{"system":"` + stu3Codes + `eRS-RequestType-1","code":"APPOINTMENT_REQUEST"}},{"name":"sortBy","valueCoding":{"system":"` + stu3Codes + `eRS-SortBy-1","code":"DISTANCE"}},
+	{"name":"patient","valueIdentifier":{"system":"` + nhsNumber + `","value":"9990548609"}},{"name":"searchCriteria","resource":{"resourceType":"Parameters","parameter":[
+	{"name":"priority","valueCoding":{"system":"` + stu3Codes + `eRS-Priority-1","code":"URGENT"}},{"name":"specialty","valueCoding":{"system":"` + s.system(specialtySystem) + `","code":"DERMATOLOGY"}}]}}]}`
+	if said := call("A010", "POST", search, search, criteria, 200); !strings.Contains(said, "Mole clinic") || strings.Contains(said, "ADVICE_AND_GUIDANCE_REQUEST") {
+		t.Errorf("A010: %s", said)
+	}
+	if said := call("A010", "POST", search, search, edited(t, criteria, "APPOINTMENT_REQUEST", "ADVICE_AND_GUIDANCE_REQUEST"), 200); !strings.Contains(said, "7654322") || strings.Contains(said, "Mole clinic") {
+		t.Errorf("A010 of advice: %s", said)
+	}
+	if said := call("A010", "POST", search, search, edited(t, criteria, "DERMATOLOGY", "CARDIOLOGY"), 200); !strings.Contains(said, "emptyReason") {
+		t.Errorf("A010 of nothing: %s", said)
+	}
+	call("A010", "POST", search, search, edited(t, criteria, "9990548609", "9990548608"), 422)
 	call("A020", "POST", "/STU3/Binary", "/STU3/Binary", "photo", 201, "Content-Type", "image/jpeg", "NHSD-eRS-File-Name", "q.jpg")
 	call("A011", "POST", pathA011, pathA011, b["A011"], 201)
 	call("A012", "POST", referral+"/$ers.maintainReferralLetter", "/STU3/ReferralRequest/"+ubrn+"/$ers.maintainReferralLetter", edited(t, b["A012"], "BINARY", bound), 200, "If-Match", `W/"3"`)

@@ -40,6 +40,13 @@ func (s *ERS) playing() {
 		}
 		return nil, nil
 	})
+	s.act("POST /sim/services", "a service is offered to searches: id, name, specialty, flow, wait", func(a acting) (any, error) {
+		var v Service
+		if err := a.read(&v); err != nil {
+			return nil, err
+		}
+		return nil, s.Offer(v)
+	})
 	s.act("GET /sim/requests", "what e-RS has", func(acting) (any, error) { return s.all(), nil })
 	s.act("POST /sim/scanned", "the scanner is done with the files of a name: AVAILABLE, PENDING, THREATS_FOUND, VALIDATION_FAILED", func(a acting) (any, error) {
 		var x struct{ Name, Status string }
