@@ -13,7 +13,7 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 PURE := ./mapping/...
 REST := ./gateway/... ./adapters/... ./fixtures/...
 
-.PHONY: help demo test lint bench bench-photos bench-flow bench-backlog bench-peers crash fuzz interop contract java redis node haproxy promtool judges curl build
+.PHONY: help demo test lint bench photos bench-photos bench-flow bench-backlog bench-peers crash fuzz interop contract java redis node haproxy promtool judges curl build
 
 help: ## this text
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,6 +34,9 @@ lint: ## gofmt, go vet, staticcheck, the shipped maps and the example configurat
 
 bench: ## figures: time and memory of parsing, translating, photos, stores and 64 large messages at once
 	go test -run '^$$' -bench . -benchmem ./mapping/... ./adapters/... ./fixtures/... ./gateway
+
+photos: judges ## some 140 photos through gateway photo: what became of each, with exiftool and djpeg as judges; fails when one is not as it must be
+	@go test -count=1 -v -timeout 30m -run '^TestPhotoSet$$' ./gateway | sed '/^=== /d; s/^ *photojudges_test.go:[0-9]*: //'
 
 bench-photos: judges ## the goals of photos: speed beside image/jpeg and the naive search, PSNR, memory by 48 MP and by 32 photos at once; fails when one is missed
 	@set -o pipefail; { go test -run '^$$' -bench 'BenchmarkStrip$$/strip|BenchmarkFit$$' -benchmem -benchtime 5x ./mapping/image && \

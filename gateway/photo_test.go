@@ -102,19 +102,39 @@ func TestPhotoVerbRefuses(t *testing.T) {
 		"no such file":            {nil, []string{filepath.Join(folder, "none.jpg")}, 1},
 		"accepts 1 arg":           {nil, nil, 2},
 		"--min-ssim":              {photo, []string{"--min-ssim", "2", "-"}, 2},
-		"quality is 1 to 100":     {photo, []string{"--min-quality", "0", "-"}, 2},
-		"invalid argument \"5M\"": {photo, []string{"--max-bytes", "5M", "-"}, 2},
+		"--min-quality is 1 to":   {photo, []string{"--min-quality", "0", "-"}, 2},
+		"it is a size such as 25": {photo, []string{"--max-bytes", "5M", "-"}, 2},
+		"a number of pixels such": {photo, []string{"--max-pixels", "-3", "-"}, 2},
+		"26214401 bytes, over":    {append(photo, make([]byte, 30<<20)...), []string{"-"}, 1},
+		"is a folder: one photo":  {nil, []string{folder}, 1},
+		"is a folder: -o names":   {photo, []string{"-", "-o", folder}, 1},
+		"none/x.jpg: no such":     {photo, []string{"-", "-o", filepath.Join(folder, "none", "x.jpg")}, 1},
 	} {
 		a, exit, stderr := photoRun(t, c.in, c.args...)
 		if exit != c.exit || !strings.Contains(stderr, text) {
 			t.Errorf("%s: exit %d, %s", text, exit, stderr)
 		}
-		if refused := exit == 1 && !strings.Contains(text, "such file"); refused && (len(a.Issues) != 1 || !strings.Contains(a.Issues[0].Text, text)) {
+		if refused := exit == 1 && !strings.Contains(text, "no such") && !strings.Contains(text, "folder"); refused && (len(a.Issues) != 1 || !strings.Contains(a.Issues[0].Text, text)) {
 			t.Errorf("%s: %+v", text, a)
 		}
 	}
 	if _, err := os.Stat(out); err == nil {
 		t.Error("a refused photo was written")
+	}
+}
+
+// A photo goes through a pipe alone; what is said of it is said beside it.
+func TestPhotoVerbInAPipe(t *testing.T) {
+	photo := photos.WithPrivate(photos.Lesion{Seed: 9, View: photos.Overview, Width: 700, Height: 525, Quality: 95}.JPEG(), 1)
+	var out, err bytes.Buffer
+	exit := run(t.Context(), []string{"photo", "--max-bytes", "1MiB", "--max-pixels", "1MP", "-", "-o", "-"}, stdio{bytes.NewReader(photo), &out, &err})
+	var said photoAnswer
+	if e := json.Unmarshal(err.Bytes(), &said); e != nil || exit != 0 || said.Step != "stripped" || said.Derived.SHA256 != fmt.Sprintf("%x", sha256.Sum256(out.Bytes())) {
+		t.Errorf("exit %d, %v: %s", exit, e, err.Bytes())
+	}
+	out.Reset()
+	if exit := run(t.Context(), []string{"photo", "-", "-o", "-"}, stdio{bytes.NewReader(photo[:2000]), &out, &err}); exit != 1 || out.Len() > 0 {
+		t.Errorf("refused: exit %d, %d bytes", exit, out.Len())
 	}
 }
 

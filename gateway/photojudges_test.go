@@ -61,11 +61,12 @@ func TestPhotoSet(t *testing.T) {
 	close(next)
 	wg.Wait()
 	named := exifTool(t, folder)
-	twice, same := 0, 0
+	twice, same, derived := 0, 0, 0
 	for _, j := range all {
 		if j.step(t); j.out == nil {
 			continue
 		}
+		derived++
 		j.private(t, named[j.to])
 		j.kept(t, named[j.from], named[j.to])
 		if lossless := j.answer.Step == "stripped" || j.answer.Step == "optimised"; lossless && j.isJPEG() {
@@ -77,6 +78,10 @@ func TestPhotoSet(t *testing.T) {
 		t.Errorf("%d lossless derivatives, judged %d times", same, twice)
 	}
 	t.Log("\n" + table(t, all))
+	if !t.Failed() {
+		t.Logf("%d photos. exiftool finds no GPS, serial number, comment or XMP in any of the %d derivatives. Of %d stripped or optimised JPEGs image/jpeg and djpeg see the same pixels as before.",
+			len(all), derived, same)
+	}
 }
 
 // fitted runs the verb.

@@ -167,6 +167,15 @@ func TestABucketThatIsNotThere(t *testing.T) {
 	if !errors.Is(err, flow.ErrUnavailable) || !strings.Contains(err.Error(), "bucket other") {
 		t.Errorf("%v", err)
 	}
+	g, other, _ := gated(t)
+	g.does(func(w http.ResponseWriter, _ *http.Request, _ func()) bool {
+		w.WriteHeader(http.StatusForbidden)
+		return true
+	})
+	_, err = blob.OpenBucket(t.Context(), other.url(), blob.Cache{Dir: other.cache}, key)
+	if !errors.Is(err, flow.ErrUnavailable) || !strings.Contains(err.Error(), "bucket photos") || !strings.Contains(err.Error(), "credentials") {
+		t.Errorf("%v", err)
+	}
 	for _, address := range []string{"gs://photos", "s3://photos?regoin=eu-west-2", "file:///x", "%"} {
 		if _, err := blob.OpenBucket(t.Context(), address, blob.Cache{Dir: b.cache}, key); err == nil {
 			t.Errorf("%s was opened", address)

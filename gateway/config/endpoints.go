@@ -155,8 +155,8 @@ func (d *decoder) destination(t *Destination) func(node) {
 			"auth":              d.auth(&t.Auth),
 			"tls":               d.clientTLS(&t.TLS),
 			"plaintext":         d.text(&t.Plaintext),
-			"photo_bytes":       value(d, &t.PhotoBytes, within(1<<10, 1<<30, readBytes, " bytes")),
-			"photo_pixels":      value(d, &t.PhotoPixels, within(1e4, 1e9, readPixels, " pixels")),
+			"photo_bytes":       value(d, &t.PhotoBytes, within(1<<10, 1<<30, ParseBytes, " bytes")),
+			"photo_pixels":      value(d, &t.PhotoPixels, within(1e4, 1e9, ParsePixels, " pixels")),
 			"photo_types":       list(d, &t.PhotoTypes, func(c *string) func(node) { return oneOf(d, c, photoTypes(kind)...) }),
 			"photo_floor":       d.floor(&t.PhotoFloor),
 			"photo_colours":     oneOf(d, &t.PhotoColours, ColoursAsProfile, ColoursSRGB),
@@ -176,7 +176,7 @@ func (d *decoder) destination(t *Destination) func(node) {
 			"later_fields":      oneOf(d, &t.LaterFields, "mapped", "none"),
 			"length":            oneOf(d, &t.Length, Off, Refuse),
 			"lengths":           list(d, &t.Lengths, d.maxLength),
-			"message_bytes":     value(d, &t.MessageBytes, within(1<<10, 1<<30, readBytes, " bytes")),
+			"message_bytes":     value(d, &t.MessageBytes, within(1<<10, 1<<30, ParseBytes, " bytes")),
 			"charset":           d.charset(&t.Charset, false),
 			"receiver":          d.party(&t.Receiver),
 			"acknowledge":       oneOf(d, &t.Acknowledge, Original, Enhanced),
@@ -198,7 +198,7 @@ func (d *decoder) destination(t *Destination) func(node) {
 			"mailboxes":         func(n node) { d.mailboxes(n, t) },
 			"phone":             d.text(&t.Phone),
 			"answer_within":     value(d, &t.AnswerWithin, within(time.Minute, 30*day, readDuration, "")),
-			"chunk_bytes":       value(d, &t.ChunkBytes, within(1<<10, 100_000_000, readBytes, " bytes")),
+			"chunk_bytes":       value(d, &t.ChunkBytes, within(1<<10, 100_000_000, ParseBytes, " bytes")),
 		}
 		d.secret(k, "password", &t.Password)
 		d.secret(k, "shared_key", &t.SharedKey)

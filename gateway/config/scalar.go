@@ -35,7 +35,8 @@ var unitBytes = map[string]int64{
 	"": 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "KB": 1e3, "MB": 1e6, "GB": 1e9,
 }
 
-func readBytes(s string) (int64, error) {
+// ParseBytes reads a size: 25MiB, 745KB, 5242880. Its errors finish a sentence, "is a size such as 25MiB …".
+func ParseBytes(s string) (int64, error) {
 	m := bytesPattern.FindStringSubmatch(s)
 	if m == nil {
 		return 0, fmt.Errorf(`is a size such as 25MiB (units B, KB, MB, GB, KiB, MiB, GiB)`)
@@ -47,7 +48,8 @@ func readBytes(s string) (int64, error) {
 	return n * unitBytes[m[2]], nil
 }
 
-func readPixels(s string) (int64, error) {
+// ParsePixels reads a number of pixels: 24MP, 1000000. Its errors are as those of ParseBytes.
+func ParsePixels(s string) (int64, error) {
 	m := pixelPattern.FindStringSubmatch(s)
 	if m == nil {
 		return 0, fmt.Errorf("is a number of pixels such as 64MP")

@@ -89,7 +89,7 @@ func (d *decoder) photos(n node, p *Photos) {
 	k := keys{"url": d.photoStore(p), "cache": func(n node) {
 		d.object(n, keys{
 			"path":  d.filePath(&p.Cache.Path),
-			"bytes": value(d, &p.Cache.Bytes, within(0, 1<<40, readBytes, " bytes")),
+			"bytes": value(d, &p.Cache.Bytes, within(0, 1<<40, ParseBytes, " bytes")),
 		})
 	}, "old_keys": d.oldKeys(p, func(s *Secret) func(node) { return d.text(&s.value) }),
 		"old_key_files": d.oldKeys(p, func(s *Secret) func(node) { return d.input(&s.file) }), "floor": d.floor(&p.Floor)}
@@ -201,10 +201,10 @@ func (d *decoder) client(c *Client) func(node) {
 
 func (d *decoder) limits(n node, l *Limits) {
 	d.object(n, keys{
-		"message_bytes":  value(d, &l.MessageBytes, within(1<<10, 1<<30, readBytes, " bytes")),
-		"photo_bytes":    value(d, &l.PhotoBytes, within(1<<10, 1<<30, readBytes, " bytes")),
-		"photo_pixels":   value(d, &l.PhotoPixels, within(1e4, 1e9, readPixels, " pixels")),
-		"pixels_at_once": value(d, &l.PixelsAtOnce, within(1e4, 1e9, readPixels, " pixels")),
+		"message_bytes":  value(d, &l.MessageBytes, within(1<<10, 1<<30, ParseBytes, " bytes")),
+		"photo_bytes":    value(d, &l.PhotoBytes, within(1<<10, 1<<30, ParseBytes, " bytes")),
+		"photo_pixels":   value(d, &l.PhotoPixels, within(1e4, 1e9, ParsePixels, " pixels")),
+		"pixels_at_once": value(d, &l.PixelsAtOnce, within(1e4, 1e9, ParsePixels, " pixels")),
 		"attachments":    value(d, &l.Attachments, within(1, 10000, readInt, "")),
 	})
 }

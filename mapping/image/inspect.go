@@ -1,14 +1,18 @@
 package image
 
 import (
+	"fmt"
 	"slices"
 
 	"github.com/dermgate/dermgate/mapping/issue"
 )
 
+// MostBytes are those of a photo unless it is said otherwise: 25 MiB.
+const MostBytes = 25 << 20
+
 // Limits on a file, checked before anything is made of it.
 type Limits struct {
-	Bytes  int64 // 0: 25 MiB
+	Bytes  int64 // 0: MostBytes
 	Pixels int64 // width times height as the header says; 0: 64 million, which lets the 48 MP of phones in
 }
 
@@ -24,7 +28,7 @@ func (l Limits) bytes() int64 {
 	if l.Bytes > 0 {
 		return l.Bytes
 	}
-	return 25 << 20
+	return MostBytes
 }
 
 func (l Limits) pixels() int64 {
@@ -149,7 +153,7 @@ func Inspect(file File, lim Limits) (Facts, error) {
 	case w.size == 0:
 		return f, issue.New(issue.Required, "", "an empty file")
 	case w.size > lim.bytes():
-		return f, issue.New(issue.TooLong, "", "a file larger than the limit")
+		return f, issue.New(issue.TooLong, "", fmt.Sprintf("a file of %d bytes, over the limit of %d", w.size, lim.bytes()))
 	}
 	f.Type = w.whole().sniff()
 	if f.Type == Unknown && w.err == nil {

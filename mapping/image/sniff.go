@@ -79,6 +79,9 @@ func (t Type) Ext() string { return types[t].ext }
 // TypeNamed gives the type of a media type, image/jpeg, or of a file name's extension, jpg; Unknown when there is none.
 func TypeNamed(name string) Type {
 	name = strings.ToLower(name)
+	if name == "heif" || name == "image/heif" { // how some declare it: the container of HEIC
+		return HEIC
+	}
 	for i, t := range types {
 		if Type(i) != Unknown && (name == t.media || name == t.ext || name == strings.ToLower(t.name)) {
 			return Type(i)
