@@ -28,7 +28,7 @@ func (p *Pipeline) Before(ctx context.Context, del *Delivery) (Outcome, error) {
 	} else if err != nil {
 		return Outcome{}, err
 	}
-	if !slices.ContainsFunc(holdsBack, func(mark string) bool { return bytes.Contains(del.Of.State, []byte(mark)) }) { // most do not: no need to read all of the case
+	if del.Of.Index.State != string(pathway.Cancelled) && !slices.ContainsFunc(holdsBack, func(mark string) bool { return bytes.Contains(del.Of.State, []byte(mark)) }) { // most do not: no need to read all of the case
 		return Outcome{}, nil
 	}
 	d, err := p.read(*del.Of)
@@ -37,6 +37,8 @@ func (p *Pipeline) Before(ctx context.Context, del *Delivery) (Outcome, error) {
 		return Outcome{}, err
 	case d.c.Stopped != "":
 		return Outcome{Result: Again, After: stoppedEvery}, nil
+	case d.c.State == pathway.Cancelled && !del.notice():
+		return Outcome{Result: Refused, Cause: issue.New(issue.Conflict, "", "its requester has withdrawn it before it was sent")}, nil
 	case del.notice():
 		return d.beforeNotice(del), nil
 	}

@@ -93,6 +93,10 @@ func (d *decision) follow(ctx context.Context) error {
 			e = pathway.NoticesDischarged
 		case d.c.State == pathway.Reviewed && d.c.Outcome.Decision == pathway.ManageInPrimaryCare:
 			e = pathway.CloseCase
+		case d.c.State == pathway.Reviewed && d.c.Outcome.Decision == pathway.IWillRefer && d.c.Referral != "":
+			e = pathway.CloseCase
+		case d.c.State == pathway.Returned && d.c.Outcome.Decision != "" && d.c.Outcome.Decision != pathway.AskedAgain:
+			e = pathway.ReviewedAndClosed
 		case d.c.State == pathway.Booked && (!d.c.Suspected() || d.c.Tracked != ""):
 			e = pathway.OwnedByPAS
 		default:

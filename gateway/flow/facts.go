@@ -20,6 +20,7 @@ type Facts struct {
 	Urgency      string          `json:"urgency,omitempty"`
 	Conversion   string          `json:"conversion,omitempty"`
 	Business     string          `json:"business,omitempty"` // e-RS status code
+	Working      string          `json:"working,omitempty"`  // Task.status
 	Result       string          `json:"result,omitempty"`   // outcome in the words of the routing rules
 	Outcome      pathway.Outcome `json:"outcome,omitzero"`
 	Advice       string          `json:"advice,omitempty"` // digest of the answer's text and files
@@ -188,6 +189,7 @@ func (f *Facts) task(t fhir.Element) {
 		return
 	}
 	f.Business = coded(t.Child("businessStatus"), "")
+	f.Working = t.Child("status").Text()
 	f.Act = coded(t.Child("code"), fhir.SystemAct)
 	for o := range t.Children("output") {
 		value := o.Child("valueCode").Text()
@@ -223,6 +225,8 @@ func (f *Facts) event(header, request fhir.Element) string {
 		return Reviewed
 	case "cancer-tracking":
 		return Tracked
+	case referralMade:
+		return ReferralMade
 	case actTold, actReceived:
 		return Attested
 	}

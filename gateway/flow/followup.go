@@ -114,7 +114,7 @@ func (p *Pipeline) mayAnswer(t *Translated, r CaseRecord) error {
 // ofRequester tells what only who asked may say of a request.
 func (f Facts) ofRequester() bool {
 	switch f.Event {
-	case Reviewed, Amended, Withdrawn, StatusAsked:
+	case Reviewed, ReferralMade, Amended, Withdrawn, StatusAsked:
 		return true
 	}
 	return false
@@ -150,7 +150,7 @@ func (a Applier) Deliver(ctx context.Context, work Delivery, _ func(Step) error)
 		return Outcome{Result: Again, After: fittingEvery}, nil
 	}
 	for {
-		err := a.P.apply(ctx, work, &t)
+		err := a.apply(ctx, work, &t)
 		wait := (*errUnfitted)(nil)
 		unfitted := errors.As(err, &wait)
 		if unfitted {
@@ -158,6 +158,9 @@ func (a Applier) Deliver(ctx context.Context, work Delivery, _ func(Step) error)
 		}
 		if errors.Is(err, ErrStale) {
 			continue
+		}
+		if errors.Is(err, errNotYet) {
+			return Outcome{Result: Again, After: fittingEvery}, nil
 		}
 		var trouble *issue.Issue
 		if errors.As(err, &trouble) && trouble.Kind != issue.Unavailable {
@@ -171,6 +174,17 @@ func (a Applier) Deliver(ctx context.Context, work Delivery, _ func(Step) error)
 		}
 		return Outcome{Result: Delivered}, nil
 	}
+}
+
+// apply does what a work item asks: it works a message into its case, or what one case says into another.
+func (a Applier) apply(ctx context.Context, work Delivery, t *Translated) error {
+	switch work.What {
+	case openLinked:
+		return a.P.openLinked(ctx, work, t)
+	case referralMade:
+		return a.P.linkReferral(ctx, work)
+	}
+	return a.P.apply(ctx, work, t)
 }
 
 func storeTrouble(err error) error {
@@ -192,6 +206,13 @@ func (p *Pipeline) apply(ctx context.Context, work Delivery, t *Translated) erro
 	d, err := p.read(record)
 	if err != nil {
 		return err
+	}
+	if next, err := ParseID(d.c.Next); err == nil { // what was amended after its end goes on there
+		if _, err := p.Store.Case(ctx, next); errors.Is(err, ErrNotFound) {
+			return errNotYet
+		}
+		work.Case = next
+		return p.apply(ctx, work, t)
 	}
 	d.why, d.set, d.files, d.kept = work.Message, t.set, letterFiles(t), true
 	moved := d.c.Moves

@@ -138,9 +138,10 @@ func (d *decision) addTo(ctx context.Context, b *fhir.Bundle) error {
 	return nil
 }
 
-// onward takes what e-RS shows of a found request that is no outcome: a priority that was raised, a returned referral that
+// onward takes what e-RS shows of a request that is no outcome: a priority that was raised, a returned referral that
 // was sent again.
-func (d *decision) onward(ctx context.Context, f Facts) error {
+func (d *decision) onward(ctx context.Context, t *Translated) error {
+	f := t.Facts
 	if d.c.State == pathway.Returned && f.Business == "AWAITING_TRIAGE" {
 		for _, e := range []pathway.Event{pathway.Resent, pathway.AcceptedByChannel} {
 			if _, err := d.fire(ctx, e); err != nil {
@@ -154,6 +155,10 @@ func (d *decision) onward(ctx context.Context, f Facts) error {
 	d.c.Urgency, d.c.Due = f.Outcome.Priority, time.Time{}
 	if _, err := d.fire(ctx, pathway.RaisePriority); err != nil {
 		return err
+	}
+	if !d.p.Sources[d.c.Request.Source].Found { // who asked hears it; the channel knows
+		d.restates = true
+		return d.spread(ctx, f, t.Bundle)
 	}
 	for _, name := range d.c.Sent {
 		d.task("priority-raised", "the priority was raised in e-RS after the request was sent: bring that to "+name)

@@ -2,10 +2,11 @@ package flow
 
 import (
 	"context"
+	"errors"
+	"slices"
 
 	"github.com/dermgate/dermgate/gateway/pathway"
 	"github.com/dermgate/dermgate/mapping/fhir"
-	"github.com/dermgate/dermgate/mapping/issue"
 )
 
 // observe moves the case by what a message says happened, and sends the news where the routes say.
@@ -33,12 +34,13 @@ func (d *decision) observe(ctx context.Context, t *Translated) error {
 	d.death(t.Bundle.First("Patient"), "message "+d.why.String())
 	d.learn(t.Bundle.First("Patient"))
 	d.hospitalTold(f)
-	if f.Event != StatusOnly && f.Event != StatusAsked && f.Event != Reviewed && f.Event != Tracked {
+	if f.Event != StatusOnly && f.Event != Tracked && (!f.ofRequester() || d.p.Sources[t.Source].Found) {
 		if err := d.caughtUp(ctx); err != nil {
 			return err
 		}
 	}
 	d.guardPriority(f)
+	d.knownAs(t)
 	if err := d.bring(ctx, t); err != nil {
 		return err
 	}
@@ -54,10 +56,7 @@ func (d *decision) observe(ctx context.Context, t *Translated) error {
 	case Unbooked, NotAttended:
 		return d.unbooked(ctx, t)
 	case ConvertedTo:
-		if d.c.Conversion != "AUTHORISED_TO_CONVERT" {
-			d.p.alarm("converted-unauthorised", "case "+d.c.ID+": converted although the requester did not authorise it")
-		}
-		return d.news(ctx, t, pathway.Converted)
+		return d.converted(ctx, t)
 	case Ended:
 		return d.ended(ctx, t)
 	case Reviewed:
@@ -68,15 +67,12 @@ func (d *decision) observe(ctx context.Context, t *Translated) error {
 		if d.p.Sources[t.Source].Found {
 			return d.added(ctx, t)
 		}
-		d.fromRequester(f)
 		d.takenBack(t.Bundle)
+		return d.fromRequester(ctx, f)
+	case ReferralMade:
+		d.referred("says "+f.Outcome.Person, "attested:"+f.Outcome.Person)
 	case StatusOnly:
-		if d.p.Sources[t.Source].Found {
-			return d.onward(ctx, f)
-		}
-		if f.Appointment != nil {
-			d.tell("observed", "the appointment is "+f.Appointment.Status, "")
-		}
+		return d.status(ctx, t)
 	case StatusAsked:
 		return d.tellStatus(ctx, t)
 	}
@@ -131,6 +127,9 @@ func (d *decision) answered(ctx context.Context, t *Translated) error {
 	if over && t.Facts.Advice == known {
 		return nil
 	}
+	if d.p.Machines[d.c.Kind].Ended(d.c.State) {
+		return errors.Join(d.amended(ctx, over), d.link(linkAmended, t.Facts))
+	}
 	d.outcome(t)
 	if err := d.amended(ctx, over); err != nil {
 		return err
@@ -150,6 +149,9 @@ func (d *decision) late(ctx context.Context, t *Translated) error {
 }
 
 func (d *decision) triaged(ctx context.Context, t *Translated) error {
+	if amended, err := d.amendedOutcome(ctx, t); err != nil || amended {
+		return err
+	}
 	d.outcome(t)
 	switch t.Facts.Result {
 	case OutcomeAccepted:
@@ -171,9 +173,16 @@ func (d *decision) outcome(t *Translated) {
 // ended takes the end that the channel shows.
 func (d *decision) ended(ctx context.Context, t *Translated) error {
 	e := pathway.EndObserved
+	withdrawn := d.c.Request.Change != nil && d.c.Request.Change.Trigger == "I14"
 	switch {
 	case d.c.State == pathway.Responded:
 		e = pathway.EndBeforeDecision
+	case withdrawn && d.c.Kind == pathway.Advice && t.Facts.Business == "CONVERSATION_ENDED_CANCELLED":
+		e = pathway.Withdraw // by its requester, and the channel shows it
+	case withdrawn && d.c.State == pathway.AwaitingTriage:
+		e = pathway.CancelReferral
+	case slices.Contains(triageReasons, t.Facts.Outcome.Code):
+		e = pathway.EndedByTriage
 	case t.Facts.Business == "CONVERSATION_ENDED_CLOSED":
 		e = pathway.EndClosed
 	case t.Facts.Business == "CONVERSATION_ENDED_CANCELLED":
@@ -181,6 +190,11 @@ func (d *decision) ended(ctx context.Context, t *Translated) error {
 	}
 	return d.news(ctx, t, e)
 }
+
+// triageReasons are those of PROVIDER_TRIAGE by which a provider ends a referral that was triaged (e-RS A036), but for
+// STRAIGHT_TO_TEST, which is an acceptance.
+var triageReasons = []string{"COMPLEX_PATHWAY", "BOOKED_CLINICAL_NEED", "COMMUNITY_SERVICE_NA", "OUTPATIENT_SERVICE_NA", "OUTPATIENT_CLINICIAN_NA",
+	"NO_LONGER_REQUIRED", "OTHER_OTHER", "TRIAGE_ENDED"}
 
 // news moves the case and, when that moved it, sends the message on: to the GP system, the hospital.
 func (d *decision) news(ctx context.Context, t *Translated, e pathway.Event) error {
@@ -205,42 +219,4 @@ func (d *decision) spread(ctx context.Context, f Facts, news *fhir.Bundle) error
 		}
 	}
 	return nil
-}
-
-// reviewed records that the requester read the answer and what they decided (AG11).
-func (d *decision) reviewed(ctx context.Context, f Facts) error {
-	if f.Outcome.Person == "" || f.Outcome.Decision == "" {
-		return issue.New(issue.Required, "Task.owner", "a review names the person and the decision")
-	}
-	d.c.Outcome.Decision, d.c.Outcome.Person = f.Outcome.Decision, f.Outcome.Person
-	if d.c.State == pathway.Responded {
-		d.c.FinishTasks(pathway.TaskOverdue, f.Outcome.Person, d.at)
-	}
-	d.reviewer, d.words = f.Outcome.Person, f.Words
-	if _, err := d.fire(ctx, pathway.ReadAndDecide); err != nil {
-		return err
-	}
-	if err := d.release4(ctx); err != nil {
-		return err
-	}
-	d.c.Attest("read by "+f.Outcome.Person, d.at)
-	d.c.FinishTasks(taskBring, f.Outcome.Person, d.at)
-	if f.Outcome.Decision == pathway.AskedAgain {
-		_, err := d.fire(ctx, pathway.AskAgain)
-		return err
-	}
-	return nil
-}
-
-// fromRequester takes a change or withdrawal of a request that has gone out. Neither is sent on by machine
-// yet (e-RS has no call for either): whoever asked brings it to each place that has the request, and the
-// state follows when the channel shows it.
-func (d *decision) fromRequester(f Facts) {
-	d.changed(f)
-	for _, name := range d.c.Sent {
-		d.ask(f.Event, "the request was "+f.Event+" after it was sent: bring that to "+name)
-	}
-	if len(d.c.Sent) == 0 {
-		d.ask(f.Event, "the request was "+f.Event+" before it was sent: discard it or let it go")
-	}
 }

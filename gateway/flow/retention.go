@@ -153,6 +153,13 @@ func (r Retention) endedCase(ctx context.Context, record CaseRecord) error {
 	if c.Stopped != "" {
 		return nil
 	}
+	for _, next := range []string{c.Next, c.Became} { // which is read from the same request
+		if id, err := ParseID(next); err == nil {
+			if _, err := r.Store.Case(ctx, id); !errors.Is(err, ErrNotFound) {
+				return err
+			}
+		}
+	}
 	has, err := r.holdings(ctx, record.ID)
 	if err != nil || has.open {
 		return err

@@ -15,14 +15,15 @@ const (
 	NotAttended   = "not-attended"
 	ConvertedTo   = "converted"
 	Ended         = "ended"
-	Reviewed      = "reviewed"     // the requester read the answer and decided
-	Tracked       = "tracked"      // the hospital's cancer tracking took over the 28-day clock
-	NoticeStatus  = "notice"       // NHS Notify tells what became of a message
-	Attested      = "attested"     // a person says that the patient was told, or that who asked has the news
-	Receipted     = "receipted"    // what a receiver, or MESH, says of a message that went home
-	Acknowledged  = "acknowledged" // a receiver's late word on a message it had accepted
-	StatusAsked   = "status-asked" // the requester asks how far it is
-	StatusOnly    = "status"       // nothing new: the channel repeats where it stands
+	Reviewed      = "reviewed"      // the requester read the answer and decided
+	ReferralMade  = "referral-made" // the requester has made the referral that they said they would
+	Tracked       = "tracked"       // the hospital's cancer tracking took over the 28-day clock
+	NoticeStatus  = "notice"        // NHS Notify tells what became of a message
+	Attested      = "attested"      // a person says that the patient was told, or that who asked has the news
+	Receipted     = "receipted"     // what a receiver, or MESH, says of a message that went home
+	Acknowledged  = "acknowledged"  // a receiver's late word on a message it had accepted
+	StatusAsked   = "status-asked"  // the requester asks how far it is
+	StatusOnly    = "status"        // nothing new: the channel repeats where it stands
 )
 
 // Outcomes of a triage, in the words of the routing rules.

@@ -91,6 +91,11 @@ func (d *decision) delivered(ctx context.Context, del Delivery, o *Outcome) erro
 	if err := d.caughtUp(ctx); err != nil {
 		return err
 	}
+	if len(d.c.Sent) == 1 {
+		if err := d.tellAdvice(ctx); err != nil {
+			return err
+		}
+	}
 	e, ok := d.p.endpoint(del.To)
 	if !ok {
 		return nil

@@ -59,6 +59,12 @@ type Case struct {
 	Filed       []string     `json:"filed,omitempty"`
 	Obligations []Obligation `json:"obligations,omitempty"`
 	Tasks       []Task       `json:"tasks,omitempty"`
+	// From is the case that this one goes on from; Next is where one goes on that was amended after its end, Became the referral
+	// that advice was converted to, and Referral the one that its requester made after "I will refer", or who says so.
+	From     string `json:"from,omitempty"`
+	Next     string `json:"next,omitempty"`
+	Became   string `json:"became,omitempty"`
+	Referral string `json:"referral,omitempty"`
 	// SignedIn is when a user has signed in for it: what is sent to a destination that takes things from users alone goes as
 	// them, while their sign-in is held in memory.
 	SignedIn time.Time `json:"signedIn,omitzero"`

@@ -98,6 +98,7 @@ const (
 
 	FoundOnWorklist Event = "found on the provider worklist" // an entry
 	ConvertedAdvice Event = "A&G converted"                  // an entry
+	AmendedAfterEnd Event = "amended after the end"          // an entry
 )
 
 // Transition is one row of a machine, with what it means outside.
@@ -269,6 +270,12 @@ func (ms Machines) Enter(c *Case, e Event, at time.Time) bool {
 		if begins(string(entry.Event), string(e)) {
 			c.State, c.Entered, c.Since, c.Moves = entry.State, at, at, c.Moves+1
 			c.ServiceRequest, c.TaskStatus = "active", "received"
+			for _, t := range ms[c.Kind].Transitions { // what it would be, had it come there by a move
+				if t.To == entry.State && t.Actor == "PROV" && t.Task != "" && t.From != t.To {
+					c.TaskStatus, c.Business = t.Task, keep(t.Business, c.Business)
+					break
+				}
+			}
 			return true
 		}
 	}
