@@ -23,6 +23,7 @@ demo: ## the whole system on this machine; ends with Ctrl-C
 
 test: redis node haproxy promtool judges curl lint ## everything CI checks: lint, then all tests with a real redis-server, HAProxy, npm peers, exiftool, djpeg, pdftotext and curl
 	go test -count=1 $(PURE)
+	go test -count=1 -run RandomTraces ./gateway/flow
 	go test -count=1 -race -timeout 30m $(REST)
 
 lint: ## gofmt, go vet, staticcheck, the shipped maps and the example configuration

@@ -133,7 +133,9 @@ func (d *decision) rings(note clockNote) bool {
 // ringState does what the clock of a state is for; false when the case has left it, or somebody was asked already.
 func (d *decision) ringState(ctx context.Context, note clockNote) (bool, error) {
 	switch {
-	case d.c.State != note.State || note.Step == 0 && d.c.Moves != note.Move || note.Step > 0 && !d.c.Clock().Equal(note.Since):
+	case note.Step == 0 && (d.c.State != note.State || d.c.Moves != note.Move):
+		return false, nil
+	case note.Step > 0 && (!d.p.Machines[d.c.Kind].Together(d.c.State, note.State) || !d.c.Clock().Equal(note.Since)):
 		return false, nil
 	case d.c.State == pathway.Submitted && d.c.Task(signInTask) != nil: // that task has a clock of its own
 		return true, nil

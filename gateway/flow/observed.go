@@ -39,6 +39,9 @@ func (d *decision) observe(ctx context.Context, t *Translated) error {
 			return err
 		}
 	}
+	if d.contradicts(f) {
+		return nil
+	}
 	d.guardPriority(f)
 	d.knownAs(t)
 	if err := d.bring(ctx, t); err != nil {
@@ -77,6 +80,24 @@ func (d *decision) observe(ctx context.Context, t *Translated) error {
 		return d.tellStatus(ctx, t)
 	}
 	return nil
+}
+
+// contradicts tells what cannot be of a case of its kind: an outcome of triage for advice, or an answer to advice for a
+// referral. It changes nothing, and somebody looks.
+func (d *decision) contradicts(f Facts) bool {
+	var of pathway.Kind
+	switch f.Event {
+	case Answered, InfoRequested, ConvertedTo:
+		of = pathway.Advice
+	case Triaged, BookedEvent, Unbooked, NotAttended:
+		of = pathway.Referral
+	}
+	if of == "" || of == d.c.Kind {
+		return false
+	}
+	d.tell("observed", f.Event+" is no news of "+string(d.c.Kind), d.why.String())
+	d.task("contradiction", f.Event+" came for a case of "+string(d.c.Kind)+": see what its sender means by message "+d.why.String())
+	return true
 }
 
 // caughtUp lets an answer that overtook the news of its request's arrival count as that news.
@@ -163,9 +184,8 @@ func (d *decision) triaged(ctx context.Context, t *Translated) error {
 }
 
 func (d *decision) outcome(t *Translated) {
-	decision := d.c.Outcome.Decision
 	d.c.Outcome = t.Facts.Outcome
-	d.c.Outcome.Decision, d.c.Outcome.Text = decision, t.Facts.Advice
+	d.c.Outcome.Decision, d.c.Outcome.Text = "", t.Facts.Advice // what was decided was about what came before
 	d.c.Answers = append(d.c.Answers, d.why.String())
 	d.refs = append(d.refs, resourceRefs(t.Bundle)...)
 }

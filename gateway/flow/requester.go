@@ -17,20 +17,24 @@ func (d *decision) reviewed(ctx context.Context, f Facts) error {
 	if f.Outcome.Person == "" || f.Outcome.Decision == "" {
 		return issue.New(issue.Required, "Task.owner", "a review names the person and the decision")
 	}
-	d.c.Outcome.Decision, d.c.Outcome.Person = f.Outcome.Decision, f.Outcome.Person
-	if d.c.State == pathway.Responded || d.c.State == pathway.Returned {
-		d.c.FinishTasks(pathway.TaskOverdue, f.Outcome.Person, d.at)
-	}
 	d.reviewer, d.words = f.Outcome.Person, f.Words
-	if d.c.State == pathway.Returned {
-		d.tell("act", "the referrer has read it: "+f.Outcome.Decision, "")
-	} else if _, err := d.fire(ctx, pathway.ReadAndDecide); err != nil {
-		return err
+	d.c.Attest("read by "+f.Outcome.Person, d.at)
+	switch d.c.State {
+	case pathway.Responded:
+		d.c.FinishTasks(pathway.TaskOverdue, f.Outcome.Person, d.at)
+		if _, err := d.fire(ctx, pathway.ReadAndDecide); err != nil {
+			return err
+		}
+	case pathway.Returned, pathway.Reviewed:
+		d.tell("act", "whoever asked has read it: "+f.Outcome.Decision, "")
+	default:
+		d.tell("observed", "read while the case is "+string(d.c.State)+": "+f.Outcome.Decision, "")
+		return d.release4(ctx)
 	}
 	if err := d.release4(ctx); err != nil {
 		return err
 	}
-	d.c.Attest("read by "+f.Outcome.Person, d.at)
+	d.c.Outcome.Decision, d.c.Outcome.Person = f.Outcome.Decision, f.Outcome.Person
 	d.c.FinishTasks(taskBring, f.Outcome.Person, d.at)
 	switch f.Outcome.Decision {
 	case pathway.AskedAgain:

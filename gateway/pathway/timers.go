@@ -135,6 +135,9 @@ func (m *Machine) Escalation(s State) (steps [][]string) {
 	return steps
 }
 
+// Together tells states that one clock runs through.
+func (m *Machine) Together(a, b State) bool { return m.clocked(a) == m.clocked(b) }
+
 // clocked tells the states that one clock runs through, by the name that the machine gives them together.
 func (m *Machine) clocked(s State) string {
 	for _, t := range m.Timers {
