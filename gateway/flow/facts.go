@@ -225,7 +225,7 @@ func (f *Facts) event(header, request fhir.Element) string {
 		return Reviewed
 	case "cancer-tracking":
 		return Tracked
-	case referralMade:
+	case ReferralMade:
 		return ReferralMade
 	case actTold, actReceived:
 		return Attested

@@ -181,8 +181,8 @@ func (a Applier) apply(ctx context.Context, work Delivery, t *Translated) error 
 	switch work.What {
 	case openLinked:
 		return a.P.openLinked(ctx, work, t)
-	case referralMade:
-		return a.P.linkReferral(ctx, work)
+	case linkReferral:
+		return a.P.workReferral(ctx, work)
 	}
 	return a.P.apply(ctx, work, t)
 }

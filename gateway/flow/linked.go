@@ -22,7 +22,7 @@ import (
 // What of work items about linked cases.
 const (
 	openLinked   = "open-linked"
-	referralMade = "referral-made"
+	linkReferral = "link-referral"
 )
 
 // errNotYet says that the case which a message goes on to is being opened.
@@ -186,9 +186,9 @@ func (d *decision) tellAdvice(ctx context.Context) error {
 		return err
 	}
 	id, _ := ParseID(waiting[0].ID)
-	key := d.derive(referralMade, id.String())
+	key := d.derive(linkReferral, id.String())
 	d.out = append(d.out, Delivery{ID: key, Case: id, Message: d.why, To: ToCase, Lane: id.String(), Class: class(d.c.Urgency), Key: key.String(),
-		What: referralMade, Note: d.c.ID, State: Waiting, Due: d.at, Created: d.at})
+		What: linkReferral, Note: d.c.ID, State: Waiting, Due: d.at, Created: d.at})
 	return nil
 }
 
@@ -235,8 +235,8 @@ func (d *decision) referred(what, ref string) {
 	d.tell("linked", "the referral was made: "+what, ref)
 }
 
-// linkReferral works the news of a referral into the advice that waits for it.
-func (p *Pipeline) linkReferral(ctx context.Context, work Delivery) error {
+// workReferral works the news of a referral into the advice that waits for it.
+func (p *Pipeline) workReferral(ctx context.Context, work Delivery) error {
 	record, err := p.Store.Case(ctx, work.Case)
 	if errors.Is(err, ErrNotFound) {
 		return nil // it was removed after its time
