@@ -3,6 +3,7 @@ package flow
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/dermgate/dermgate/gateway/pathway"
 	"github.com/dermgate/dermgate/mapping/issue"
@@ -16,6 +17,9 @@ import (
 func (d *decision) reviewed(ctx context.Context, f Facts) error {
 	if f.Outcome.Person == "" || f.Outcome.Decision == "" {
 		return issue.New(issue.Required, "Task.owner", "a review names the person and the decision")
+	}
+	if slices.Contains([]pathway.State{pathway.Responded, pathway.Reviewed, pathway.Returned}, d.c.State) { // else it is about something else
+		d.c.Outcome.Decision, d.c.Outcome.Person = f.Outcome.Decision, f.Outcome.Person
 	}
 	d.reviewer, d.words = f.Outcome.Person, f.Words
 	d.c.Attest("read by "+f.Outcome.Person, d.at)
@@ -34,7 +38,6 @@ func (d *decision) reviewed(ctx context.Context, f Facts) error {
 	if err := d.release4(ctx); err != nil {
 		return err
 	}
-	d.c.Outcome.Decision, d.c.Outcome.Person = f.Outcome.Decision, f.Outcome.Person
 	d.c.FinishTasks(taskBring, f.Outcome.Person, d.at)
 	switch f.Outcome.Decision {
 	case pathway.AskedAgain:
