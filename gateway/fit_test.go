@@ -171,6 +171,11 @@ func TestEachDestinationGetsThePhotosItTakes(t *testing.T) {
 			original.Close()
 		}
 	}
+	for _, e := range story {
+		if e.What == "photo" {
+			t.Logf("story: %s", e.Text)
+		}
+	}
 	for _, want := range []string{"photo 2 for ag: optimised, ", "photo 2 for epr: resized to "} {
 		if !slices.ContainsFunc(story, func(e flow.Event) bool { return e.What == "photo" && strings.HasPrefix(e.Text, want) }) {
 			t.Errorf("the story has no %q: %+v", want, story)
