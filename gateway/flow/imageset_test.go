@@ -44,8 +44,10 @@ func (w *written) Include(s flow.Span) error {
 	return nil
 }
 
-func (w *written) Keep() (flow.BodyRef, error) { return w.of.Put(nil, "", &w.Buffer, w.mediaType) }
-func (w *written) Discard()                    {}
+func (w *written) Keep() (flow.BodyRef, error) {
+	return w.of.Put(context.Background(), "", &w.Buffer, w.mediaType)
+}
+func (w *written) Discard() {}
 
 func (b bodies) Open(_ context.Context, r flow.BodyRef) (io.ReadCloser, error) {
 	return io.NopCloser(bytes.NewReader(b[r.Blob])), nil

@@ -69,8 +69,10 @@ func (p *page) Include(of flow.Span) error {
 	return nil
 }
 
-func (p *page) Keep() (flow.BodyRef, error) { return p.of.Put(nil, "", &p.Buffer, p.mediaType) } //nolint:staticcheck // no context is used
-func (p *page) Discard()                    {}
+func (p *page) Keep() (flow.BodyRef, error) {
+	return p.of.Put(context.Background(), "", &p.Buffer, p.mediaType)
+}
+func (p *page) Discard() {}
 
 var (
 	shipped = sync.OnceValues(func() (*mapping.Set, error) { return mapping.Load(maps.FS) })
