@@ -112,7 +112,7 @@ func (d *decision) status(ctx context.Context, t *Translated) error {
 	return d.onward(ctx, t)
 }
 
-// amended takes another outcome of a triage than the one that is known. It tells whether it was one.
+// amendedOutcome takes another outcome of a triage than the one that is known. It tells whether it was one.
 func (d *decision) amendedOutcome(ctx context.Context, t *Translated) (bool, error) {
 	f, c := t.Facts, d.c
 	first := c.State == pathway.AwaitingTriage || c.State == pathway.InTriage || len(c.Answers) == 0
