@@ -13,10 +13,10 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 PURE := ./mapping/...
 REST := ./gateway/... ./adapters/... ./fixtures/...
 
-.PHONY: help demo test lint bench photos bench-photos bench-flow bench-backlog bench-peers crash fuzz interop contract java redis node haproxy promtool judges curl build
+.PHONY: help demo test lint bench photos bench-photos bench-flow bench-replicas bench-backlog bench-peers crash fuzz interop contract java redis node haproxy promtool judges curl build
 
 help: ## this text
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: ## the whole system on this machine; ends with Ctrl-C
 	go run ./gateway demo
@@ -46,6 +46,9 @@ bench-photos: judges ## the goals of photos: speed beside image/jpeg and the nai
 bench-flow: redis ## through a whole gateway: messages acknowledged and delivered a second, small and with a photo of 1 MB, what each costs, beside redis-benchmark
 	go test -run '^$$' -bench '^BenchmarkFlow$$' -benchtime 5000x ./gateway
 	go test -run '^$$' -bench '^BenchmarkFlowPhoto$$' -benchtime 500x ./gateway
+
+bench-replicas: redis ## one, two and three gateways on one Redis before a receiver that takes 50 ms over one connection each: deliveries a second
+	go test -run '^$$' -bench '^BenchmarkReplicas$$' -benchtime 100x ./gateway
 
 BACKLOG ?= 5000
 bench-backlog: redis ## BACKLOG (5000) messages wait in each store: bytes for each, claims beside an empty store, starts

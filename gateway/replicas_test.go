@@ -27,7 +27,7 @@ import (
 
 // fleet is several gateways, each a process of its own, on one Redis and one folder of photos.
 type fleet struct {
-	*testing.T
+	testing.TB
 	all []*member
 }
 
@@ -37,13 +37,13 @@ type member struct {
 }
 
 // startFleet starts n gateways; adapt changes the text of their configuration.
-func startFleet(t *testing.T, n int, redis, sink string, adapt func(string) string) *fleet {
+func startFleet(t testing.TB, n int, redis, sink string, adapt func(string) string) *fleet {
 	t.Helper()
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "photo.key"), bytes.Repeat([]byte("ab"), 32), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	f := &fleet{T: t}
+	f := &fleet{TB: t}
 	for i := range n {
 		m := &member{mllp: freePort(t), http: freePort(t), admin: freePort(t),
 			process: process{t: t, config: filepath.Join(dir, fmt.Sprintf("gateway%d.yaml", i)), log: filepath.Join(dir, fmt.Sprintf("log%d", i))}}
@@ -154,7 +154,11 @@ type arrival struct {
 	at     time.Time
 }
 
-func startOrdered(t *testing.T) *ordered {
+func startOrdered(t testing.TB) *ordered { return startSlow(t, 0) }
+
+// startSlow starts one that takes its time for each message.
+func startSlow(t testing.TB, takes time.Duration) *ordered {
+	t.Helper()
 	o := &ordered{}
 	server := &mllp.Server{Name: "sink", Addr: "127.0.0.1:0"}
 	if err := server.Listen(); err != nil {
@@ -167,6 +171,7 @@ func startOrdered(t *testing.T) *ordered {
 			t.Error(err)
 			return
 		}
+		time.Sleep(takes)
 		o.mu.Lock()
 		defer o.mu.Unlock()
 		id := cmp.Or(m.Get(hl7.MustPath("RF1-6.1")).Text(), m.Get(hl7.MustPath("RF1-11.1")).Text())

@@ -119,6 +119,18 @@ func (s *suite) deliveries() {
 		s.ok(err)
 		s.equal("deliveries by "+test.name, keys(got), test.want)
 	}
+	for to, want := range map[string]flow.Backlog{
+		"epr":        {Open: 1, Oldest: all[4].Created, Parked: 1, OldestParked: all[0].Created},
+		"platform":   {Open: 3, Oldest: all[1].Created},
+		flow.ToClock: {Open: 6, Oldest: all[0].Created},
+		"plat":       {},
+	} {
+		got, err := s.s.Backlog(s.ctx, to)
+		s.ok(err)
+		if got.Open != want.Open || got.Parked != want.Parked || !got.Oldest.Equal(want.Oldest) || !got.OldestParked.Equal(want.OldestParked) {
+			s.Errorf("backlog of %s: %+v, want %+v", to, got, want)
+		}
+	}
 	s.equal("body by id", string(s.delivery(all[4].ID).Body.Inline), "body of 4")
 }
 

@@ -154,6 +154,38 @@ func (s *Store) Deliveries(ctx context.Context, q flow.DeliveryQuery) ([]flow.De
 	return out, err
 }
 
+// Backlog counts what a destination has to do.
+func (s *Store) Backlog(ctx context.Context, to string) (b flow.Backlog, err error) {
+	err = s.view(ctx, func(t *txn) error {
+		b = flow.Backlog{}
+		for state, letter := range letters {
+			var n int
+			var first []byte
+			for k := range t.under(bListed, key(to, letter)) {
+				if n++; n == 1 {
+					first = tail(k)
+				}
+			}
+			var e entry
+			if n > 0 {
+				if err := t.load(bDeliveries, first, &e); err != nil {
+					return err
+				}
+			}
+			switch state {
+			case flow.Parked:
+				b.Parked, b.OldestParked = n, e.Created
+			case flow.Waiting, flow.Claimed:
+				if b.Open += n; n > 0 && (b.Oldest.IsZero() || e.Created.Before(b.Oldest)) {
+					b.Oldest = e.Created
+				}
+			}
+		}
+		return nil
+	})
+	return b, err
+}
+
 // candidates ranges over numbers of deliveries among which are all that a query wants, oldest first.
 func (t *txn) candidates(q flow.DeliveryQuery) iter.Seq[[]byte] {
 	switch {

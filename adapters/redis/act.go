@@ -60,7 +60,7 @@ func (s *Store) act(ctx context.Context, a flow.Act) (moved bool, err error) {
 	if err != nil {
 		return false, fault(err)
 	}
-	d, err := s.packer.whole(record.Val(), changing.Val(), "")
+	d, err := s.packer.whole(a.ID, record.Val(), changing.Val(), "")
 	if err != nil {
 		return false, err
 	}
@@ -94,7 +94,7 @@ type judged struct {
 // acting makes the call of lua/act.lua.
 func (s *Store) acting(a flow.Act, j judged) (*call, error) {
 	p := a.ID.Partition()
-	w := writer{call: s.call(p).key(ready(p, j.before.To)...).key(ready(p, j.after.To)...)}
+	w := writer{call: s.call(p).key(destination(p, j.before.To)...).key(destination(p, j.after.To)...)}
 	kept := a
 	kept.Child = nil // it is kept as a delivery
 	w.arg(hashed(a.Key), w.json(kept), a.ID.String(), j.seen, string(j.after.State), j.after.To, j.after.Attempt, a.After.Microseconds())
@@ -105,7 +105,7 @@ func (s *Store) acting(a flow.Act, j judged) (*call, error) {
 	}
 	if c := a.Child; c != nil {
 		w.arg(c.ID.String(), w.kept(s.packer.delivery(*c)), w.json(fresh(*c)))
-		w.key(key(p, "bycase", c.Case.String())).key(ready(p, c.To)...)
+		w.key(key(p, "bycase", c.Case.String())).key(destination(p, c.To)...)
 	} else {
 		w.arg("")
 	}

@@ -3,6 +3,7 @@ package redis
 import (
 	"context"
 	"crypto/rand"
+	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
@@ -41,9 +42,21 @@ func (s *Store) repeated(reply []any) (flow.Receipt, error) {
 		return receipt(text)
 	}
 	text, _ := reply[2].(string)
-	m, err := s.packer.messageOf(text)
+	name, _ := reply[3].(string)
+	id, err := flow.ParseID(name)
+	if err != nil {
+		return flow.Receipt{}, fmt.Errorf("redis: a damaged slot: %w", err)
+	}
+	m, err := s.packer.messageOf(id, text)
 	m.Receipt.Repeat = true
 	return m.Receipt, err
+}
+
+// newToken gives what tells a write from another of its kind: 64 random bits, without a space.
+func newToken() string {
+	var b [8]byte
+	rand.Read(b[:]) // never fails (crypto/rand since Go 1.24)
+	return base64.RawURLEncoding.EncodeToString(b[:])
 }
 
 func receipt(text string) (flow.Receipt, error) {
@@ -112,7 +125,7 @@ func (s *Store) arguments(call *call, c flow.Change) error {
 	w.arg(len(c.Deliveries))
 	for _, d := range c.Deliveries {
 		w.arg(d.ID.String(), w.kept(s.packer.delivery(d)), w.json(fresh(d)))
-		w.key(key(w.partition, "bycase", d.Case.String())).key(ready(w.partition, d.To)...)
+		w.key(key(w.partition, "bycase", d.Case.String())).key(destination(w.partition, d.To)...)
 	}
 	return w.err
 }
@@ -142,7 +155,7 @@ func (w *writer) kept(b []byte, err error) []byte {
 // caseChange adds a case's next version. The token tells this write from another of the same version.
 func (s *Store) caseChange(w *writer, c flow.CaseChange, refs []flow.Ref) {
 	r := c.Record
-	w.arg(r.ID.String(), r.Version, rand.Text(), w.kept(s.packer.record(r)), r.Index.Changed.UnixMicro(), len(refs))
+	w.arg(r.ID.String(), r.Version, newToken(), w.kept(s.packer.record(r)), r.Index.Changed.UnixMicro(), len(refs))
 	for _, ref := range refs {
 		w.arg(refName(ref))
 	}

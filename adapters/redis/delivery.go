@@ -40,12 +40,23 @@ type step struct {
 }
 
 // states by their letter.
-var states = map[byte]flow.State{'w': flow.Waiting, 'c': flow.Claimed, 'd': flow.Done, 'p': flow.Parked, 'x': flow.Discarded}
+var states = map[byte]flow.State{'W': flow.Waiting, 'C': flow.Claimed, 'D': flow.Done, 'P': flow.Parked, 'X': flow.Discarded}
+
+// Flags of a state: its second byte.
+const (
+	isRoutine = 1 << iota
+	isHeld
+	ownLane   // its lane has its own id for a name
+	idLane    // its lane has an id for a name
+	isClaimed // under a token
+	hasWords  // a note, a cause or steps
+	isWide    // numbers that need more room
+)
 
 var errState = errors.New("redis: a damaged state of a delivery")
 
-// stateOf reads a state.
-func stateOf(kept string) (s state, err error) {
+// stateOf reads the state of a delivery.
+func stateOf(id flow.ID, kept string) (s state, err error) {
 	if strings.HasPrefix(kept, "{") {
 		if err := json.Unmarshal([]byte(kept), &s); err != nil {
 			return s, fmt.Errorf("%w: %w", errState, err)
@@ -53,11 +64,13 @@ func stateOf(kept string) (s state, err error) {
 		return s, nil
 	}
 	r := reader{rest: kept}
-	s.State = states[byte(r.number(1))]
-	s.Class, s.Held = int(r.number(1)), r.number(1) == 1
-	s.Attempt, s.Fence, s.Ended, s.Seq = int(r.number(4)), r.number(4), r.number(4), r.number(6)
-	s.Due, s.Since, s.Was = r.number(7), r.number(7), r.number(7)
-	s.To, s.Lane, s.Token, s.Note, s.Cause = r.text(), r.text(), r.text(), r.text(), r.text()
+	if letter := byte(r.number(1)); letter >= 'a' {
+		s.State = states[letter-'a'+'A']
+		r.layout2(&s)
+	} else {
+		s.State = states[letter]
+		r.layout3(&s, id)
+	}
 	for len(r.rest) > 0 && !r.short {
 		s.Steps = append(s.Steps, step{r.text(), r.text()})
 	}
@@ -65,6 +78,40 @@ func stateOf(kept string) (s state, err error) {
 		return s, errState
 	}
 	return s, nil
+}
+
+// layout3 reads a state behind its letter.
+func (r *reader) layout3(s *state, id flow.ID) {
+	flags := r.number(1)
+	s.Class, s.Held = int(flags&isRoutine), flags&isHeld != 0
+	counts, order := 1, 4
+	if flags&isWide != 0 {
+		counts, order = 4, 6
+	}
+	s.Attempt, s.Fence, s.Ended, s.Seq = int(r.number(counts)), r.number(counts), r.number(counts), r.number(order)
+	s.Due, s.Since = r.number(7), r.number(7)
+	if flags&isClaimed != 0 {
+		s.Was, s.Token = r.number(7), r.text()
+	}
+	s.To = r.text()
+	switch {
+	case flags&ownLane != 0:
+		s.Lane = id.String()
+	case flags&idLane != 0:
+		s.Lane = flow.ID([]byte(r.take(16))).String()
+	default:
+		s.Lane = r.text()
+	}
+	if flags&hasWords != 0 {
+		s.Note, s.Cause = r.text(), r.text()
+	}
+}
+
+func (r *reader) layout2(s *state) {
+	s.Class, s.Held = int(r.number(1)), r.number(1) == 1
+	s.Attempt, s.Fence, s.Ended, s.Seq = int(r.number(4)), r.number(4), r.number(4), r.number(6)
+	s.Due, s.Since, s.Was = r.number(7), r.number(7), r.number(7)
+	s.To, s.Lane, s.Token, s.Note, s.Cause = r.text(), r.text(), r.text(), r.text(), r.text()
 }
 
 // reader reads big-endian numbers, and texts behind their length (4 bytes).
@@ -76,7 +123,7 @@ type reader struct {
 func (r *reader) take(n int) string {
 	if n > len(r.rest) {
 		r.rest, r.short = "", true
-		return strings.Repeat("\x00", min(n, 8))
+		return strings.Repeat("\x00", min(n, 16))
 	}
 	out := r.rest[:n]
 	r.rest = r.rest[n:]
@@ -109,25 +156,39 @@ func fresh(d flow.Delivery) state {
 	return state{To: d.To, Lane: d.Lane, Class: class, Due: d.Delay().Microseconds()}
 }
 
+// keptDelivery is a delivery as it is kept: what its name or its state has is left out. Layout 2 had all of it.
+type keptDelivery struct {
+	*flow.Delivery
+	Key     *string    `json:"key,omitempty"` // nil: its id
+	Body    keptBody   `json:"body,omitzero"`
+	ID      *flow.ID   `json:"id,omitempty"`
+	To      *string    `json:"to,omitempty"`
+	Lane    *string    `json:"lane,omitempty"`
+	State   flow.State `json:"state,omitempty"`
+	Attempt int        `json:"attempt,omitempty"`
+	Fence   int        `json:"fence,omitempty"`
+	Due     *time.Time `json:"due,omitempty"`
+}
+
 // delivery packs what stays of a delivery.
 func (p packer) delivery(d flow.Delivery) ([]byte, error) {
-	inline := d.Body.Inline
-	d.Body.Inline = nil
-	return p.pack(d, inline)
+	return p.pack(keptDelivery{Delivery: &d, Key: differing(d.Key, d.ID.String()), Body: bodyKept(d.Body)}, d.Body.Inline)
 }
 
 // whole puts the parts of a delivery together again; body is what layout 1 kept apart, empty where it is not wanted.
-func (p packer) whole(record, changing, body string) (flow.Delivery, error) {
-	var d flow.Delivery
-	inline, err := p.unpack("delivery", record, &d)
+func (p packer) whole(id flow.ID, record, changing, body string) (flow.Delivery, error) {
+	d := flow.Delivery{ID: id}
+	kept := keptDelivery{Delivery: &d}
+	inline, err := p.unpack("delivery", record, &kept)
 	if err != nil {
 		return d, err
 	}
-	s, err := stateOf(changing)
+	s, err := stateOf(id, changing)
 	if err != nil {
 		return d, err
 	}
-	d.State, d.To, d.Attempt, d.Fence, d.Due = s.State, s.To, s.Attempt, s.Fence, time.UnixMicro(s.Due).UTC()
+	d.Key = or(kept.Key, id.String())
+	d.State, d.To, d.Lane, d.Attempt, d.Fence, d.Due = s.State, s.To, s.Lane, s.Attempt, s.Fence, time.UnixMicro(s.Due).UTC()
 	if s.Note != "" {
 		d.Note = s.Note
 	}
@@ -144,8 +205,9 @@ func (p packer) whole(record, changing, body string) (flow.Delivery, error) {
 		}
 		d.Steps = append(d.Steps, done)
 	}
-	if d.Body.Inline = inline; inline == nil {
-		d.Body.Inline, err = bytesOf(body)
+	if inline == nil {
+		inline, err = bytesOf(body)
 	}
+	d.Body = kept.Body.with(inline)
 	return d, err
 }

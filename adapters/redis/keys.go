@@ -11,7 +11,7 @@ import (
 
 // fixed gives the keys of a partition that every script is given, in the order of lua/lib.lua:
 //
-//	idem      hash    hash of the slot's key → digest, space, id of the message
+//	idem      hash    hash of the slot's key → 'b', digest, id of the message, 16 bytes each
 //	applied   set     hashes of Change.Applied
 //	message   hash    id → flow.Message, packed with its inline bytes (pack.go)
 //	body      hash    id of a message or delivery of layout 1 → its inline bytes
@@ -23,11 +23,14 @@ import (
 //	lane      hash    destination, 0, lane → id of the delivery whose turn it is; none where that is the lane's name
 //	act       hash    hash of the act's key → flow.Act
 //	changed   zset    cases by time of last change
-//	open, parked, ended           zsets of deliveries by time they came in, by group of states
-//	~open, ~parked, ~ended        the same for internal destinations
+//	open, parked, ended           of layout 2: zsets of deliveries by time they came in, by group of states
+//	~open, ~parked, ~ended        of layout 2: the same for internal destinations
 //	schema    string  number of the layout (schema.go)
 //	clock     string  the latest time that was written down, and by how much it is ahead of the server's (µs)
 //	named     hash    id of a case → what leads to it: for each reference its partition (1 byte) and its hash (16 bytes)
+//	places    set     destinations that deliveries were put to
+//
+// In sorted sets an id is its 16 bytes; in layout 2 it was text, and an entry of then stays so until it changes.
 //
 // A call is given others beside them, by what it is about:
 //
@@ -35,7 +38,9 @@ import (
 //	bycase:CASE         zset  deliveries of a case, by time they came in
 //	received            zset  messages by time they came in; those of before there was one get their places when retention looks
 //	ready:CLASS:TO      zset  lanes of a destination by due time (µs since 1970)
-//	patient:P, org:O    zset  cases by time of last change; one that no longer matches is left out on reading
+//	open:TO, parked:TO, ended:TO  zsets  deliveries of a destination by time they came in, by group of states
+//	org:O               zset  cases by time of last change; one that no longer matches is left out on reading
+//	patient:P           zset  the same, by the time they came to it
 //	leads               zset  hash of a reference of this partition, id of a case that it may lead to, 16 bytes each; no scores
 //	ref:HASH            set   of layout 1: cases a reference may lead to, in the partition of the reference
 //	refs:CASE           set   further references that do lead to this case: those that a destination named, each its partition
@@ -49,7 +54,7 @@ import (
 func fixed(p int) []string {
 	names := []string{"idem", "applied", "message", "body", "case", "seq", "delivery", "state", "queue", "lane", "act", "changed",
 		"open", "parked", "ended", "~open", "~parked", "~ended", "schema", "clock",
-		"named"}
+		"named", "places"}
 	for i, n := range names {
 		names[i] = key(p, n)
 	}
@@ -64,6 +69,26 @@ func key(p int, parts ...string) string {
 // ready gives the two sets of a destination's lanes, urgent and routine.
 func ready(p int, to string) []string {
 	return []string{key(p, "ready", "0", to), key(p, "ready", "1", to)}
+}
+
+// groups of states.
+const (
+	open   = "open"
+	parked = "parked"
+	ended  = "ended"
+)
+
+// destination gives the keys of a destination, as place() in lua/lib.lua reads them.
+func destination(p int, to string) []string {
+	return append(ready(p, to), key(p, open, to), key(p, parked, to), key(p, ended, to))
+}
+
+// idOf reads an id that stands in a sorted set.
+func idOf(member string) (flow.ID, error) {
+	if len(member) == len(flow.ID{}) {
+		return flow.ID([]byte(member)), nil
+	}
+	return flow.ParseID(member)
 }
 
 // refKey gives the set in which layout 1 kept the cases that a reference may lead to.

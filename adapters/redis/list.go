@@ -28,6 +28,9 @@ func (s *Store) Cases(ctx context.Context, q flow.CaseQuery) ([]flow.CaseRecord,
 		}
 	}
 	m := merge{db: s.db, newest: true, lists: lists(sets)}
+	if q.Patient != "" {
+		return s.casesOfPatient(ctx, q, m)
+	}
 	var out []flow.CaseRecord
 	for {
 		ids, err := m.next(ctx)
@@ -56,13 +59,48 @@ func (s *Store) Cases(ctx context.Context, q flow.CaseQuery) ([]flow.CaseRecord,
 	}
 }
 
+// casesOfPatient reads all cases of a patient, who has few: only then are they in order.
+func (s *Store) casesOfPatient(ctx context.Context, q flow.CaseQuery, m merge) (out []flow.CaseRecord, err error) {
+	for {
+		ids, err := m.next(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if len(ids) == 0 {
+			break
+		}
+		texts, err := s.fetch(ctx, "case", ids)
+		if err != nil {
+			return nil, err
+		}
+		for _, text := range texts {
+			if text == "" {
+				continue // pruned
+			}
+			r, err := s.packer.recordOf(text)
+			if err != nil {
+				return nil, err
+			}
+			if q.Wanted(r.Index) {
+				out = append(out, r)
+			}
+		}
+	}
+	slices.SortStableFunc(out, func(a, b flow.CaseRecord) int { return b.Index.Changed.Compare(a.Index.Changed) })
+	return out[:min(len(out), most(q.Limit))], nil
+}
+
 // Deliveries gives the deliveries that a query wants, oldest first. Only one asked for by its id comes with
 // inline bytes: a list of a thousand would be large.
 func (s *Store) Deliveries(ctx context.Context, q flow.DeliveryQuery) ([]flow.Delivery, error) {
 	if !q.ID.IsZero() {
 		return s.one(ctx, q)
 	}
-	m := merge{db: s.db, lists: lists(candidates(q))}
+	sets, err := s.setsOf(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	m := merge{db: s.db, lists: lists(sets)}
 	var out []flow.Delivery
 	for {
 		ids, err := m.next(ctx)
@@ -81,7 +119,7 @@ func (s *Store) Deliveries(ctx context.Context, q flow.DeliveryQuery) ([]flow.De
 			if records[i] == "" || states[i] == "" {
 				continue // pruned
 			}
-			d, err := s.packer.whole(records[i], states[i], "")
+			d, err := s.packer.whole(ids[i], records[i], states[i], "")
 			if err != nil {
 				return nil, err
 			}
@@ -111,16 +149,16 @@ func (s *Store) one(ctx context.Context, q flow.DeliveryQuery) ([]flow.Delivery,
 	if parts[0].Err() == redis.Nil {
 		return nil, nil
 	}
-	d, err := s.packer.whole(parts[0].Val(), parts[1].Val(), parts[2].Val())
+	d, err := s.packer.whole(q.ID, parts[0].Val(), parts[1].Val(), parts[2].Val())
 	if err != nil || !q.Wanted(d) {
 		return nil, err
 	}
 	return []flow.Delivery{d}, nil
 }
 
-// candidates gives the sets among which are all deliveries that a query wants.
-func candidates(q flow.DeliveryQuery) []string {
-	names := []string{"open", "parked", "ended"}
+// setsOf gives the sets among which are all deliveries that a query wants.
+func (s *Store) setsOf(ctx context.Context, q flow.DeliveryQuery) (out []string, err error) {
+	names := []string{open, parked, ended}
 	switch q.State {
 	case flow.Waiting, flow.Claimed:
 		names = names[:1]
@@ -129,20 +167,46 @@ func candidates(q flow.DeliveryQuery) []string {
 	case flow.Done, flow.Discarded:
 		names = names[2:]
 	}
-	var out []string
-	for p := range flow.Partitions {
-		if !q.Case.IsZero() {
+	if !q.Case.IsZero() {
+		for p := range flow.Partitions {
 			out = append(out, key(p, "bycase", q.Case.String()))
-			continue
 		}
+		return out, nil
+	}
+	of := []string{q.To}
+	if q.To == "" {
+		if of, err = s.places(ctx); err != nil {
+			return nil, err
+		}
+	}
+	for p := range flow.Partitions {
 		for _, n := range names {
+			for _, to := range of {
+				out = append(out, key(p, n, to))
+			}
 			if strings.HasPrefix(q.To, "~") {
 				n = "~" + n
 			}
-			out = append(out, key(p, n))
+			out = append(out, key(p, n)) // of layout 2
 		}
 	}
-	return out
+	return out, nil
+}
+
+// places gives the destinations that have deliveries, without internal ones.
+func (s *Store) places(ctx context.Context) (out []string, err error) {
+	sets := make([]*redis.StringSliceCmd, flow.Partitions)
+	_, err = s.db.Pipelined(ctx, func(pipe redis.Pipeliner) error {
+		for p := range sets {
+			sets[p] = pipe.SMembers(ctx, key(p, "places"))
+		}
+		return nil
+	})
+	for _, set := range sets {
+		out = append(out, set.Val()...)
+	}
+	slices.Sort(out)
+	return slices.DeleteFunc(slices.Compact(out), func(to string) bool { return strings.HasPrefix(to, "~") }), fault(err)
 }
 
 // fetch reads a hash's value for each id, in one round trip; empty where there is none.
@@ -203,7 +267,7 @@ func (m *merge) next(ctx context.Context) ([]flow.ID, error) {
 			}
 			return cmp.Compare(a.items[0].Score, b.items[0].Score)
 		})
-		id, err := flow.ParseID(first.items[0].Member.(string))
+		id, err := idOf(first.items[0].Member.(string))
 		if err != nil {
 			return nil, err
 		}

@@ -3,9 +3,11 @@ package redis
 import (
 	"bytes"
 	"compress/flate"
+	"crypto/sha256"
 	_ "embed"
 	"encoding/base64"
 	"encoding/binary"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -149,29 +151,97 @@ func (l *legible) UnmarshalJSON(b []byte) error {
 	return err
 }
 
-// keptMessage is a message as it is kept: what is in it twice is left out.
+// keptMessage is a message as it is kept: what is in it twice, or in its name, is left out. A pointer is nil for that; layout 2
+// had all of it.
 type keptMessage struct {
 	*flow.Message
+	ID      *flow.ID    `json:"id,omitempty"`
+	Raw     keptBody    `json:"raw"`
 	Facts   legible     `json:"facts,omitempty"`
 	Receipt keptReceipt `json:"receipt"`
+	Idem    keptIdem    `json:"idem"`
 }
 
 type keptReceipt struct {
 	*flow.Receipt
-	Answer legible `json:"answer"`
+	Message *flow.ID `json:"message,omitempty"` // nil: the message
+	Case    *flow.ID `json:"case,omitempty"`    // nil: that of the message
+	Answer  legible  `json:"answer"`
+}
+
+type keptIdem struct {
+	Key    string  `json:"key"`
+	Digest *string `json:"digest,omitempty"` // nil: the hash of the message
+}
+
+// keptBody is a body without its bytes.
+type keptBody struct {
+	Blob   string `json:"blob,omitempty"`
+	SHA256 string `json:"sha256,omitempty"` // empty: as the bytes have it
+	Size   int64  `json:"size,omitempty"`   // 0: as many as there are
+	Type   string `json:"type,omitempty"`
+}
+
+func bodyKept(b flow.BodyRef) keptBody {
+	kept := keptBody{b.Blob, b.SHA256, b.Size, b.Type}
+	if len(b.Inline) == 0 {
+		return kept
+	}
+	if b.SHA256 == sha256Of(b.Inline) {
+		kept.SHA256 = ""
+	}
+	if b.Size == int64(len(b.Inline)) {
+		kept.Size = 0
+	}
+	return kept
+}
+
+// with gives a body with its bytes.
+func (k keptBody) with(inline []byte) flow.BodyRef {
+	b := flow.BodyRef{Inline: inline, Blob: k.Blob, SHA256: k.SHA256, Size: k.Size, Type: k.Type}
+	if len(inline) > 0 && b.SHA256 == "" {
+		b.SHA256 = sha256Of(inline)
+	}
+	if b.Size == 0 {
+		b.Size = int64(len(inline))
+	}
+	return b
+}
+
+func sha256Of(b []byte) string {
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:])
+}
+
+// differing gives what is to be kept of a value: nothing where it is known anyway.
+func differing[T comparable](v, known T) *T {
+	if v == known {
+		return nil
+	}
+	return &v
+}
+
+// or gives a kept value, or what it was known to be.
+func or[T any](kept *T, known T) T {
+	if kept != nil {
+		return *kept
+	}
+	return known
 }
 
 func (p packer) message(m flow.Message) ([]byte, error) {
-	inline := m.Raw.Inline
-	m.Raw.Inline = nil
-	return p.pack(keptMessage{&m, m.Facts, keptReceipt{&m.Receipt, m.Receipt.Answer}}, inline)
+	return p.pack(keptMessage{Message: &m, Raw: bodyKept(m.Raw), Facts: m.Facts, Idem: keptIdem{m.Idem.Key, differing(m.Idem.Digest, m.Raw.SHA256)},
+		Receipt: keptReceipt{&m.Receipt, differing(m.Receipt.Message, m.ID), differing(m.Receipt.Case, m.Case), m.Receipt.Answer}}, m.Raw.Inline)
 }
 
-func (p packer) messageOf(text string) (flow.Message, error) {
+// messageOf reads a message by its id.
+func (p packer) messageOf(id flow.ID, text string) (flow.Message, error) {
 	var m flow.Message
 	kept := keptMessage{Message: &m, Receipt: keptReceipt{Receipt: &m.Receipt}}
 	inline, err := p.unpack("message", text, &kept)
-	m.Facts, m.Receipt.Answer, m.Raw.Inline = kept.Facts, kept.Receipt.Answer, inline
+	m.ID, m.Facts, m.Raw = id, kept.Facts, kept.Raw.with(inline)
+	m.Idem = flow.Idem{Key: kept.Idem.Key, Digest: or(kept.Idem.Digest, m.Raw.SHA256)}
+	m.Receipt.Message, m.Receipt.Case, m.Receipt.Answer = or(kept.Receipt.Message, id), or(kept.Receipt.Case, m.Case), kept.Receipt.Answer
 	return m, err
 }
 

@@ -50,11 +50,11 @@ func (s *Store) OldMessages(ctx context.Context, o flow.Old) ([]flow.Message, st
 		return nil, "", err
 	}
 	var out []flow.Message
-	for _, text := range texts {
+	for i, text := range texts {
 		if text == "" {
 			continue
 		}
-		m, err := s.packer.messageOf(text)
+		m, err := s.packer.messageOf(ids[i], text)
 		if err != nil {
 			return nil, "", err
 		}
@@ -88,7 +88,7 @@ func (s *Store) old(ctx context.Context, set string, o flow.Old) (ids []flow.ID,
 			return nil, "", fault(err)
 		}
 		for _, z := range page {
-			id, err := flow.ParseID(z.Member.(string))
+			id, err := idOf(z.Member.(string))
 			if err != nil {
 				return nil, "", fmt.Errorf("redis: a damaged %s: %w", set, err)
 			}
@@ -183,7 +183,7 @@ func (s *Store) enter(ctx context.Context, p int) error {
 		}
 		c := s.call(p).key(key(p, "received"))
 		for i := 0; i+1 < len(page); i += 2 {
-			m, err := s.packer.messageOf(page[i+1])
+			m, err := s.packer.messageOf(flow.ID{}, page[i+1])
 			if err != nil {
 				return err
 			}
@@ -237,12 +237,12 @@ func (s *Store) Prune(ctx context.Context, r flow.Remains) error {
 		call.key(key(call.partition, "received"))
 	}
 	call.arg(len(r.Deliveries))
-	cases, err := s.casesOf(ctx, r.Deliveries)
+	of, err := s.placesOf(ctx, r.Deliveries)
 	if err != nil {
 		return err
 	}
 	for i, id := range r.Deliveries {
-		call.arg(id.String()).key(key(call.partition, "bycase", cases[i]))
+		call.arg(id.String()).key(key(call.partition, "bycase", of[i].Case.String())).key(destination(call.partition, of[i].To)...)
 	}
 	call.arg(len(r.Applied))
 	for _, mark := range r.Applied {
@@ -254,21 +254,24 @@ func (s *Store) Prune(ctx context.Context, r flow.Remains) error {
 	return s.unrefer(ctx, named, r.Case.ID)
 }
 
-// casesOf gives the case of each delivery, as it stands in the name of its list.
-func (s *Store) casesOf(ctx context.Context, ids []flow.ID) ([]string, error) {
+// placesOf gives of each delivery its case and its destination, which stand in the names of its lists.
+func (s *Store) placesOf(ctx context.Context, ids []flow.ID) ([]flow.Delivery, error) {
 	records, err := s.fetch(ctx, "delivery", ids)
 	if err != nil {
 		return nil, err
 	}
-	out := make([]string, len(ids))
-	for i, text := range records {
-		var d flow.Delivery
-		if text != "" {
-			if _, err := s.packer.unpack("delivery", text, &d); err != nil {
-				return nil, err
-			}
+	states, err := s.fetch(ctx, "state", ids)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]flow.Delivery, len(ids))
+	for i, id := range ids {
+		if records[i] == "" || states[i] == "" {
+			continue // gone already
 		}
-		out[i] = d.Case.String()
+		if out[i], err = s.packer.whole(id, records[i], states[i], ""); err != nil {
+			return nil, err
+		}
 	}
 	return out, nil
 }

@@ -19,14 +19,17 @@ func (s *Store) Receipt(ctx context.Context, i flow.Idem) (flow.Receipt, error) 
 	if err != nil {
 		return flow.Receipt{}, fault(err)
 	}
-	digest, first, _ := strings.Cut(slot, " ")
+	digest, first, _ := strings.Cut(slot, " ") // of layout 2
+	if len(slot) == 33 && slot[0] == 'b' {
+		digest, first = hex.EncodeToString([]byte(slot[1:17])), slot[17:]
+	}
 	if digest != hashed(i.Digest) {
 		return flow.Receipt{}, flow.ErrConflict
 	}
-	if strings.HasPrefix(first, "{") { // of layout 1
+	if strings.HasPrefix(first, "{") && len(first) > 16 { // of layout 1
 		return receipt(first)
 	}
-	id, err := flow.ParseID(first)
+	id, err := idOf(first)
 	if err != nil {
 		return flow.Receipt{}, fmt.Errorf("redis: a damaged slot: %w", err)
 	}
@@ -51,7 +54,7 @@ func (s *Store) Message(ctx context.Context, id flow.ID) (flow.Message, error) {
 	if err != nil {
 		return flow.Message{}, fault(err)
 	}
-	m, err := s.packer.messageOf(text)
+	m, err := s.packer.messageOf(id, text)
 	if err != nil || m.Raw.Inline != nil || m.Raw.Blob != "" {
 		return m, err
 	}

@@ -14,14 +14,14 @@ import (
 // layout is the number of the layout of keys that this version reads and writes. It is kept in every partition, since a
 // cluster moves them singly, and every script that writes looks at it: a gateway of an earlier version that still runs
 // when a later one has moved on writes nothing more.
-const layout = 2
+const layout = 3
 
 var layoutText = strconv.Itoa(layout)
 
 // migrations are scripts in lua/: each brings one partition from the layout of its place in the list to the next.
-// Layout 0 is what was written before layouts had numbers. What layout 1 kept is read as it is (pack.go, lua/lib.lua), and
-// kept as layout 2 has it once it changes: no upgrade has to wait until all that is kept has been written anew.
-var migrations = [layout]string{"migrate0", "migrate1"}
+// Layout 0 is what was written before layouts had numbers. What layouts 1 and 2 kept is read as it is (pack.go, lua/lib.lua), and
+// kept as layout 3 has it once it changes: no upgrade has to wait until all that is kept has been written anew.
+var migrations = [layout]string{"migrate0", "migrate1", "migrate2"}
 
 var errEmptied = fmt.Errorf("%w: redis: it does not hold what it held when this gateway started: it was emptied, is another one, or a later gateway has changed its layout; find out before the gateway is started anew",
 	flow.ErrUnavailable)

@@ -38,7 +38,7 @@ func TestLayoutWithoutANumber(t *testing.T) {
 		})
 	}
 	all.Wait()
-	if got := server.Send("GET " + partition(63) + "schema"); got != "2" {
+	if got := server.Send("GET " + partition(63) + "schema"); got != "3" {
 		t.Fatalf("layout %q", got)
 	}
 }
@@ -52,7 +52,7 @@ func TestLayoutOfALaterVersion(t *testing.T) {
 	server := adaptertest.Redis(t)
 	s := open(t, redis.Options{URL: server.URL()})
 	c := adaptertest.Request("one", "epr")
-	server.Send("SET " + partition(c.Partition()) + "schema 3")
+	server.Send("SET " + partition(c.Partition()) + "schema 4")
 	if _, err := s.Put(t.Context(), c); !errors.Is(err, flow.ErrUnavailable) {
 		t.Fatalf("put: %v", err)
 	}
@@ -60,7 +60,7 @@ func TestLayoutOfALaterVersion(t *testing.T) {
 		t.Fatalf("case: %v", err)
 	}
 	_, err := redis.Open(t.Context(), redis.Options{URL: server.URL()})
-	if err == nil || errors.Is(err, flow.ErrUnavailable) || !strings.Contains(err.Error(), `layout "3"`) {
+	if err == nil || errors.Is(err, flow.ErrUnavailable) || !strings.Contains(err.Error(), `layout "4"`) {
 		t.Fatalf("open: %v", err)
 	}
 }

@@ -3,7 +3,6 @@ package redis
 import (
 	"cmp"
 	"context"
-	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -131,12 +130,12 @@ func (s *Store) look(ctx context.Context, at node, to string, n, least int) (lan
 
 // claim claims lanes, in one round trip, and gives what it got in their order.
 func (s *Store) claim(ctx context.Context, to string, due []dueLane, lease time.Duration) ([]flow.Delivery, error) {
-	token := rand.Text()
+	token := newToken()
 	var calls []*call
 	var of [flow.Partitions]*call
 	for _, l := range due {
 		if of[l.partition] == nil {
-			of[l.partition] = s.call(l.partition).key(ready(l.partition, to)...).arg(to, lease.Microseconds(), token)
+			of[l.partition] = s.call(l.partition).key(destination(l.partition, to)...).arg(to, lease.Microseconds(), token)
 			calls = append(calls, of[l.partition])
 		}
 		of[l.partition].arg(l.name)
@@ -171,11 +170,15 @@ func (s *Store) read(cmd *redis.Cmd) ([]taken, error) {
 	var out []taken
 	for _, row := range rows {
 		f, ok := row.([]any)
-		if !ok || len(f) != 5 {
+		if !ok || len(f) != 6 {
 			return out, fmt.Errorf("redis: a claim answers %T", row)
 		}
 		text := func(i int) string { t, _ := f[i].(string); return t }
-		d, err := s.packer.whole(text(2), text(3), text(4))
+		id, err := flow.ParseID(text(5))
+		if err != nil {
+			return out, fmt.Errorf("redis: a claim of no delivery: %w", err)
+		}
+		d, err := s.packer.whole(id, text(2), text(3), text(4))
 		if err != nil {
 			return out, err
 		}
@@ -189,7 +192,7 @@ func (s *Store) read(cmd *redis.Cmd) ([]taken, error) {
 // Renew makes the lease end a lease from now.
 func (s *Store) Renew(ctx context.Context, d flow.Delivery, lease time.Duration) error {
 	p := d.ID.Partition()
-	return s.settled(ctx, s.scripts.renew, s.call(p).key(ready(p, d.To)...).arg(d.ID.String(), d.Fence, lease.Microseconds()))
+	return s.settled(ctx, s.scripts.renew, s.call(p).key(destination(p, d.To)...).arg(d.ID.String(), d.Fence, lease.Microseconds()))
 }
 
 // SaveStep keeps a step; one of the same name takes the place of the old.
@@ -227,7 +230,7 @@ func (s *Store) Settle(ctx context.Context, d flow.Delivery, o flow.Outcome) err
 func (s *Store) settlement(d flow.Delivery, o flow.Outcome) (*call, error) {
 	after := d.Settled(o)
 	p := d.ID.Partition()
-	w := writer{call: s.call(p).key(ready(p, d.To)...)}
+	w := writer{call: s.call(p).key(destination(p, d.To)...)}
 	cause, attempt, note, wait := "", "", "", time.Duration(0)
 	if after.Cause != nil {
 		cause = w.json(after.Cause)

@@ -76,7 +76,7 @@ func (f *Facade) Read(ctx context.Context, s Subject, typ, id string) ([]byte, e
 
 // find gives the cases that a reference leads to and the subject may see.
 func (f *Facade) find(ctx context.Context, s Subject, ref Ref) ([]CaseRecord, error) {
-	ids, err := f.P.Store.Find(ctx, ref)
+	ids, err := f.P.lead(ctx, ref)
 	if err != nil {
 		return nil, fmt.Errorf("facade: %w", err)
 	}

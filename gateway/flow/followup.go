@@ -69,11 +69,19 @@ func (p *Pipeline) find(ctx context.Context, t *Translated, alarm func(name, tex
 	return ID{}, issue.New(issue.NotFound, where, "no case is known by these identifiers")
 }
 
+// lead gives the cases that an identifier may lead to. A case's own id needs no reference.
+func (p *Pipeline) lead(ctx context.Context, ref Ref) ([]ID, error) {
+	if id, err := ParseID(ref.Value); err == nil && ref.System == SystemCase {
+		return []ID{id}, nil
+	}
+	return p.Store.Find(ctx, ref)
+}
+
 // candidates gives the cases that the message's identifiers lead to, each once. The first identifier that
 // leads anywhere decides: the most telling come first (FactsOf).
 func (p *Pipeline) candidates(ctx context.Context, f Facts) ([]CaseRecord, error) {
 	for _, ref := range f.Refs {
-		ids, err := p.Store.Find(ctx, ref)
+		ids, err := p.lead(ctx, ref)
 		if err != nil {
 			return nil, fmt.Errorf("correlate: %w", err)
 		}

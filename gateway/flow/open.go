@@ -48,7 +48,7 @@ func (p *Pipeline) open(ctx context.Context, t *Translated, rules SourceRules) (
 		return Change{}, err
 	}
 	d.refs = append(d.refs, t.Facts.Refs...)
-	d.refs = append(d.refs, Ref{"control-id:" + t.Source, t.Facts.ControlID}, Ref{systemResource, "Task/" + taskID(d.c)}, Ref{SystemCase, d.c.ID})
+	d.refs = append(d.refs, Ref{"control-id:" + t.Source, t.Facts.ControlID}, Ref{systemResource, "Task/" + taskID(d.c)})
 	d.refs = append(append(d.refs, resourceRefs(t.Bundle)...), p.patientRefs(t.Bundle.First("Patient"))...)
 	change, err := d.change(ctx, 0)
 	if err != nil {

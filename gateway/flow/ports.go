@@ -70,6 +70,19 @@ type Finder interface {
 	Deliveries(ctx context.Context, q DeliveryQuery) ([]Delivery, error)
 }
 
+// Counter tells how much there is to do, without reading all of it.
+type Counter interface {
+	Backlog(ctx context.Context, to string) (Backlog, error)
+}
+
+// Backlog is what a destination has to do yet.
+type Backlog struct {
+	Open         int       // deliveries that are waiting or claimed
+	Oldest       time.Time // when the oldest of them was made; zero: there is none
+	Parked       int
+	OldestParked time.Time
+}
+
 // Storyteller reads a case's story, oldest first.
 type Storyteller interface {
 	Story(ctx context.Context, id ID) ([]Event, error)
@@ -168,6 +181,7 @@ type Store interface {
 	Leases
 	Reader
 	Finder
+	Counter
 	Storyteller
 	Operator
 	Pruner

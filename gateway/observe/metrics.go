@@ -266,9 +266,6 @@ func (s *store) Health(ctx context.Context) error {
 	return err
 }
 
-// countUpTo is the most deliveries of a destination that one look counts.
-const countUpTo = 1000
-
 // Watch looks at the queues of the named destinations, and at the store's health, every so often until ctx
 // ends. A look that fails leaves the gauges as they were and the store marked down.
 func (m *Metrics) Watch(ctx context.Context, s flow.Store, names []string, every time.Duration) {
@@ -288,34 +285,15 @@ func (m *Metrics) Watch(ctx context.Context, s flow.Store, names []string, every
 }
 
 // look counts one destination's queue. Waiting and claimed ones are the same to whoever waits for them.
-func (m *Metrics) look(ctx context.Context, f flow.Finder, name string) {
-	waiting, since, err := count(ctx, f, name, flow.Waiting, flow.Claimed)
+func (m *Metrics) look(ctx context.Context, c flow.Counter, name string) {
+	b, err := c.Backlog(ctx, name)
 	if err != nil {
 		return
 	}
-	parked, decided, err := count(ctx, f, name, flow.Parked)
-	if err != nil {
-		return
-	}
-	m.waiting.WithLabelValues(name).Set(float64(waiting))
-	m.parked.WithLabelValues(name).Set(float64(parked))
-	m.oldest.WithLabelValues(name).Set(age(since))
-	m.parkedAge.WithLabelValues(name).Set(age(decided))
-}
-
-// count gives how many deliveries are in some states, up to countUpTo of each, and when the oldest was made.
-func count(ctx context.Context, f flow.Finder, name string, states ...flow.State) (n int, oldest time.Time, err error) {
-	for _, state := range states {
-		ds, err := f.Deliveries(ctx, flow.DeliveryQuery{To: name, State: state, Limit: countUpTo})
-		if err != nil {
-			return 0, oldest, err
-		}
-		n += len(ds)
-		if len(ds) > 0 && (oldest.IsZero() || ds[0].Created.Before(oldest)) {
-			oldest = ds[0].Created
-		}
-	}
-	return n, oldest, nil
+	m.waiting.WithLabelValues(name).Set(float64(b.Open))
+	m.parked.WithLabelValues(name).Set(float64(b.Parked))
+	m.oldest.WithLabelValues(name).Set(age(b.Oldest))
+	m.parkedAge.WithLabelValues(name).Set(age(b.OldestParked))
 }
 
 func age(t time.Time) float64 {

@@ -99,8 +99,8 @@ func TestDeliveriesAreCountedByResult(t *testing.T) {
 // fakeStore answers what a test tells it; what it has no answer for panics, being nil.
 type fakeStore struct {
 	flow.Store
-	err    error
-	queues map[flow.State][]flow.Delivery
+	err     error
+	backlog flow.Backlog
 }
 
 func (f *fakeStore) Health(context.Context) error { return f.err }
@@ -112,9 +112,7 @@ func (f *fakeStore) Claim(context.Context, string, int, time.Duration) ([]flow.D
 }
 func (f *fakeStore) Settle(context.Context, flow.Delivery, flow.Outcome) error { return f.err }
 func (f *fakeStore) SaveStep(context.Context, flow.Delivery, flow.Step) error  { return f.err }
-func (f *fakeStore) Deliveries(_ context.Context, q flow.DeliveryQuery) ([]flow.Delivery, error) {
-	return f.queues[q.State], f.err
-}
+func (f *fakeStore) Backlog(context.Context, string) (flow.Backlog, error)     { return f.backlog, f.err }
 
 func TestStoreIsTimedByResult(t *testing.T) {
 	m := NewMetrics()
@@ -140,9 +138,8 @@ func TestStoreIsTimedByResult(t *testing.T) {
 
 func TestWatchCountsQueues(t *testing.T) {
 	m := NewMetrics()
-	old := flow.Delivery{Created: time.Now().Add(-time.Hour)}
-	s := &fakeStore{queues: map[flow.State][]flow.Delivery{
-		flow.Waiting: {{Created: time.Now()}}, flow.Claimed: {old}, flow.Parked: {old, old, old}}}
+	old := time.Now().Add(-time.Hour)
+	s := &fakeStore{backlog: flow.Backlog{Open: 2, Oldest: old, Parked: 3, OldestParked: old}}
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel() // one look
 	m.Watch(ctx, s, []string{"epr"}, time.Minute)

@@ -1,13 +1,13 @@
 -- Leases the heads of lanes of a destination, those that are still due. What this very claim leased before,
 -- when its answer was lost, is given again.
--- KEYS: the partition's, then the destination's sorted sets of lanes, urgent and routine.
+-- KEYS: the partition's, then the destination's.
 -- ARGV: destination, lease (µs), token of the claim, lanes.
--- Returns for each {class of the lane, since when it was due, record, state, its bytes where layout 1 kept them apart, or false}.
-local urgent, routine = key(), key()
+-- Returns for each {class of the lane, since when it was due, record, state, its bytes where layout 1 kept them apart, or false, id}.
+local at = place()
 local to, lease, token = arg(), tonumber(arg()), arg()
 local out = {}
 for i = args + 1, #ARGV do
-  local l = lane({ to = to, lane = ARGV[i] }, urgent, routine)
+  local l = lane({ to = to, lane = ARGV[i] }, at)
   local h = holder(l)
   local d = h and load(h.id)
   local again = d and d.state == 'claimed' and d.token == token
@@ -21,7 +21,7 @@ for i = args + 1, #ARGV do
   end
   if again then
     out[#out + 1] = { tostring(h.class), d.was, redis.call('HGET', kept, h.id), saved[h.id] or redis.call('HGET', live, h.id),
-      redis.call('HGET', bodies, h.id) }
+      redis.call('HGET', bodies, h.id), h.id }
   end
 end
 flush()

@@ -4,6 +4,8 @@
 -- Returns {'done'}.
 local received = key()
 for i = 1, #ARGV, 2 do
-  if redis.call('HEXISTS', messages, ARGV[i]) == 1 then redis.call('ZADD', received, 'NX', ARGV[i + 1], ARGV[i]) end
+  if redis.call('HEXISTS', messages, ARGV[i]) == 1 and not redis.call('ZSCORE', received, ARGV[i]) then
+    redis.call('ZADD', received, 'NX', ARGV[i + 1], bytesOf(ARGV[i]))
+  end
 end
 return { 'done' }

@@ -1,18 +1,22 @@
 -- What the scripts share; it is put before each of them. All keys of a call are in one partition, so a call
--- is one commit. KEYS 1 to 21 are the partition's own, as `fixed` in keys.go names them; a script's comment
+-- is one commit. KEYS 1 to 22 are the partition's own, as `fixed` in keys.go names them; a script's comment
 -- says what follows them. ARGV and the further KEYS are read in order by arg() and key().
 local idems, applied, messages, bodies, cases, seq = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
 local kept, live, queue, lanes, acts, changed = KEYS[7], KEYS[8], KEYS[9], KEYS[10], KEYS[11], KEYS[12]
-local lists = { o = KEYS[13], p = KEYS[14], z = KEYS[15] }
-local named = KEYS[21]
-local inner = { o = KEYS[16], p = KEYS[17], z = KEYS[18] }
+local lists = { o = KEYS[13], p = KEYS[14], z = KEYS[15] } -- of layout 2
+local named, places = KEYS[21], KEYS[22]
+local inner = { o = KEYS[16], p = KEYS[17], z = KEYS[18] } -- of layout 2
 
 -- A partition without the number of its layout is one that was emptied, or not the one that was there before.
 if redis.call('GET', KEYS[19]) ~= layout then return redis.error_reply('LAYOUT it is not that of this gateway') end
 
-local args, keys = 0, 21
+local args, keys = 0, 22
 local function arg() args = args + 1; return ARGV[args] end
 local function key() keys = keys + 1; return KEYS[keys] end
+
+-- place reads the keys of a destination, as destination() in keys.go gives them: ready is the pair of sorted sets of its lanes by
+-- due time, one for each class; o, p and z are the sorted sets of its deliveries that are open, parked and ended.
+local function place() return { ready = { [0] = key(), [1] = key() }, o = key(), p = key(), z = key() } end
 
 -- The server's clock is the only one. All times and spans are in microseconds; a double holds them exactly,
 -- but cjson would round them, so that they are kept as text.
@@ -56,9 +60,10 @@ local never = '9000000000000000'
 
 -- State of a delivery, as `state` in delivery.go has it. `ended` is the fence of the last settled attempt;
 -- `cause` and the steps' texts are JSON that only Go reads.
-local letters = { waiting = 'w', claimed = 'c', done = 'd', parked = 'p', discarded = 'x' }
-local states = { w = 'waiting', c = 'claimed', d = 'done', p = 'parked', x = 'discarded' }
-local numbers = '>c1BBI4I4I4I6I7I7I7'
+local letters = { waiting = 'W', claimed = 'C', done = 'D', parked = 'P', discarded = 'X' }
+local states = { W = 'waiting', C = 'claimed', D = 'done', P = 'parked', X = 'discarded',
+  w = 'waiting', c = 'claimed', d = 'done', p = 'parked', x = 'discarded' } -- of layout 2
+local before = '>c1BBI4I4I4I6I7I7I7' -- numbers of layout 2
 
 local function packed(text)
   text = text or ''
@@ -74,6 +79,18 @@ local function unpacked(from, at)
   return string.sub(from, at, at + n - 1), at + n
 end
 
+-- bytesOf gives the 16 bytes of an id that is written as text, or nothing where it is none; textOf is the way back.
+local function bytesOf(text)
+  if #text ~= 36 then return end
+  local a, b, c, d, e = string.match(text, '^([0-9a-f]+)%-([0-9a-f]+)%-([0-9a-f]+)%-([0-9a-f]+)%-([0-9a-f]+)$')
+  if not a or #a ~= 8 or #b ~= 4 or #c ~= 4 or #d ~= 4 or #e ~= 12 then return end
+  local function n(hex) return tonumber(hex, 16) end
+  return struct.pack('>I4I2I2I2I2I4', n(a), n(b), n(c), n(d), n(string.sub(e, 1, 4)), n(string.sub(e, 5)))
+end
+local function textOf(bytes)
+  return string.format('%08x-%04x-%04x-%04x-%04x%08x', struct.unpack('>I4I2I2I2I2I4', bytes))
+end
+
 local saved = {} -- by this script
 
 local function load(id)
@@ -81,15 +98,38 @@ local function load(id)
   if not text then return text end
   if string.sub(text, 1, 1) == '{' then return cjson.decode(text) end -- of layout 1
   local d, held, at = {}
-  d.state, d.class, held, d.attempt, d.fence, d.ended, d.seq, d.due, d.since, d.was, at = struct.unpack(numbers, text)
-  d.state, d.held = states[d.state], held == 1
-  d.due, d.since, d.was = whole(d.due), whole(d.since), whole(d.was)
-  d.to, at = unpacked(text, at)
-  d.lane, at = unpacked(text, at)
-  d.token, at = unpacked(text, at)
-  d.note, at = unpacked(text, at)
-  d.cause, at = unpacked(text, at)
-  d.steps = {}
+  local flags = string.byte(text, 2)
+  local function has(bit) return math.floor(flags / bit) % 2 == 1 end
+  if string.find(text, '^[a-z]') then -- of layout 2
+    d.state, d.class, held, d.attempt, d.fence, d.ended, d.seq, d.due, d.since, d.was, at = struct.unpack(before, text)
+    d.held, flags = held == 1, 32
+    d.due, d.since, d.was = whole(d.due), whole(d.since), whole(d.was)
+    d.to, at = unpacked(text, at)
+    d.lane, at = unpacked(text, at)
+    d.token, at = unpacked(text, at)
+  else
+    d.state, d.class, d.held = string.sub(text, 1, 1), has(1) and 1 or 0, has(2)
+    d.attempt, d.fence, d.ended, d.seq, d.due, d.since, at = struct.unpack(has(64) and '>I4I4I4I6I7I7' or '>BBBI4I7I7', text, 3)
+    d.due, d.since = whole(d.due), whole(d.since)
+    if has(16) then
+      d.was, at = struct.unpack('>I7', text, at)
+      d.was = whole(d.was)
+      d.token, at = unpacked(text, at)
+    end
+    d.to, at = unpacked(text, at)
+    if has(4) then
+      d.lane = id
+    elseif has(8) then
+      d.lane, at = textOf(string.sub(text, at, at + 15)), at + 16
+    else
+      d.lane, at = unpacked(text, at)
+    end
+  end
+  d.state, d.steps = states[d.state], {}
+  if has(32) then
+    d.note, at = unpacked(text, at)
+    d.cause, at = unpacked(text, at)
+  end
   while at <= #text do
     local s = {}
     s.name, at = unpacked(text, at)
@@ -102,18 +142,27 @@ end
 -- save writes a state, with flush.
 local function save(id, d)
   if d.state ~= 'claimed' then d.token, d.was = nil, nil end
-  local text = { struct.pack(numbers, letters[d.state], d.class, d.held and 1 or 0, d.attempt or 0, d.fence or 0, d.ended or 0, d.seq,
-    tonumber(d.due), tonumber(d.since or 0), tonumber(d.was or 0)), packed(d.to), packed(d.lane), packed(d.token), packed(d.note), packed(d.cause) }
+  local attempt, fence, ended = d.attempt or 0, d.fence or 0, d.ended or 0
+  local wide = math.max(attempt, fence, ended) > 255 or d.seq > 4294967295
+  local lane = d.lane ~= id and bytesOf(d.lane)
+  local told = (d.note or '') ~= '' or (d.cause or '') ~= '' or #(d.steps or {}) > 0
+  local flags = d.class + (d.held and 2 or 0) + (d.lane == id and 4 or 0) + (lane and 8 or 0) + (d.token and 16 or 0) + (told and 32 or 0) + (wide and 64 or 0)
+  local text = { struct.pack('>c1B', letters[d.state], flags),
+    struct.pack(wide and '>I4I4I4I6I7I7' or '>BBBI4I7I7', attempt, fence, ended, d.seq, tonumber(d.due), tonumber(d.since or 0)) }
+  local function add(part) text[#text + 1] = part end
+  if d.token then add(struct.pack('>I7', tonumber(d.was or 0)) .. packed(d.token)) end
+  add(packed(d.to))
+  if d.lane ~= id then add(lane or packed(d.lane)) end
+  if told then add(packed(d.note) .. packed(d.cause)) end
   for _, s in ipairs(d.steps or {}) do text[#text + 1] = packed(s.name) .. packed(s.text) end
   saved[id] = table.concat(text)
   gather('HSET', live, id, saved[id])
 end
 
 -- A lane: all deliveries of one (destination, lane), in the order of their numbers. The one whose turn it is, its holder,
--- stands in lanes, those behind it in queue (in layout 1 the holder too). ready is the pair of sorted sets of its
--- destination's lanes by due time, one for each class.
-local function lane(d, urgent, routine)
-  return { name = d.lane, field = d.to .. '\0' .. d.lane, ready = { [0] = urgent, [1] = routine } }
+-- stands in lanes, those behind it in queue (in layout 1 the holder too).
+local function lane(d, at)
+  return { name = d.lane, field = d.to .. '\0' .. d.lane, ready = at.ready }
 end
 
 local function member(l, id, d) return l.field .. '\0' .. string.format('%016d', d.seq) .. id end
@@ -204,16 +253,21 @@ local function group(state)
   return state == 'parked' and 'p' or 'z'
 end
 
--- list puts a delivery among those of its state, kept in the order they came in.
-local function list(id, old, d)
-  local of = string.sub(d.to, 1, 1) == '~' and inner or lists
+-- list puts a delivery among those of its state and destination, kept in the order they came in; before is the place of the
+-- destination that it had with the old state. In layout 2 there was one list for all destinations, with ids as text.
+local function list(id, old, before, d, at)
   local from, to = old and group(old), group(d.state)
-  if from == to then return end
+  local list = at[to]
+  if from and before[from] == list then return end
+  local member = bytesOf(id)
   if from then
-    redis.call('ZREM', lists[from], id)
-    redis.call('ZREM', inner[from], id)
+    if redis.call('ZREM', before[from], member) == 0 then
+      redis.call('ZREM', lists[from], id)
+      redis.call('ZREM', inner[from], id)
+    end
   end
-  gather('ZADD', of[to], d.since, id)
+  gather('ZADD', list, d.since, member)
+  redis.call('SADD', places, d.to)
 end
 
 -- number gives the next number of a delivery; expect says how many will be asked for.
@@ -237,9 +291,9 @@ local function enqueue(q)
   d.due, d.since = whole(now + d.due), whole(now) -- Go gave the wait
   gather('HSET', kept, q.id, q.record)
   save(q.id, d)
-  list(q.id, nil, d)
-  gather('ZADD', q.bycase, d.since, q.id)
-  push(lane(d, q.urgent, q.routine), q.id, d)
+  list(q.id, nil, nil, d, q.at)
+  gather('ZADD', q.bycase, d.since, bytesOf(q.id))
+  push(lane(d, q.at), q.id, d)
 end
 
 -- change reads a change, as arguments() in change.go writes it.
@@ -247,7 +301,7 @@ end
 --   references, story; number of deliveries, then for each: id, record, state.
 --   Lists begin with their length; a field of an absent part is empty.
 -- KEYS: for a message the sorted set of messages by time they came in; for a case its story, then the sorted sets it is found in; for each delivery the list of its case
---   and the two sorted sets of its destination.
+--   and those of its destination.
 local function change()
   local c = { idem = arg(), digest = arg(), applied = arg(), message = arg(), text = arg(), case = arg(), named = {}, found = {},
     deliveries = {} }
@@ -261,7 +315,7 @@ local function change()
   end
   for i = 1, tonumber(arg()) do
     c.deliveries[i] = { id = arg(), record = arg(), state = arg(),
-      bycase = key(), urgent = key(), routine = key() }
+      bycase = key(), at = place() }
   end
   return c
 end
@@ -271,10 +325,13 @@ end
 local function admit(c)
   local slot = c.idem ~= '' and redis.call('HGET', idems, c.idem)
   if slot then
-    local digest, first = string.match(slot, '^(%S*) (.*)$')
+    local digest, first = string.match(slot, '^(%S*) (.*)$') -- of layout 2, digest in hex
+    if #slot == 33 and string.sub(slot, 1, 1) == 'b' then
+      digest, first = (string.gsub(string.sub(slot, 2, 17), '.', function(c) return string.format('%02x', string.byte(c)) end)), textOf(string.sub(slot, 18))
+    end
     if digest ~= c.digest then return { 'conflict' } end
     if string.sub(first, 1, 1) == '{' then return { 'repeat', first } end -- of layout 1
-    return { 'repeat', '', redis.call('HGET', messages, first) }
+    return { 'repeat', '', redis.call('HGET', messages, first), first }
   end
   if c.applied ~= '' and redis.call('SISMEMBER', applied, c.applied) == 1 then return { 'applied' } end
   if c.case == '' then return end
@@ -301,14 +358,27 @@ end
 local function apply(c)
   if c.message ~= '' then
     redis.call('HSET', messages, c.message, c.text)
-    redis.call('ZADD', c.received, 'NX', whole(now), c.message)
+    if not redis.call('ZSCORE', c.received, c.message) then redis.call('ZADD', c.received, 'NX', whole(now), bytesOf(c.message)) end
   end
-  if c.idem ~= '' then redis.call('HSET', idems, c.idem, c.digest .. ' ' .. c.message) end
+  if c.idem ~= '' then
+    redis.call('HSET', idems, c.idem, 'b' .. string.gsub(c.digest, '%x%x', function(h) return string.char(tonumber(h, 16)) end) .. bytesOf(c.message))
+  end
   if c.applied ~= '' then redis.call('SADD', applied, c.applied) end
   if c.case ~= '' then
     redis.call('HSET', cases, c.case, c.version .. ' ' .. c.token .. ' ' .. c.record)
-    redis.call('ZADD', changed, c.time, c.case)
-    for _, k in ipairs(c.found) do redis.call('ZADD', k, c.time, c.case) end
+    local id = bytesOf(c.case)
+    local function enter(k, ...)
+      redis.call('ZREM', k, c.case) -- of layout 2
+      redis.call('ZADD', k, ...)
+    end
+    enter(changed, c.time, id)
+    for _, k in ipairs(c.found) do
+      if string.find(k, ':patient:', 1, true) then -- few cases: they are put in order when they are read
+        if not redis.call('ZSCORE', k, c.case) then redis.call('ZADD', k, 'NX', c.time, id) end
+      else
+        enter(k, c.time, id)
+      end
+    end
     name(c.case, c.named)
     if c.events ~= '' then redis.call('RPUSH', c.story, c.events) end
   end

@@ -1,14 +1,14 @@
 -- Makes a lease end a lease from now.
--- KEYS: the partition's, then the sorted sets of the delivery's destination.
+-- KEYS: the partition's, then those of the delivery's destination.
 -- ARGV: id, fence, lease (µs).
 -- Returns {'done'}, {'lease'} or {'none'}.
-local urgent, routine = key(), key()
+local at = place()
 local id, fence, lease = arg(), tonumber(arg()), tonumber(arg())
 local d, no = held(id, fence)
 if not d then return no[1] == 'done' and { 'lease' } or no end
 d.due = whole(now + lease)
 save(id, d)
-local l = lane(d, urgent, routine)
+local l = lane(d, at)
 local h = holder(l)
 h.due = d.due
 turn(l, h)

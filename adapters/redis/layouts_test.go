@@ -16,11 +16,17 @@ import (
 	"github.com/dermgate/dermgate/gateway/flow"
 )
 
-// What layout 1 kept is read on: testdata/layout1.aof.gz is the append-only file of the last version that had it. For each
+// What earlier layouts kept is read on: testdata/layoutN.aof.gz is the append-only file of the last version that had it. For each
 // name it has a request to a destination of that name and to gp, and behind the first another in its lane.
-func TestLayout1(t *testing.T) {
+func TestEarlierLayouts(t *testing.T) {
+	for _, layout := range []string{"layout1", "layout2"} {
+		t.Run(layout, func(t *testing.T) { readsOn(t, "testdata/"+layout+".aof.gz") })
+	}
+}
+
+func readsOn(t *testing.T, file string) {
 	server := adaptertest.Redis(t)
-	feed(t, server, "testdata/layout1.aof.gz")
+	feed(t, server, file)
 	for p := range flow.Partitions { // whatever the date of this machine: leases are over
 		server.Send(fmt.Sprintf("SET %sclock \"%d 0\"", partition(p), time.Date(2026, 12, 2, 0, 0, 0, 0, time.UTC).UnixMicro()))
 	}
@@ -55,7 +61,7 @@ func TestLayout1(t *testing.T) {
 	if ids, err := s.Find(t.Context(), flow.Ref{System: "ubrn", Value: "1234"}); err != nil || len(ids) != 1 {
 		t.Fatalf("what a settlement named leads to %v, %v", ids, err)
 	}
-	// A change of a case of layout 1 is kept as layout 2 has it, beside what was there.
+	// A change of a case is kept as this layout has it, beside what was there.
 	more := adaptertest.Request("waiting")
 	record := more.Case.Record
 	record.Version++
@@ -68,6 +74,11 @@ func TestLayout1(t *testing.T) {
 	}
 	if story, err := s.Story(t.Context(), record.ID); err != nil || len(story) != 2 || story[1].What != "state" {
 		t.Fatalf("story %v, %v", story, err)
+	}
+	for to, want := range map[string]flow.Backlog{"waiting": {Open: 2}, "parked": {Open: 1, Parked: 1}, "done": {Open: 1}, "gp": {Open: 4}} {
+		if got, err := s.Backlog(t.Context(), to); err != nil || got.Open != want.Open || got.Parked != want.Parked || got.Oldest.IsZero() {
+			t.Errorf("%s: backlog %+v, %v", to, got, err)
+		}
 	}
 	// The parked one goes back before the one behind it.
 	parked := adaptertest.Request("parked", "parked").Deliveries[0]
@@ -86,6 +97,9 @@ func TestLayout1(t *testing.T) {
 		t.Errorf("paused %v, %v", paused, err)
 	}
 	for _, name := range names {
+		if n := listed(t, s, name); n == 0 {
+			t.Errorf("%s: no delivery is listed", name)
+		}
 		old := adaptertest.Request(name)
 		c, err := s.Case(t.Context(), old.Case.Record.ID)
 		if err != nil {
@@ -104,16 +118,33 @@ func TestLayout1(t *testing.T) {
 			t.Fatalf("%s: prune: %v", name, err)
 		}
 	}
-	for _, kind := range []string{"story", "refs", "ref", "bycase", "patient"} {
+	for _, kind := range []string{"story", "refs", "ref", "bycase", "patient", "org", "ready", "open", "parked", "ended"} {
 		if got := server.Send("EVAL \"return #redis.call('KEYS','dermgate:{p*}:" + kind + ":*')\" 0"); got != ":0" {
 			t.Errorf("%s: %s keys are left", kind, got)
 		}
 	}
-	for _, kind := range []string{"idem", "message", "body", "case", "delivery", "state", "queue", "lane", "changed", "named", "leads"} {
+	for _, kind := range []string{"idem", "message", "body", "case", "delivery", "state", "queue", "lane", "changed", "received", "named", "leads", "open", "parked", "ended"} {
 		if got := server.Send("EVAL \"return #redis.call('KEYS','dermgate:{p*}:" + kind + "')\" 0"); got != ":0" {
 			t.Errorf("%s: %s keys are left", kind, got)
 		}
 	}
+}
+
+// listed counts the deliveries of a destination, which no list may have twice.
+func listed(t *testing.T, s *redis.Store, to string) int {
+	t.Helper()
+	ds, err := s.Deliveries(t.Context(), flow.DeliveryQuery{To: to})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ids := map[flow.ID]bool{}
+	for _, d := range ds {
+		ids[d.ID] = true
+	}
+	if len(ids) != len(ds) {
+		t.Errorf("%s: a delivery is listed twice", to)
+	}
+	return len(ds)
 }
 
 // drain delivers all that is due to a destination, and gives the keys in their order.
