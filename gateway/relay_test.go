@@ -81,6 +81,9 @@ func TestWhatASpecialistDecidesIsRelayed(t *testing.T) {
 		return q.State == "TRIAGED_PROVIDER_TO_ACTION" && q.Priority == "ROUTINE"
 	})
 	w.eventually(t, ctx, "the case has it", func() bool { return w.theCase(t, pathway.Referral).State == pathway.ProviderToAction })
+	if c := w.theCase(t, pathway.Referral); c.Task("urgency-lowered") != nil || c.Agreed == "" {
+		t.Errorf("its referrer agreed: %+v", c.Tasks)
+	}
 
 	// A reason that is not theirs is refused with those that are; another act takes the place of what was refused.
 	signedIn := fileOf(t, w.token.SignIn())
@@ -157,4 +160,28 @@ func TestAReferrerCancelsWhatWasSent(t *testing.T) {
 	w.refuses(t, ctx, "who was asked answers there", "triage", c.ID, "--outcome", "ACCEPT_REFER_BOOK_LATER", "--text", fileOf(t, "x"), "--reason", "x")
 	w.does(t, ctx, "cancel", c.ID, "--because", "RAISED_IN_ERROR", "--reason", "sent twice")
 	w.eventually(t, ctx, "it has ended in e-RS", func() bool { q, _ := w.ers.Request("r", c.Channel["ubrn"]); return q.State == "CANCELLED_REFERRAL" })
+}
+
+// What the hospital's own system answers about a request of e-RS carries nobody's sign-in: its provider is asked to bring it
+// there, until e-RS shows it.
+func TestAnAnswerThatIsNotInERSIsAsked(t *testing.T) {
+	ubrn := ""
+	ctx, w := pulling(t, acting, func(ers *sim.ERS) { ubrn = referred(t, ers, "ROUTINE") })
+	w.eventually(t, ctx, "it is taken", func() bool { return len(w.told("REF^I12")) == 1 })
+	accepted := "MSH|^~\\&|EPR|RXX01|DERMGATE|RXX01|20261103101500||RRI^I12^RRI_I12|EPR1|P|2.4|||AL|NE|GBR|UNICODE UTF-8\r" +
+		"MSA|AA|R1\rRF1|A||||||||||" + ubrn + "^UBRN\rPRD|RT|||||||||CLINIC^^RXX01\rPID|1||9990548609^^^NHS^NH||Testpatient^Zoe\r"
+	r, err := w.app.accept(ctx, flow.Received{Source: "mllp", Format: flow.HL7v2, Raw: []byte(accepted), At: w.app.now()})
+	if err != nil || r.Refused {
+		t.Fatalf("%v %s", err, r.Answer)
+	}
+	asked := func() *pathway.Task { return w.theCase(t, pathway.Referral).Task("answer-not-in-ers") }
+	w.eventually(t, ctx, "the provider is asked", func() bool { return asked() != nil })
+	if task := asked(); task.Owner != "Dermatology admin" || !strings.Contains(task.Why, "gateway triage") || len(w.ers.Received("A028")) != 0 {
+		t.Errorf("%+v", task)
+	}
+	w.does(t, ctx, "triage", w.theCase(t, pathway.Referral).ID, "--outcome", "ACCEPT_REFER_BOOK_LATER", "--text", fileOf(t, "Clinic."), "--user-token-file", fileOf(t, w.token.SignIn()), "--reason", "as in the EPR")
+	w.eventually(t, ctx, "it is in e-RS, and nobody is asked any more", func() bool {
+		q, _ := w.ers.Request("r", ubrn)
+		return q.State == "TRIAGED_PROVIDER_TO_ACTION" && asked() == nil
+	})
 }

@@ -47,6 +47,7 @@ func (d *decision) observe(ctx context.Context, t *Translated) error {
 	if err := d.bring(ctx, t); err != nil {
 		return err
 	}
+	d.notInERS(t)
 	switch f.Event {
 	case Answered:
 		return d.answered(ctx, t)
@@ -127,6 +128,10 @@ func (d *decision) arrived(ctx context.Context) error {
 // guardPriority raises an alarm when the channel lowered a suspected cancer: it is carried as it is, at
 // once, and somebody must look (only the referrer may lower it).
 func (d *decision) guardPriority(f Facts) {
+	if d.c.Suspected() && f.Outcome.Priority != "" && f.Outcome.Priority != pathway.TwoWeekWait && d.c.Agreed != "" {
+		d.tell("observed", "the priority is lowered, as its referrer agreed", "")
+		return
+	}
 	if d.c.Suspected() && f.Outcome.Priority != "" && f.Outcome.Priority != pathway.TwoWeekWait {
 		d.p.alarm("urgency-lowered", "case "+d.c.ID+": the channel lowered the priority of a suspected cancer")
 		d.c.AddTask(pathway.Task{Code: "urgency-lowered", Owner: d.c.Request.Organisation,

@@ -174,6 +174,17 @@ func (p *Pipeline) Agree(ctx context.Context, id ID, a Agreement) error {
 		return err
 	}
 	ds = slices.DeleteFunc(ds, func(d Delivery) bool { return d.Cause == nil || d.Cause.Where != ForReferrer })
+	// That they agree is known before e-RS can show what they agreed to.
+	err = p.releasing(ctx, id, a.Person, a.Reason, func(d *decision) (bool, error) {
+		if d.c.Task(agreeTask) == nil || d.c.Agreed != "" {
+			return false, nil
+		}
+		d.c.Agreed = a.Person
+		return true, nil
+	})
+	if err != nil {
+		return err
+	}
 	for _, del := range ds {
 		step := Step{Name: AgreedBy, At: p.Now(), Data: map[string]string{"by": a.Person, "why": a.Reason}}
 		err := p.Store.Act(ctx, Act{Verb: "replay", ID: del.ID, Person: a.Person, Reason: a.Reason, Key: a.Key + ":" + del.ID.String(), At: p.Now(), Step: &step})
@@ -205,4 +216,25 @@ func causeText(o *Outcome) string {
 		return "refused"
 	}
 	return o.Cause.Error()
+}
+
+// notInERS asks the provider to bring to e-RS what their own system has answered about a request that was found there, since
+// its referrer looks there: it carries nobody's sign-in, nor all that e-RS asks for. What e-RS itself shows ends that.
+func (d *decision) notInERS(t *Translated) {
+	const task = "answer-not-in-ers"
+	finder := d.c.Request.Source
+	if !d.p.Sources[finder].Found || !slices.Contains([]string{Answered, InfoRequested, Triaged, Ended}, t.Facts.Event) {
+		return
+	}
+	if t.Source == finder {
+		d.c.FinishTasks(task, finder, d.at)
+		return
+	}
+	verb := map[pathway.Kind]string{pathway.Advice: "gateway answer"}[d.c.Kind]
+	if verb == "" {
+		verb = "gateway triage, gateway cancel"
+	}
+	why := t.Facts.Event + " by " + t.Source + " is not in e-RS: relay it there (" + verb + "), or write it there"
+	d.c.AddTask(pathway.Task{Code: task, Owner: d.p.Owners.Provider, Why: why, Opened: d.at, Due: d.at.Add(urgentTask)})
+	d.tell("task", why, "")
 }

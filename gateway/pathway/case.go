@@ -68,6 +68,8 @@ type Case struct {
 	// SignedIn is when a user has signed in for it: what is sent to a destination that takes things from users alone goes as
 	// them, while their sign-in is held in memory.
 	SignedIn time.Time `json:"signedIn,omitzero"`
+	// Agreed is who of the referrer's agreed that the provider lowers the priority.
+	Agreed string `json:"agreed,omitempty"`
 	// Manual counts the steps that somebody had to take by hand, Acts by what they did.
 	Manual int            `json:"manual,omitempty"`
 	Acts   map[string]int `json:"acts,omitempty"`
