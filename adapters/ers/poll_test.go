@@ -250,7 +250,7 @@ func TestThereIsNoCodeThatDecides(t *testing.T) {
 			continue
 		}
 		for call, operation := range map[string]string{"A021": "createReferralAndSendForTriage", "A027": "createFromCommunicationRequest",
-			"A031": "changeShortlist", "A026": "sendCommunicationToRequester", "A028": "recordReviewOutcome", "A036": "cancelReferral"} {
+			"A031": "changeShortlist"} {
 			if strings.Contains(string(b), "$ers."+operation) {
 				t.Errorf("%s can call %s", path, call)
 			}
