@@ -37,7 +37,8 @@ type app struct {
 	cfg      *config.Config
 	log      *slog.Logger
 	now      func() time.Time
-	every    time.Duration // how often workers look for due work unasked, and for changed maps
+	byHand   func() time.Time // the clock, where it is not the machine's; nil: it is
+	every    time.Duration    // how often workers look for due work unasked, and for changed maps
 	store    flow.Store
 	backup   api.Backup // nil: the store is not a file
 	gate     flow.Gate  // what replicas share of a destination beside its queue
@@ -65,11 +66,20 @@ type app struct {
 
 // build makes the gateway and binds its listeners; nothing is taken in before run.
 func build(ctx context.Context, cfg *config.Config, log *slog.Logger) (*app, error) {
+	return buildBy(ctx, cfg, log, nil)
+}
+
+// buildBy is build with a clock that is moved by hand: all that is due in a case, and the embedded store, go by it. nil:
+// the machine's.
+func buildBy(ctx context.Context, cfg *config.Config, log *slog.Logger, clock *hand) (*app, error) {
 	if faults := cfg.Check(); len(faults) > 0 {
 		return nil, faults
 	}
 	a := &app{cfg: cfg, log: log, now: time.Now, every: time.Second, metrics: observe.NewMetrics(), workers: map[string]*flow.Dispatcher{},
 		applications: map[string]*nhsauth.Client{}, sessions: map[string]*nhsauth.Sessions{}}
+	if clock != nil {
+		a.now, a.byHand = clock.Now, clock.stored
+	}
 	a.alarms = newAlarms(a)
 	for _, step := range []func(context.Context) error{a.openStore, a.openPipeline, a.openDestinations, a.openSources, a.listen} {
 		if err := step(ctx); err != nil {

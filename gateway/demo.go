@@ -29,21 +29,33 @@ var demoConfig []byte
 const demoLimit = 60 * time.Second
 
 func demoVerb(std stdio) *cobra.Command {
-	var once bool
-	var listen string
+	var once, told bool
+	var listen, out, only string
 	c := &cobra.Command{
 		Use:   "demo",
 		Short: "the whole system on this machine: three requests travel and are answered",
 		Long: "Run the gateway with simulated GP systems, e-RS, A&G platform, hospital EPR and NHS Notify on loopback, in a temporary\n" +
 			"folder. An A&G request with photos (HL7 v2), a routine referral (FHIR) and an urgent suspected cancer referral\n" +
-			"(HL7 v2) travel, their answers come home, the patients are told; each case's story is printed as it happens.",
-		Example: "  gateway demo          # and goes on serving\n  gateway demo --once   # ends when every case has: 0 only if all did",
-		Args:    cobra.NoArgs,
+			"(HL7 v2) travel, their answers come home, the patients are told; each case's story is printed as it happens.\n\n" +
+			"With --story, the fifteen conversations that such a gateway must carry to their end: the straightforward ones, and those in\n" +
+			"which something is late, wrong, refused or taken back. Each has a gateway and a clock of its own; days pass at once.",
+		Example: "  gateway demo                              # and goes on serving\n  gateway demo --once                       # ends when every case has: 0 only if all did\n" +
+			"  gateway demo --once --story --out story   # the fifteen conversations, and what everybody received as files",
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if !told && (out != "" || only != "") {
+				return errUsage{errors.New("--out and --only go with --story")}
+			}
+			if told {
+				return story(cmd.Context(), std, out, only)
+			}
 			return demo(cmd.Context(), std, once, listen)
 		},
 	}
 	c.Flags().BoolVar(&once, "once", false, "end when every case has ended")
+	c.Flags().BoolVar(&told, "story", false, "the fifteen conversations instead; ends when all have: 0 only if each did as it should")
+	c.Flags().StringVar(&out, "out", "", "with --story: a folder for what GP system, EPR, e-RS, A&G platform and patient received")
+	c.Flags().StringVar(&only, "only", "", "with --story: one of them, by its number (05)")
 	c.Flags().StringVar(&listen, "listen", "127.0.0.1", "address of the gateway's listeners (HL7 2575, HTTP 8080, operations 8081; any free ports with --once)")
 	return c
 }
@@ -95,6 +107,11 @@ func (o *outside) close() {
 	}
 }
 
+// goBy gives everybody outside a clock.
+func (o *outside) goBy(clock func() time.Time) {
+	o.token.Now, o.ers.Now, o.ag.Now, o.epr.Now, o.emis.Now, o.systmone.Now, o.notify.Now, o.mesh.Now = clock, clock, clock, clock, clock, clock, clock, clock
+}
+
 // env gives the configuration's placeholders.
 func (o *outside) env(dir string, ports [3]string) map[string]string {
 	token := o.token.Issue()
@@ -137,6 +154,11 @@ type world struct {
 
 // startWorld builds a gateway by a configuration, wired to simulators; text is its YAML with placeholders.
 func startWorld(ctx context.Context, text []byte, ports [3]string, log *slog.Logger) (*world, error) {
+	return startWorldBy(ctx, text, ports, log, nil)
+}
+
+// startWorldBy is startWorld by a clock that is moved by hand, for everybody in it; nil: the machine's.
+func startWorldBy(ctx context.Context, text []byte, ports [3]string, log *slog.Logger, clock *hand) (*world, error) {
 	dir, err := os.MkdirTemp("", "dermgate-")
 	if err != nil {
 		return nil, err
@@ -145,12 +167,15 @@ func startWorld(ctx context.Context, text []byte, ports [3]string, log *slog.Log
 	if err != nil {
 		return nil, err
 	}
+	if clock != nil {
+		o.goBy(clock.Now)
+	}
 	env := o.env(dir, ports)
 	cfg, err := config.Parse("demo.yaml", text, func(name string) (string, bool) { v, ok := env[name]; return v, ok })
 	if err != nil {
 		return nil, err
 	}
-	a, err := build(ctx, cfg, log)
+	a, err := buildBy(ctx, cfg, log, clock)
 	if err != nil {
 		return nil, err
 	}

@@ -103,7 +103,7 @@ func (a *app) httpClient(d config.Destination) (*http.Client, error) {
 func (a *app) dispatcher(name string, dest flow.Destination, d config.Destination) *flow.Dispatcher {
 	return &flow.Dispatcher{
 		Store: a.store, To: name, Dest: a.metrics.Destination(name, dest), Accept: a.accept, Settled: a.pipeline.Settled, Before: a.pipeline.Before,
-		Concurrency: d.Concurrency, Every: a.every, Grace: a.cfg.Shutdown.Grace, Log: a.log,
+		Concurrency: d.Concurrency, Every: a.every, Grace: a.cfg.Shutdown.Grace, Log: a.log, Now: a.now,
 	}
 }
 

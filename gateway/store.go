@@ -23,7 +23,7 @@ func (a *app) openStore(ctx context.Context) error {
 		}
 	} else {
 		var file *bolt.Store
-		if file, err = bolt.Open(a.cfg.Store.Embedded); err == nil {
+		if file, err = bolt.OpenBy(a.cfg.Store.Embedded, a.byHand); err == nil {
 			store, a.backup = file, file
 			a.tellCompaction(file.Compacted())
 		}

@@ -11,7 +11,7 @@ import (
 // A clock that was a year ahead and is set right over a restart makes nothing wait a year, and what was to wait waits on.
 func TestClockSetBack(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "gateway.db")
-	s, err := open(path, compactFree, 365*24*time.Hour, lateMost)
+	s, err := open(path, compactFree, 365*24*time.Hour, lateMost, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -62,7 +62,7 @@ func TestCompact(t *testing.T) {
 	if err := os.WriteFile(path+".compact", []byte("left by a crash"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s, err := open(path, 1<<16, 0, lateMost)
+	s, err := open(path, 1<<16, 0, lateMost, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -98,7 +98,7 @@ func TestCompactInVain(t *testing.T) {
 	if err := os.MkdirAll(filepath.Join(path+".compact", "in the way"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	s, err := open(path, 1<<16, 0, lateMost)
+	s, err := open(path, 1<<16, 0, lateMost, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

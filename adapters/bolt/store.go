@@ -33,8 +33,9 @@ var clockKey = []byte("clock")
 // Store is a flow.Store in one file.
 type Store struct {
 	db      *bbolt.DB
-	started time.Time     // wall clock and, with it, the monotonic one
-	ahead   time.Duration // of the wall clock: it was set back since the file was written last
+	started time.Time        // wall clock and, with it, the monotonic one
+	ahead   time.Duration    // of the wall clock: it was set back since the file was written last
+	by      func() time.Time // its clock; nil: the wall clock's way
 	ops     chan *op
 	quit    chan struct{}
 	stopped chan struct{} // closed when the committer has ended
@@ -50,9 +51,14 @@ var _ flow.Store = (*Store)(nil)
 // Open opens the file, made when it is not there, and compacts it where half of it is free. It fails when another
 // process holds it, or when it was written by another version. Leases in it are void: their holder was the process
 // that had the file before.
-func Open(path string) (*Store, error) { return open(path, compactFree, 0, lateMost) }
+func Open(path string) (*Store, error) { return open(path, compactFree, 0, lateMost, nil) }
 
-func open(path string, compactFree int64, ahead time.Duration, most int) (*Store, error) {
+// OpenBy is Open with another clock than the machine's: leases end and deliveries are due by it.
+func OpenBy(path string, clock func() time.Time) (*Store, error) {
+	return open(path, compactFree, 0, lateMost, clock)
+}
+
+func open(path string, compactFree int64, ahead time.Duration, most int, clock func() time.Time) (*Store, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return nil, fmt.Errorf("bolt: %w", err)
 	}
@@ -67,7 +73,7 @@ func open(path string, compactFree int64, ahead time.Duration, most int) (*Store
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("bolt: %s: %w", path, err), held.Close())
 	}
-	s := &Store{db: db, lock: held, compact: compact, started: time.Now(), ahead: ahead, ops: make(chan *op, maxBatch), quit: make(chan struct{}),
+	s := &Store{db: db, lock: held, compact: compact, started: time.Now(), ahead: ahead, by: clock, ops: make(chan *op, maxBatch), quit: make(chan struct{}),
 		stopped: make(chan struct{}), late: late{most: most}}
 	if err := errors.Join(s.prepare(), syncDir(filepath.Dir(path))); err != nil {
 		return nil, errors.Join(fmt.Errorf("bolt: %s: %w", path, err), db.Close(), held.Close())
@@ -136,6 +142,9 @@ func (s *Store) Health(ctx context.Context) error {
 // file when that is later, and the time passed since. Setting the clock makes no lease end and no delivery late, neither
 // while the gateway runs nor over a restart.
 func (s *Store) now() int64 {
+	if s.by != nil {
+		return s.by().Add(s.ahead).UnixNano()
+	}
 	return s.started.Add(s.ahead + time.Since(s.started)).UnixNano()
 }
 

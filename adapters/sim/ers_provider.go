@@ -136,6 +136,15 @@ func (s *ERS) Cancel(ubrn string) error {
 	return s.change("a:"+ubrn, func(q *ersRequest) error { q.state = "CONVERSATION_ENDED_CANCELLED"; return nil })
 }
 
+// End lets the provider end a referral for a reason of REFERRAL-CANCELLATION-REASON, such as STRAIGHT_TO_TEST, with a comment.
+func (s *ERS) End(ubrn, reason, comment string) error {
+	i := slices.IndexFunc(cancellations, func(c cancellation) bool { return c.code == reason })
+	if i < 0 || !cancellations[i].provider || cancellations[i].comment && comment == "" {
+		return errors.New("sim: no such reason of a provider, or one that needs a comment (A036)")
+	}
+	return s.change("r:"+ubrn, func(q *ersRequest) error { q.cancel(cancellations[i], comment); return nil })
+}
+
 // cancel does what A036 asks.
 func (q *ersRequest) cancel(why cancellation, comments string) {
 	q.state, q.reason, q.cancelled, q.comments = "CANCELLED_REFERRAL", "", why, comments

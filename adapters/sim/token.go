@@ -97,6 +97,15 @@ func (t *Token) give(user bool) string {
 	return t.issue(user)
 }
 
+// IssueUntil is Issue of a token that is renewed while time passes up to a moment: it lasts 599 seconds from then.
+func (t *Token) IssueUntil(at time.Time) string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	token := t.issue(true)
+	t.issued[token] = bearer{at.Add(599 * time.Second), true}
+	return token
+}
+
 func (t *Token) issue(user bool) string {
 	token := "token-" + t.uuid()
 	t.issued[token] = bearer{t.Now().Add(599 * time.Second), user}

@@ -132,7 +132,7 @@ func (d *Dispatcher) takeIn(ctx context.Context, del Delivery, o *Outcome) error
 // schedule says when a delivery comes again, or that it has failed often enough for a person to see it. While the
 // breaker is open it comes again with the next probe, so that the most urgent one is what tries.
 func (d *Dispatcher) schedule(o *Outcome, del Delivery, v Verdict) {
-	now := time.Now()
+	now := d.now()
 	switch o.Result {
 	case Retry:
 		if d.Backoff.Spent(del, now) {

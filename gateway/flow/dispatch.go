@@ -37,9 +37,10 @@ type Dispatcher struct {
 	HoldParked  bool          // a parked delivery holds its lane: what is behind it waits for the person's decision
 	Grace       time.Duration // for attempts under way when Run's context ends; 0: 10 s
 	Backoff     Backoff
-	Gate        Gate         // shared by all replicas; nil: no limits and no breaker
-	Limit       Limit        // of the Gate
-	Log         *slog.Logger // nil: slog.Default
+	Gate        Gate             // shared by all replicas; nil: no limits and no breaker
+	Limit       Limit            // of the Gate
+	Log         *slog.Logger     // nil: slog.Default
+	Now         func() time.Time // nil: time.Now; what retries are counted from
 	// Down, when set, is told that the breaker has opened or closed, by one replica of all.
 	Down func(open bool)
 
@@ -207,6 +208,13 @@ func (d *Dispatcher) log() *slog.Logger {
 		return d.Log
 	}
 	return slog.Default()
+}
+
+func (d *Dispatcher) now() time.Time {
+	if d.Now != nil {
+		return d.Now()
+	}
+	return time.Now()
 }
 
 func (d *Dispatcher) lease() time.Duration { return or(d.Lease, 30*time.Second) }
