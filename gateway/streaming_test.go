@@ -120,7 +120,7 @@ func asItMayTravel(t testing.TB, photo []byte) [sha256.Size]byte {
 
 func (s *streams) await(what string, ok func() bool) {
 	s.t.Helper()
-	for end := time.Now().Add(5 * time.Minute); !ok(); time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(20 * time.Minute); !ok(); time.Sleep(20 * time.Millisecond) { // 32 conversions on a machine with other work to do
 		if time.Now().After(end) {
 			log, _ := os.ReadFile(s.p.log)
 			s.t.Fatalf("waiting for %s\n%s", what, log[max(0, len(log)-3000):])
@@ -229,7 +229,7 @@ func (s *streams) overMLLP(i int, encoded []byte) error {
 	if _, err := whole.WriteTo(conn); err != nil {
 		return err
 	}
-	conn.SetReadDeadline(time.Now().Add(5 * time.Minute))
+	conn.SetReadDeadline(time.Now().Add(20 * time.Minute))
 	raw, err := mllp.NewReader(conn, 0).ReadFrame()
 	if err != nil {
 		return err
