@@ -13,7 +13,7 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 PURE := ./mapping/...
 REST := ./gateway/... ./adapters/... ./fixtures/...
 
-.PHONY: help demo test lint bench photos bench-photos bench-flow bench-replicas bench-backlog bench-peers crash fuzz interop contract java redis node haproxy promtool judges curl build
+.PHONY: help demo test lint bench photos bench-photos bench-flow bench-replicas bench-backlog bench-peers crash ordeal fuzz interop contract java redis node haproxy promtool judges curl build
 
 help: ## this text
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -63,6 +63,9 @@ bench-peers: node ## parsing beside simple-hl7 and @medplum/core of npm, the bes
 KILLS ?= 200
 crash: redis ## the ordeal at length: KILLS (200) of gateway, Redis and masters under load, pauses, cuts, full disks; its table
 	ORDEAL=$(KILLS) go test -count=1 -v -timeout 3h -run '^TestOrdeal$$' ./gateway | grep -v '^time=\|connection closed'
+
+ordeal: ## every channel of the NHS with every trouble at every call and kills between, CHANNELS rounds (10); its table
+	CHANNELS=$(or $(CHANNELS),10) go test -count=1 -v -timeout 3h -run '^TestChannelsOrdeal$$' ./gateway | grep -v '^time='
 
 fuzz: ## every fuzz target for FUZZTIME (30s)
 	@grep -rl --include='*_test.go' '^func Fuzz' . | sort | while read -r file; do \

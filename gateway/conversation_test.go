@@ -24,6 +24,7 @@ import (
 	"github.com/dermgate/dermgate/adapters/mllp"
 	"github.com/dermgate/dermgate/adapters/sim"
 	"github.com/dermgate/dermgate/fixtures"
+	"github.com/dermgate/dermgate/fixtures/photos"
 	"github.com/dermgate/dermgate/gateway/config"
 	"github.com/dermgate/dermgate/gateway/flow"
 	"github.com/dermgate/dermgate/gateway/observe"
@@ -49,6 +50,11 @@ import (
 //	release REASON…           the requester lets what is held go
 //	release-merge REASON…     a person has made sure whose the case is
 //	epr CODE                  the EPR answers the next message with this MSA-1
+//	registered                the EPR takes nothing about a patient whose record it has not been sent
+//	polled                    the A&G platform sends no answers: it is asked
+//	parked N                  so many deliveries wait for a person
+//	replay REASON…            an operator sends them again, as they are
+//	refer PATIENT PRIORITY FILE…      a GP sends a referral in e-RS itself; its files are photos of the fixtures, and letters in the archive
 //	practice WORD…            how the practice behind MESH behaves from now on: business=30002, infrastructure=none, ods=K81001, twice, reversed
 //	home STATUS               all that went home by MESH is reached, failed or attested
 //	received REASON PERSON    attest-received: a person says that who asked has the news
@@ -76,6 +82,7 @@ type talk struct {
 	archive *txtar.Archive
 	got     map[string][]byte
 	step    int
+	begun   time.Time
 	log     *lockedBuffer
 	name    string
 }
@@ -87,7 +94,7 @@ func converse(t *testing.T, file string) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 90*time.Second)
 	defer cancel()
-	k := &talk{t: t, ctx: ctx, archive: archive, got: map[string][]byte{}, log: &lockedBuffer{}, name: strings.TrimSuffix(filepath.Base(file), ".txtar")}
+	k := &talk{t: t, ctx: ctx, archive: archive, got: map[string][]byte{}, begun: time.Now(), log: &lockedBuffer{}, name: strings.TrimSuffix(filepath.Base(file), ".txtar")}
 	text := part(archive, "gateway.yaml")
 	if text == nil {
 		text = demoConfig
@@ -152,6 +159,20 @@ func (k *talk) do(words []string) {
 		err = k.w.emis.Review(k.ctx, sim.Review{ID: "tracking-1", Act: "cancer-tracking", Person: args[0], Identifiers: []sim.Identifier{{System: "urn:dermgate:case", Value: c.ID}}})
 	case "epr":
 		k.w.epr.Next(sim.Ack{Code: args[0]})
+	case "polled":
+		k.w.ag.Polled = true
+	case "registered":
+		k.w.epr.Registered = true
+	case "parked":
+		err = until(k.ctx, args[0]+" deliveries are parked", func() bool { return fmt.Sprint(len(k.parked().Deliveries)) == args[0] })
+	case "replay":
+		for _, d := range k.parked().Deliveries {
+			if err == nil {
+				err = k.act("replay", d.ID, "--reason", strings.Join(args, " "))
+			}
+		}
+	case "refer":
+		err = k.refer(args[0], args[1], args[2:])
 	case "practice":
 		err = k.practice(args)
 	case "received":
@@ -304,6 +325,40 @@ func (k *talk) answer(args []string) error {
 	return k.w.ag.Answer(k.ctx, k.w.ag.Requests()[0].ID, sim.Advice{Outcome: args[0], Recommendation: args[1], Priority: args[2], Guidance: strings.TrimSpace(string(text))})
 }
 
+// act runs a verb against the gateway.
+func (k *talk) act(args ...string) error {
+	var out bytes.Buffer
+	if run(k.ctx, append(args, "--server", "http://"+k.w.app.admin.Addr().String()), stdio{nil, &out, &out}) != 0 {
+		return errors.New(out.String())
+	}
+	return nil
+}
+
+// parked gives what waits for a person.
+func (k *talk) parked() (list parkedList) {
+	var out bytes.Buffer
+	run(k.ctx, []string{"parked", "--json", "--server", "http://" + k.w.app.admin.Addr().String()}, stdio{nil, &out, io.Discard})
+	_ = json.Unmarshal(out.Bytes(), &list)
+	return list
+}
+
+func (k *talk) refer(patient, priority string, names []string) error {
+	x := sim.Sent{Patient: patient, Priority: priority, Service: "50001", Organisation: "Y06601"}
+	for _, name := range names {
+		f := sim.File{Name: name, Type: "application/pdf", Description: "Referral letter", Body: part(k.archive, name)}
+		if f.Body == nil {
+			body, err := photos.File(name)
+			if err != nil {
+				return err
+			}
+			f.Type, f.Description, f.Body = "image/jpeg", "Left forearm", body
+		}
+		x.Files = append(x.Files, f)
+	}
+	_, err := k.w.ers.Refer(x)
+	return err
+}
+
 // practice changes how the practice behind MESH behaves. The patients of the fixtures are registered there.
 func (k *talk) practice(words []string) error {
 	for _, patient := range [][3]string{{"9990001014", "19680412", "Testcase"}, {"9990001022", "19551101", "Madeup"}} {
@@ -421,7 +476,11 @@ func (k *talk) normal(b []byte) []byte {
 			return mark
 		}
 	}
-	text := stamps.ReplaceAllStringFunc(string(b), replace("|<time>|"))
+	text := string(b)
+	for _, day := range []time.Time{k.begun, time.Now()} {
+		text = strings.ReplaceAll(text, day.UTC().Format("|20060102|"), "|<today>|")
+	}
+	text = stamps.ReplaceAllStringFunc(text, replace("|<time>|"))
 	text = times.ReplaceAllStringFunc(text, replace("<time>"))
 	text = mapSet.ReplaceAllLiteralString(text, "maps <digest>") // another with every edit of a shipped map
 	return []byte(instant.ReplaceAllStringFunc(text, replace("<time>")))
@@ -457,6 +516,7 @@ func (k *talk) collect() {
 	put("ag.txt", ag.String())
 	put("ers.txt", ers.String())
 	put("epr.hl7", messages(k.w.epr.Messages()))
+	put("records.txt", strings.Join(append(k.w.records.Kept(), ""), "\n"))
 	put("gp-emis.hl7", messages(k.w.emis.Messages()))
 	put("gp-systmone.hl7", messages(k.w.systmone.Messages()))
 	put("patient.txt", patient.String())

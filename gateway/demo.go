@@ -66,6 +66,7 @@ type outside struct {
 	ers      *sim.ERS
 	ag       *sim.AGPlatform
 	epr      *sim.EPR
+	records  *sim.Records // of the hospital, by FHIR
 	emis     *sim.GP
 	systmone *sim.GP
 	notify   *sim.Notify
@@ -83,7 +84,7 @@ const (
 // startOutside starts the simulators on free loopback ports.
 func startOutside() (*outside, error) {
 	o := &outside{}
-	var errs [8]error
+	var errs [9]error
 	o.token, errs[0] = sim.StartToken("")
 	o.ers, errs[1] = sim.StartERS("")
 	o.ag, errs[2] = sim.StartAG("")
@@ -92,6 +93,7 @@ func startOutside() (*outside, error) {
 	o.systmone, errs[5] = sim.StartGP("")
 	o.notify, errs[6] = sim.StartNotify("")
 	o.mesh, errs[7] = sim.StartMESH("", nil)
+	o.records, errs[8] = sim.StartRecords("")
 	if err := errors.Join(errs[:]...); err != nil {
 		return nil, err
 	}
@@ -102,7 +104,7 @@ func startOutside() (*outside, error) {
 }
 
 func (o *outside) close() {
-	for _, c := range []io.Closer{o.mesh, o.notify, o.systmone, o.emis, o.epr, o.ag, o.ers, o.token} {
+	for _, c := range []io.Closer{o.records, o.mesh, o.notify, o.systmone, o.emis, o.epr, o.ag, o.ers, o.token} {
 		c.Close()
 	}
 }
@@ -119,7 +121,7 @@ func (o *outside) env(dir string, ports [3]string) map[string]string {
 		"TOKEN_URL": o.token.Endpoint(), "DIR": dir, "MLLP": ports[0], "HTTP": ports[1], "ADMIN": ports[2],
 		"ERS": o.ers.Base(), "AG": o.ag.Base(), "EPR": o.epr.Address(), "GP_EMIS": o.emis.Address(), "GP_SYSTMONE": o.systmone.Address(),
 		"NOTIFY": o.notify.Base(), "NOTIFY_KEY": o.notify.APIKey, "NOTIFY_SECRET": o.notify.ApplicationID + "." + o.notify.APIKey, "ERS_TOKEN": token,
-		"MESH": o.mesh.URL, "MESH_MAILBOX": ourMailbox, "MESH_PASSWORD": mailboxPassword, "MESH_KEY": o.mesh.SharedKey,
+		"RECORDS": o.records.Base(), "MESH": o.mesh.URL, "MESH_MAILBOX": ourMailbox, "MESH_PASSWORD": mailboxPassword, "MESH_KEY": o.mesh.SharedKey,
 	}
 }
 

@@ -30,7 +30,7 @@ func (a *app) destinations(d config.Destination) (map[string]flow.Destination, e
 	case config.MLLP:
 		return a.mllpDestination(d, open)
 	case config.FHIR:
-		return map[string]flow.Destination{d.Name: &fhirhttp.Destination{Name: d.Name, Base: d.BaseURL, Transaction: d.Mode == "transaction", OpenBody: open, Token: a.token(d.Auth, client), HTTP: client, Now: a.now}}, nil
+		return a.fhirDestination(d, client), nil
 	case config.ERS:
 		return a.ersDestination(d, client, open), nil
 	case config.MESHOut:
@@ -39,6 +39,19 @@ func (a *app) destinations(d config.Destination) (map[string]flow.Destination, e
 		return map[string]flow.Destination{d.Name: &notify.Destination{Base: d.BaseURL, Token: a.token(d.Auth, client), OpenBody: open, HTTP: client}}, nil
 	}
 	return nil, fmt.Errorf("destination %s: unknown kind %s", d.Name, d.Kind)
+}
+
+// fhirDestination makes what sends to a FHIR server, and what asks one that sends no answers.
+func (a *app) fhirDestination(d config.Destination, client *http.Client) map[string]flow.Destination {
+	dest := fhirhttp.Destination{Name: d.Name, Base: d.BaseURL, Transaction: d.Mode == "transaction", OpenBody: a.pipeline.Bodies.Open, Token: a.token(d.Auth, client), HTTP: client, Now: a.now}
+	if d.Headers == config.HeadersBaRS {
+		dest.BaRS = &fhirhttp.BaRS{Service: d.Service, UseContext: d.UseContext, ODS: cmp.Or(d.ODS, a.cfg.Site.ODS), Name: a.cfg.Site.Name, Version: "1"}
+	}
+	out := map[string]flow.Destination{d.Name: &dest}
+	if d.Poll > 0 {
+		out[pollOf(d.Name)] = &fhirhttp.Poller{Destination: dest, Every: d.Poll}
+	}
+	return out
 }
 
 func (a *app) mllpDestination(d config.Destination, open func(context.Context, flow.BodyRef) (io.ReadCloser, error)) (map[string]flow.Destination, error) {

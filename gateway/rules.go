@@ -106,7 +106,7 @@ func pollOf(destination string) string { return destination + "~poll" }
 
 // endpoint turns the configuration of a destination into what the flow renders for.
 func endpoint(c *config.Config, d config.Destination) (flow.Endpoint, error) {
-	e := flow.Endpoint{Name: d.Name, Message: d.Message, Answer: d.Answer, Letter: d.Letter, LetterPhotos: d.LetterPhotos, Strict: d.LaterFields == "none", Version: d.Version, App: d.Receiver.App, Facility: d.Receiver.Facility,
+	e := flow.Endpoint{Name: d.Name, Message: d.Message, Answer: d.Answer, First: d.First, Letter: d.Letter, LetterPhotos: d.LetterPhotos, Strict: d.LaterFields == "none", Version: d.Version, App: d.Receiver.App, Facility: d.Receiver.Facility,
 		Charset: d.Charset, Takes: takes(c, d), RoutingPlan: d.RoutingPlan, MessageBytes: d.MessageBytes, Lengths: d.Length == config.Refuse}
 	var err error
 	if e.Limits, err = limits(d.Lengths); err != nil {
@@ -120,6 +120,9 @@ func endpoint(c *config.Config, d config.Destination) (flow.Endpoint, error) {
 		}
 	case config.FHIR:
 		e.Kind, e.Transaction = flow.ToFHIR, d.Mode == "transaction"
+		if d.Poll > 0 {
+			e.Poll, e.PollEvery = pollOf(d.Name), d.Poll
+		}
 	case config.ERS:
 		e.Kind, e.ForUser = flow.ToERS, byUsers(d)
 		if readsERS(d) {

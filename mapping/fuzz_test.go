@@ -109,7 +109,7 @@ func own(t *testing.T, err error) {
 // goesOut writes a Bundle as every message there is: each is one that can be read, in a character set that has its letters.
 func goesOut(t *testing.T, b *fhir.Bundle, files []mapping.File) {
 	t.Helper()
-	for _, form := range []string{"REF_I12", "RRI_I12", "RRI_I14", "ORU_R01", "MDM_T02", "MDM_T10", "MDM_T02-Photo"} {
+	for _, form := range []string{"REF_I12", "RRI_I12", "RRI_I14", "ORU_R01", "MDM_T02", "MDM_T10", "MDM_T02-Photo", "ADT_A28"} {
 		for _, set := range []string{"UNICODE UTF-8", "8859/1"} {
 			o := outOptions(t, form, files)
 			o.Charset, o.Version, o.Lengths = set, "2.3", set == "8859/1"

@@ -216,7 +216,7 @@ func TestAnAdviceAnswerAcceptsNothing(t *testing.T) {
 	} {
 		res := translate(t, message(t, advice), options(t))
 		answered(t, res, a)
-		for _, form := range []string{"RRI_I12", "RRI_I13", "RRI_I14", "RRI_I15", "ORU_R01", "MDM_T02", "MDM_T10"} {
+		for _, form := range []string{"RRI_I12", "RRI_I13", "RRI_I14", "RRI_I15", "ORU_R01", "MDM_T02", "MDM_T10", "ADT_A28", "ADT_A31"} {
 			m := out(t, res, form)
 			if got := text(m, "RF1-1.1"); got == "A" || form[:3] != "RRI" && m.Count("RF1") > 0 {
 				t.Errorf("%s of %s/%s: RF1-1 %q", form, a.status, a.outcome, got)

@@ -16,7 +16,7 @@ import (
 )
 
 // forms are the messages that are written, of each structure and map.
-var forms = []string{"REF_I12", "RRI_I12", "RRI_I13", "RRI_I14", "ORU_R01", "MDM_T02", "MDM_T10", "MDM_T02-Photo"}
+var forms = []string{"REF_I12", "RRI_I12", "RRI_I13", "RRI_I14", "ORU_R01", "MDM_T02", "MDM_T10", "MDM_T02-Photo", "ADT_A28", "ADT_A31"}
 
 // bundles are those of the shipped cases that are requests or answers, with their files.
 func bundles(t *testing.T) map[string]*mapping.Result {

@@ -48,6 +48,7 @@ type brought struct {
 	created     string // date
 	why         string // why there is none
 	waits       bool   // it may come yet
+	scans       bool   // e-RS is scanning it: it waits, and is not asked for sooner than e-RS says
 }
 
 // listed is an attachment as a request shows it.
@@ -149,7 +150,8 @@ func (f *fetch) file(a listed, n, of int) (brought, error) {
 
 // unavailable says what it means that a file is not there: it is scanned yet, or somebody has to ask for it.
 func (f *fetch) unavailable(b brought, name, state, by string) (brought, error) {
-	if b.waits = state == pending; b.waits {
+	if b.scans = state == pending; b.scans {
+		b.waits = true
 		return b, nil
 	}
 	b.why = name + " is not available: " + state

@@ -44,27 +44,39 @@ func (k *Taker) follow(ctx context.Context, t taken) error {
 
 // added hands in what the referrer of a found request has added since: files, and what e-RS makes a new PDF of. It tells
 // whether a file may come yet.
-func (k *Taker) added(f *fetch, t taken, c *Cursor) (waits bool, err error) {
+func (k *Taker) added(f *fetch, t taken, c *Cursor) (again time.Duration, err error) {
 	t.addition = true
 	f.urgent = t.request.priority() == "TWO_WEEK_WAIT"
 	if info := t.written(); info != c.Info {
 		b, err := f.summary(t.kind, t.request.ID, t.request.Meta.VersionID)
 		if err != nil {
-			return false, err
+			return 0, err
 		}
 		t.files = append(t.files, b)
 		c.Info = info
 	}
 	if t.files, err = f.all(t.files, t, c.Files); err != nil {
-		return false, err
+		return 0, err
 	}
-	waits = waiting(t.files)
+	again = k.again(t.files)
 	t.files = slices.DeleteFunc(t.files, func(b brought) bool { return b.waits })
 	if len(t.files) > 0 {
 		_, err = k.handIn(f, t)
 		c.Files = append(c.Files, known(t.files)...)
 	}
-	return waits, err
+	return again, err
+}
+
+// again gives when a request is looked at for files that may come yet, 0 where there is none: soon where they were only not
+// to be had, after five minutes where e-RS scans them.
+func (k *Taker) again(files []brought) time.Duration {
+	switch {
+	case !waiting(files):
+		return 0
+	case slices.ContainsFunc(files, func(b brought) bool { return b.scans }):
+		return k.pause()
+	}
+	return min(k.pause(), cmp.Or(k.Every, k.pause()))
 }
 
 // written gives when the referrer last wrote.

@@ -84,10 +84,10 @@ func (p *Poller) poll(ctx context.Context, d flow.Delivery, save func(flow.Step)
 		o.Replies = []flow.Received{{Source: p.Name, At: p.now(), Format: flow.FHIRR4, Raw: raw, RequestID: n.id()}}
 		o.Facts = map[string]string{FactUBRN: n.ubrn, FactID: n.requestID, FactVersion: n.version, FactStatus: n.status}
 	}
-	waits := false
+	soon := time.Duration(0)
 	if p.Taker != nil && !n.unchanged {
 		f := &fetch{Files: &p.Taker.Files, journal: &journal{steps: d.Steps, save: save, now: p.now}, ctx: ctx, owner: d.ID.String(), tries: d.Attempt}
-		if waits, err = p.Taker.added(f, n.taken, &c); err != nil {
+		if soon, err = p.Taker.added(f, n.taken, &c); err != nil {
 			return flow.Outcome{}, err
 		}
 	}
@@ -101,8 +101,8 @@ func (p *Poller) poll(ctx context.Context, d flow.Delivery, save func(flow.Step)
 	if !n.unchanged {
 		c.Version, c.Status, c.Seen = n.version, n.status, n.digest()
 	}
-	if waits { // it is looked at again as if it were another version
-		c.Version, o.After = "", p.Taker.pause()
+	if soon > 0 { // it is looked at again as if it were another version
+		c.Version, o.After = "", soon
 	}
 	note, err := json.Marshal(c)
 	o.Note = string(note)

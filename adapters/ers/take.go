@@ -121,10 +121,6 @@ func (k *Taker) take(f *fetch, what toTake) error {
 	if err != nil {
 		return err
 	}
-	after := time.Duration(0)
-	if waiting(t.files) {
-		after = k.pause()
-	}
 	n, err := newsOf(t)
 	if err != nil {
 		return err
@@ -133,7 +129,7 @@ func (k *Taker) take(f *fetch, what toTake) error {
 	if waiting(t.files) {
 		at.Version = ""
 	}
-	return k.watch(f.ctx, c, at, after)
+	return k.watch(f.ctx, c, at, k.again(t.files))
 }
 
 // seen gives the digest of what the case knows: nothing, where the request is past what a case begins with.

@@ -31,7 +31,8 @@ type Destination struct {
 	HTTP     *http.Client                                               // nil: a plain client with a 60 s limit
 	Now      func() time.Time                                           // nil: time.Now
 
-	Transaction bool // the bodies are transactions
+	Transaction bool  // the bodies are transactions
+	BaRS        *BaRS // of messages: its headers, and its rule of what may be sent again; nil: without
 }
 
 // Deliver sends one message. The only error is none: whatever happens is an outcome of the attempt.
@@ -104,6 +105,9 @@ func (d *Destination) request(ctx context.Context, del flow.Delivery, body io.Re
 	}
 	req.Header.Set("Content-Type", MediaType)
 	req.Header.Set("Accept", MediaType)
+	if d.BaRS != nil {
+		d.BaRS.set(req.Header)
+	}
 	req.Header.Set("X-Request-ID", del.Key)
 	req.Header.Set("X-Correlation-ID", del.Case.String())
 	return req, nil
@@ -121,10 +125,12 @@ func (d *Destination) judge(del flow.Delivery, resp *http.Response, body []byte)
 		return refused(issue.UnsupportedType, code, "answered by a redirect, which is not followed", ack)
 	case code == http.StatusConflict && ack.has("duplicate"):
 		return flow.Outcome{Result: flow.Delivered}
-	case code == http.StatusConflict && !d.Transaction: // it holds something else, and a message cannot be read again
+	case code == http.StatusConflict && !d.Transaction && (d.BaRS == nil || len(ack.issues()) > 0): // it holds something else, and a message cannot be read again
 		return refused(issue.Value, code, "the receiver refuses the message", ack)
 	case code == http.StatusUnauthorized:
 		return flow.Outcome{Result: flow.ByStatus(code, true), Cause: issue.New(issue.Denied, operation, "the receiver does not take the token")}
+	case d.BaRS != nil && !d.BaRS.spoke(resp, del.Key, del.Case.String(), ack):
+		return retry("answered "+strconv.Itoa(code)+" without its ids or a reason, by another than the receiver", flow.RetryAfter(resp.Header, d.now()), nil)
 	case flow.ByStatus(code, true) == flow.Retry: // the key makes it one message however often it is sent
 		return retry("answered "+strconv.Itoa(code), flow.RetryAfter(resp.Header, d.now()), nil)
 	case code == http.StatusForbidden:

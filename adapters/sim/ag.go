@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"reflect"
 	"strconv"
 	"strings"
 	"time"
@@ -17,7 +18,7 @@ import (
 // at POST /fhir/$process-message and later sends its answer, itself a message, to the gateway's own
 // $process-message. It checks ids and repeats (409 duplicate), that the Bundle is a message whose
 // references all lead somewhere, the patient's NHS number, and that every photo is there: its data
-// decoded, its size and hash as the Media says.
+// decoded, its size and hash as the Media says. With Polled it sends nothing, and answers searches.
 //
 // It leaves out: FHIR validation beyond what is said above, amendments and withdrawals
 // (taken, kept, without effect), and everything a specialist's screen would do.
@@ -27,6 +28,7 @@ type AGPlatform struct {
 	Gateway   string                    // where answers go: "http://…/fhir"
 	Authorise func(*http.Request) error // credentials for the gateway; nil: none
 	HTTP      *http.Client              // nil: a plain client with a 30 s limit
+	Polled    bool                      // answers are not sent: they are asked for by searches for Task and Communication
 
 	requests map[string]*AGRequest // by our id
 	order    []string
@@ -44,6 +46,9 @@ type AGRequest struct {
 	Notes       []string
 	Photos      []Photo
 	identifiers []any // of the ServiceRequest
+	said        Advice
+	unsent      *message // what was said and is not taken yet
+	shown       []any    // entries of what was said, where it is asked for
 }
 
 // Photo is a photo or document that arrived, decoded.
@@ -63,6 +68,7 @@ func StartAG(addr string) (*AGPlatform, error) {
 		return nil, err
 	}
 	p.handle("$process-message", "POST /fhir/$process-message", p.take)
+	p.searches()
 	p.act("POST /sim/requests/{id}/answer", "the specialist answers: outcome, recommendation, guidance, priority", func(a acting) (any, error) {
 		var x Advice
 		if err := a.read(&x); err != nil {
@@ -173,8 +179,7 @@ func (p *AGPlatform) message(q *AGRequest, entries ...any) object {
 }
 
 // Answer lets the specialist answer a request: the answer is posted to the gateway as a message of its
-// own. An error is the gateway's refusal, or that it could not be reached; the same call may then be made
-// again, as another message.
+// own. An error is the gateway's refusal, or that it could not be reached; the same call sends the same message again.
 func (p *AGPlatform) Answer(ctx context.Context, id string, a Advice) error {
 	status := map[string]string{"RETURN_TO_REFERRER_WITH_ADVICE": "REFERRER_TO_REVIEW_RESPONSE",
 		"REQUIRE_FURTHER_INFORMATION": "REFERRER_TO_SUBMIT_FURTHER_INFORMATION"}[a.Outcome]
@@ -188,9 +193,23 @@ func (p *AGPlatform) Answer(ctx context.Context, id string, a Advice) error {
 		p.mu.Unlock()
 		return errors.New("sim: an answer has guidance and an outcome: RETURN_TO_REFERRER_WITH_ADVICE or REQUIRE_FURTHER_INFORMATION")
 	}
-	body, requestID := p.answer(q, a, status), p.uuid()
+	if p.Polled {
+		defer p.mu.Unlock()
+		p.show(q, p.answer(q, a, status))
+		return nil
+	}
+	if q.unsent == nil || !reflect.DeepEqual(q.said, a) {
+		q.said, q.unsent = a, &message{bundle: p.answer(q, a, status), requestID: p.uuid(), correlation: q.Correlation}
+	}
+	m := *q.unsent
 	p.mu.Unlock()
-	return post(ctx, p.HTTP, p.Authorise, p.Gateway, message{requestID, q.Correlation, body})
+	if err := post(ctx, p.HTTP, p.Authorise, p.Gateway, m); err != nil {
+		return err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	q.unsent = nil
+	return nil
 }
 
 // answer writes the answer Bundle: the request by its identifiers, the Task's outcome, the advice itself.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -18,12 +19,12 @@ func TestSettings(t *testing.T) {
 		"drop,skip=2": {Drop: true, Skip: 2},
 	} {
 		var got Fault
-		if err := Setting(text, &got); err != nil || got != want {
+		if err := Setting(text, &got); err != nil || !reflect.DeepEqual(got, want) {
 			t.Errorf("%s: %+v %v", text, got, err)
 		}
 	}
 	var a Ack
-	if err := Setting("code=AR,error=207,delay=20ms", &a); err != nil || a != (Ack{Code: "AR", Error: "207", Delay: 20 * time.Millisecond}) {
+	if err := Setting("code=AR,error=207,delay=20ms", &a); err != nil || !reflect.DeepEqual(a, Ack{Code: "AR", Error: "207", Delay: 20 * time.Millisecond}) {
 		t.Errorf("%+v %v", a, err)
 	}
 	for _, text := range []string{"", "status", "status=often", "cal=A044", "delay=2", `{"status":503`, "times=1.5"} {

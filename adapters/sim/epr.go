@@ -2,27 +2,51 @@ package sim
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 )
 
-// EPR stands in for a hospital's electronic patient record that takes referrals as REF^I12 to I15 by MLLP.
-// It decodes the photos in OBX, answers AA, or AE with ERR naming what is wrong (header, message type,
-// patient, request, photo), and takes a repeated MSH-10 once.
+// EPR stands in for a hospital's electronic patient record that takes referrals as REF^I12 to I15, documents as MDM and
+// the records of persons as ADT^A28 and A31 by MLLP. It decodes the photos in OBX, answers AA, or AE with ERR naming what is
+// wrong (header, message type, patient, request, photo), and takes a repeated MSH-10 once.
 //
 // It leaves out: other transports, TLS, enhanced acknowledgement, patient matching (every NHS number with
 // a right check digit is a patient), and sending anything by itself (use Outcome, Appointment or Send).
-type EPR struct{ listener }
+type EPR struct {
+	listener
+	Registered bool // it takes nothing about a patient before an ADT^A28 of theirs (AE 204), and each A28 once (AE 205)
+}
 
 // StartEPR starts an EPR on addr ("": any free loopback port).
 func StartEPR(addr string) (*EPR, error) {
 	e := &EPR{}
 	e.judge = func(m hl7) []string {
-		return slices.Concat(header(m, "REF"), body(m, "RF1"))
+		needed := map[string]string{"REF": "RF1", "MDM": "TXA"}
+		if event := m.part(m.field("MSH", 0, 9), 2); event == "A28" || event == "A31" {
+			needed["ADT"] = "EVN"
+		}
+		return slices.Concat(header(m, slices.Sorted(maps.Keys(needed))...), body(m, needed[m.part(m.field("MSH", 0, 9), 1)]), e.known(m))
 	}
 	if err := e.listen(addr); err != nil {
 		return nil, err
 	}
 	return e, nil
+}
+
+// known judges whether a message is about a patient whose record is there. The lock is held.
+func (e *EPR) known(m hl7) []string {
+	if !e.Registered {
+		return nil
+	}
+	adds := m.part(m.field("MSH", 0, 9), 2) == "A28"
+	there := slices.ContainsFunc(e.got, func(g Message) bool { return g.Type == "ADT^A28" && g.Patient == m.nhs() })
+	switch {
+	case adds && there:
+		return []string{"PID^1^3:205"}
+	case !adds && !there:
+		return []string{"PID^1^3:204"}
+	}
+	return nil
 }
 
 // header checks MSH for one of the message codes.

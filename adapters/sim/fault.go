@@ -23,6 +23,7 @@ type Fault struct {
 	Drop       bool          `json:"drop,omitempty"`       // close the connection instead of answering; nothing is done
 	DropAfter  bool          `json:"dropAfter,omitempty"`  // do what was asked, then close the connection without an answer
 	Body       string        `json:"body,omitempty"`       // raw body instead of the service's error form, with a status
+	Do         func()        `json:"-"`                    // done when what was asked is, and before any answer
 }
 
 // told is the status that a caller sees.
@@ -157,9 +158,14 @@ func (s *server) failed(name string, f Fault) answer {
 }
 
 // fault takes the next fault for a call, the zero one when there is none.
-func (s *server) fault(name string) Fault {
+func (s *server) fault(call Call) Fault {
+	if s.Watch != nil {
+		if f, ok := s.Watch(call); ok {
+			return f
+		}
+	}
 	for i, f := range s.faults {
-		if f.Call != "" && f.Call != name {
+		if f.Call != "" && f.Call != call.Name {
 			continue
 		}
 		if f.Skip > 0 {

@@ -24,6 +24,7 @@ type Ack struct {
 	Delay  time.Duration `json:"delay,omitempty"`  // before the answer; "2s" in JSON
 	Lose   bool          `json:"lose,omitempty"`   // with Silent, Close or Cut: the message is not kept either
 	Times  int           `json:"times,omitempty"`  // messages it meets; 0: one, -1: all
+	Do     func()        `json:"-"`                // done when the message is taken, or lost, and before any answer
 }
 
 // listener takes MLLP frames and answers them, the part that EPR and GP share.
@@ -32,6 +33,9 @@ type listener struct {
 	Log     func(m Message, code string) // told of each message and its MSA-1, "" where there is no answer; nil: nobody. Set before use
 	Gateway string                       // where Send acts send to: HOST:PORT of the gateway's MLLP
 	Keep    int                          // messages remembered, the latest; 0: all. Set before use
+
+	// Watch, where it is set before use, says how a message is met; false: as Next arranged.
+	Watch func(Message) (Ack, bool)
 
 	tcp     net.Listener
 	desk    *http.Server       // nil: nothing is told by HTTP
@@ -164,8 +168,17 @@ func (l *listener) serve(c net.Conn) {
 func (l *listener) take(raw []byte) ([]byte, Ack) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	how := l.meets()
 	m := split7(raw)
+	how, watched := Ack{}, false
+	if l.Watch != nil {
+		how, watched = l.Watch(m.message())
+	}
+	if !watched {
+		how = l.meets()
+	}
+	if how.Do != nil {
+		defer how.Do()
+	}
 	control := m.field("MSH", 0, 10)
 	if code, ok := l.seen[control]; ok && how.Code == "" {
 		l.repeats++

@@ -18,7 +18,7 @@ import (
 //
 // It takes the free-text fields of every global plan and holds each to its channel's limit, and any personalisation for a plan of Plans;
 // reports are of the NHS App alone. It leaves out: batches, accounts of the NHS App, contact details, templates, the text of the
-// message going anywhere, and the two hours of repeated callbacks: one that is not taken is tried three times.
+// message going anywhere. A callback that is not taken is tried again, in longer and longer spaces, for two hours.
 type Notify struct {
 	server
 	Tokens        Bearers  // who knows tokens; nil: any bearer token passes
@@ -32,6 +32,8 @@ type Notify struct {
 	messages map[string]*Notice // by reference
 	order    []string
 	working  sync.WaitGroup
+	open     context.Context // until it is closed
+	end      func()
 }
 
 // Notice is a message that was taken.
@@ -56,6 +58,7 @@ var (
 func StartNotify(addr string) (*Notify, error) {
 	n := &Notify{messages: map[string]*Notice{}, Reporting: Reporting{Outcome: "delivered"}, ApplicationID: "sim-application", APIKey: "sim-key"}
 	n.problem = notifyProblem
+	n.open, n.end = context.WithCancel(context.Background())
 	n.forms = map[string]func(int, string) answer{"message": func(status int, code string) answer {
 		if status == http.StatusNotFound {
 			code = or(code, "CM_NOT_FOUND")
@@ -77,6 +80,7 @@ func (n *Notify) Base() string { return n.URL + "/comms" }
 // Close stops the service and waits for reports under way.
 func (n *Notify) Close() error {
 	err := n.server.Close()
+	n.end()
 	n.working.Wait()
 	return err
 }
@@ -181,7 +185,7 @@ func (n *Notify) take(r request) answer {
 	n.messages[m.Reference] = m
 	n.order = append(n.order, m.Reference)
 	if n.Auto {
-		n.working.Go(func() { n.Report(context.Background(), m.Reference) }) //nolint:errcheck // nobody is there to tell
+		n.working.Go(func() { n.Report(n.open, m.Reference) }) //nolint:errcheck // nobody is there to tell
 	}
 	return answer{status: http.StatusCreated, header: map[string]string{"Content-Type": jsonAPI, "Location": "/v1/messages/" + m.ID},
 		body: object{"data": n.rendered(m, object{"messageReference": m.Reference, "messageStatus": "created", "timestamps": object{"created": m.taken}, "routingPlan": n.plan(m)})}}

@@ -129,8 +129,8 @@ func (n *Notify) call(ctx context.Context, to string, report object, how Reporti
 	}
 	mac := hmac.New(sha256.New, []byte(secret))
 	mac.Write(body)
-	var last error
-	for range 3 {
+	begun := n.Now()
+	for pause := 100 * time.Millisecond; ; pause = min(2*pause, time.Minute) {
 		req, err := http.NewRequestWithContext(ctx, http.MethodPost, to, bytes.NewReader(body))
 		if err != nil {
 			return err
@@ -139,20 +139,25 @@ func (n *Notify) call(ctx context.Context, to string, report object, how Reporti
 		req.Header.Set("x-api-key", key)
 		req.Header.Set("x-hmac-sha256-signature", hex.EncodeToString(mac.Sum(nil)))
 		resp, err := (&http.Client{Timeout: 10 * time.Second}).Do(req)
-		if err != nil {
-			last = err
-			continue
+		if err == nil {
+			resp.Body.Close()
+			if resp.StatusCode == http.StatusAccepted {
+				return nil
+			}
+			err = fmt.Errorf("sim: the callback was answered %d", resp.StatusCode)
+			if resp.StatusCode == http.StatusUnauthorized || resp.StatusCode == http.StatusForbidden {
+				return err // said of the key and the signature, which stay as they are
+			}
 		}
-		resp.Body.Close()
-		if resp.StatusCode == http.StatusAccepted {
-			return nil
+		if n.Now().Sub(begun) > 2*time.Hour {
+			return err
 		}
-		last = fmt.Errorf("sim: the callback was answered %d", resp.StatusCode)
-		if resp.StatusCode == http.StatusUnauthorized || resp.StatusCode == http.StatusForbidden {
-			break // said of the key and the signature, which stay as they are
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return errors.Join(err, ctx.Err())
 		}
 	}
-	return last
 }
 
 // playing serves what becomes of messages.

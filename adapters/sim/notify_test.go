@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 const notice = `{"data":{"type":"Message","attributes":{"routingPlanId":"00000000-0000-0000-0000-000000000001","messageReference":"n-1",
@@ -119,7 +120,13 @@ func TestNotifyReports(t *testing.T) {
 		t.Errorf("%d idempotency keys for 8 reports", len(keys))
 	}
 	refuse = 3
-	if n.Report(context.Background(), "n-1") == nil {
+	if err := n.Report(context.Background(), "n-1"); err != nil || refuse >= 0 {
+		t.Errorf("%v, refused %d times too few", err, refuse+1)
+	}
+	refuse = 1000
+	soon, cancel := context.WithTimeout(context.Background(), 300*time.Millisecond)
+	defer cancel()
+	if n.Report(soon, "n-1") == nil {
 		t.Error("a callback that is never taken is not told")
 	}
 	if n.Report(context.Background(), "n-2") == nil {

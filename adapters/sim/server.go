@@ -39,6 +39,9 @@ type server struct {
 	Log  func(Call)       // told of each call; nil: nobody. Set before use
 	Keep int              // calls remembered, the latest, and no body over 64 KiB of them; 0: everything. Set before use
 
+	// Watch, where it is set before use, says what goes wrong with a call; false: what Fail arranged.
+	Watch func(Call) (Fault, bool)
+
 	problem func(status int, code string) answer            // the service's own error form, for faults
 	forms   map[string]func(status int, code string) answer // of calls that have another, by name
 	desk
@@ -142,7 +145,8 @@ func (s *server) handle(name, pattern string, h func(request) answer) {
 func (s *server) answer(name string, r request, h func(request) answer) (answer, Fault) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	f := s.fault(name)
+	call := Call{name, r.Method, r.URL.RequestURI(), r.Header.Clone(), r.body, len(r.body), 0}
+	f := s.fault(call)
 	var a answer
 	switch {
 	case f.Drop:
@@ -151,7 +155,11 @@ func (s *server) answer(name string, r request, h func(request) answer) (answer,
 	default:
 		a = h(r)
 	}
-	s.remember(Call{name, r.Method, r.URL.RequestURI(), r.Header.Clone(), r.body, len(r.body), f.told(a.status)})
+	if f.Do != nil {
+		f.Do()
+	}
+	call.Status = f.told(a.status)
+	s.remember(call)
 	return a, f
 }
 

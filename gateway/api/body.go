@@ -47,7 +47,7 @@ func body(c *gin.Context, v any, keys ...string) error {
 	return nil
 }
 
-// flat checks that b is one object of known keys with plain values.
+// flat checks that b is one object of known keys with plain values, or lists of them.
 func flat(b []byte, keys []string) error {
 	bad := func(text string) error { return issue.New(issue.Structure, "", text) }
 	d := json.NewDecoder(bytes.NewReader(b))
@@ -68,8 +68,19 @@ func flat(b []byte, keys []string) error {
 			return issue.New(issue.Structure, key, "given twice")
 		}
 		seen = append(seen, key)
-		if value, err := d.Token(); err != nil || value == json.Delim('{') || value == json.Delim('[') {
-			return issue.New(issue.Structure, key, "a plain value")
+		value, err := d.Token()
+		if value == json.Delim('[') { // of plain values
+			for d.More() && err == nil && value != json.Delim('{') {
+				if value, err = d.Token(); value == json.Delim('[') {
+					value = json.Delim('{')
+				}
+			}
+			if err == nil && value != json.Delim('{') {
+				_, err = d.Token()
+			}
+		}
+		if err != nil || value == json.Delim('{') {
+			return issue.New(issue.Structure, key, "a plain value, or a list of them")
 		}
 	}
 	if _, err := d.Token(); err != nil {

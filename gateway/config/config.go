@@ -354,11 +354,15 @@ type Destination struct {
 
 	Message  string // mllp: message for requests and outcomes
 	Answer   string // mllp: message for answers
+	First    string // mllp: message by which it gets to know the patient before any other: ADT_A28; empty: none
 	Letter   string // mllp: message for the words of an outcome, beside Message
 	Version  string // MSH-12
 	Charset  string // MSH-18
 	Receiver Party  // MSH-5/6
 	Mode     string // fhir: "message" or "transaction"
+
+	Headers    string // fhir: HeadersBaRS; empty: FHIR's own
+	UseContext string // fhir, BaRS: use-context
 
 	MessageBytes int64       // mllp: largest message it takes; 0: no limit
 	Length       Check       // mllp: Off, or Refuse: what is longer than Version allows is not sent
@@ -369,13 +373,13 @@ type Destination struct {
 
 	Acknowledge string // mllp: Original, or Enhanced: an application acknowledgement is asked for, and comes by a source
 
-	ODS              string        // ers: NHSD-End-User-Organisation-ODS
+	ODS              string        // ers: NHSD-End-User-Organisation-ODS; fhir, BaRS: NHSD-End-User-Organisation, empty: the site's
 	BusinessFunction string        // ers: NHSD-eRS-Business-Function
 	OnBehalfOf       string        // ers: NHSD-eRS-On-Behalf-Of-User-ID
-	Service          string        // ers: service id of requests that name none
+	Service          string        // ers: service id of requests that name none; fhir, BaRS: dos-service-id of the receiver
 	Specialty        string        // ers: SPECIALTY code of the service search
 	ClinicType       string        // ers: CLINIC-TYPE code of the service search
-	Poll             time.Duration // ers: pace of looking for answers
+	Poll             time.Duration // ers, fhir: pace of looking for answers; fhir 0: they are sent
 	PollAuth         *Auth         // ers: the provider's application, which answers are read as; nil: with a token as Auth, else they are not read
 
 	Mailbox             string            // mesh: the sender's
@@ -391,6 +395,9 @@ type Destination struct {
 	Callback    *Callback
 	Templates   string // notify: folder of a site's own texts; empty: the shipped ones
 }
+
+// HeadersBaRS are those of the Booking and Referral Standard.
+const HeadersBaRS = "bars"
 
 // Plans are the routing plans of NHS Notify for patients whom the usual one does not suit; empty: a person tells them.
 type Plans struct {

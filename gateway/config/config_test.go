@@ -192,7 +192,7 @@ func TestEveryRemovedKeyIsMissedOrOptional(t *testing.T) {
 		"destinations[0].base_url", "destinations[0].auth", "destinations[0].auth.token_url",
 		"destinations[0].auth.client_id", "destinations[0].auth.key_file",
 		"destinations[0].poll_auth.token_url", "destinations[0].poll_auth.client_id", "destinations[0].poll_auth.key_file",
-		"destinations[1].name", "destinations[1].kind", "destinations[1].base_url", "destinations[1].auth.token",
+		"destinations[1].name", "destinations[1].kind", "destinations[1].base_url", "destinations[1].service", "destinations[1].auth.token",
 		"destinations[2].name", "destinations[2].kind", "destinations[2].address", "destinations[2].tls",
 		"destinations[2].lengths[0].at", "destinations[2].lengths[0].characters", "destinations[2].tls.cert_file", "destinations[2].tls.key_file", "destinations[3].name",
 		"destinations[3].kind", "destinations[3].address", "destinations[3].plaintext",

@@ -32,9 +32,9 @@ var (
 
 	commonDestination = []string{"name", "kind", "rate", "concurrency", "together", "timeout", "retry", "probe", "when_parked", "tls", "plaintext"}
 	destinationKeys   = map[string][]string{
-		MLLP: {"address", "message", "answer", "letter", "letter_photos", "version", "later_fields", "length", "lengths", "message_bytes", "charset", "receiver", "acknowledge", "photo_bytes",
+		MLLP: {"address", "message", "answer", "first", "letter", "letter_photos", "version", "later_fields", "length", "lengths", "message_bytes", "charset", "receiver", "acknowledge", "photo_bytes",
 			"photo_pixels", "photo_types", "photo_floor", "photo_colours", "photos"},
-		FHIR: {"base_url", "auth", "mode", "photo_bytes", "photo_pixels", "photo_types", "photo_floor", "photo_colours", "photos"},
+		FHIR: {"base_url", "auth", "mode", "poll", "headers", "service", "use_context", "ods", "photo_bytes", "photo_pixels", "photo_types", "photo_floor", "photo_colours", "photos"},
 		ERS: {"base_url", "auth", "ods", "business_function", "on_behalf_of", "service", "specialty", "clinic_type", "poll", "poll_auth",
 			"photo_bytes", "photo_pixels", "photo_types", "photo_floor", "photo_colours", "photos"},
 		Notify: {"base_url", "auth", "routing_plan", "plans", "callback", "templates"},
@@ -170,6 +170,7 @@ func (d *decoder) destination(t *Destination) func(node) {
 			"timeout":           value(d, &t.Timeout, within(100*time.Millisecond, 10*time.Minute, readDuration, "")),
 			"message":           oneOf(d, &t.Message, "REF_I12", "RRI_I12", "ORU_R01", "MDM_T02"),
 			"answer":            oneOf(d, &t.Answer, "ORU_R01", "RRI_I12", "MDM_T02"),
+			"first":             oneOf(d, &t.First, "ADT_A28"),
 			"letter":            oneOf(d, &t.Letter, "MDM_T02"),
 			"letter_photos":     oneOf(d, &t.LetterPhotos, "embedded", "documents", "none"),
 			"version":           oneOf(d, &t.Version, "2.3", "2.3.1", "2.4", "2.5", "2.5.1", "2.6", "2.7", "2.8"),
@@ -181,6 +182,8 @@ func (d *decoder) destination(t *Destination) func(node) {
 			"receiver":          d.party(&t.Receiver),
 			"acknowledge":       oneOf(d, &t.Acknowledge, Original, Enhanced),
 			"mode":              oneOf(d, &t.Mode, "message", "transaction"),
+			"headers":           oneOf(d, &t.Headers, HeadersBaRS),
+			"use_context":       d.text(&t.UseContext),
 			"ods":               d.ods(&t.ODS),
 			"business_function": oneOf(d, &t.BusinessFunction, "REFERRING_CLINICIAN", "REFERRING_CLINICIAN_ADMIN", "REFERRING_ADMIN"),
 			"service":           d.text(&t.Service),
@@ -204,6 +207,12 @@ func (d *decoder) destination(t *Destination) func(node) {
 		d.secret(k, "shared_key", &t.SharedKey)
 		d.object(n, d.ofKind(k, kind, commonDestination, destinationKeys))
 		d.require(n, append([]string{"name", "kind"}, neededDestination[kind]...)...)
+		if t.Headers == HeadersBaRS {
+			d.require(n, "service")
+		}
+		if t.Mode == "transaction" && (t.Headers != "" || t.Poll > 0) {
+			d.fault(where(n.Node), "headers and poll are of mode: message; a transaction is answered at once, and leaves what it brought")
+		}
 		if kind == MESHOut {
 			d.requireSecret(n, "password", t.Password)
 			d.requireSecret(n, "shared_key", t.SharedKey)

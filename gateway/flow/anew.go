@@ -66,6 +66,11 @@ func (d *decision) anew(ctx context.Context, e Endpoint, del Delivery) (outgoing
 	n := telling{what: del.What}
 	switch del.What {
 	case "referral", "advice-request", "photos":
+	case PatientRecord:
+		var err error
+		if d.record, err = d.recordFor(ctx, e); err != nil {
+			return outgoing{}, err
+		}
 	case PhotoOf:
 		return outgoing{}, issue.New(issue.UnsupportedType, "delivery", "a photo on its own is not translated from a message: replay it as it is, or discard it")
 	default:

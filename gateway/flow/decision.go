@@ -39,6 +39,7 @@ type decision struct {
 	words      string               // what a clinician writes to the patient; kept nowhere but in the notice
 	when       string               // start of the appointment that the message at hand books
 	hospital   string               // who says in the message at hand that the patient knows of it
+	record     string               // HL7 v2 message that a PatientRecord is
 	story      []Event
 	out        []Delivery
 	refs       []Ref

@@ -78,10 +78,8 @@ func (d *decision) unavailable(t *Translated) {
 // added takes what the referrer added to a found request: its files follow to every place that has the request.
 func (d *decision) added(ctx context.Context, t *Translated) error {
 	had := len(d.c.Photos)
-	if d.c.State == pathway.InfoRequested && t.Facts.Business == "PROVIDER_RESPONSE_REQUIRED" {
-		if _, err := d.fire(ctx, pathway.InformationGiven); err != nil {
-			return err
-		}
+	if err := d.informed(ctx, t.Facts); err != nil {
+		return err
 	}
 	d.unavailable(t)
 	t.Files = slices.DeleteFunc(t.Files, func(f mapping.File) bool { // it was brought before a crash
@@ -138,6 +136,15 @@ func (d *decision) addTo(ctx context.Context, b *fhir.Bundle) error {
 	return nil
 }
 
+// informed takes that a referrer has given, in e-RS itself, what was asked for (AG09).
+func (d *decision) informed(ctx context.Context, f Facts) error {
+	if d.c.State != pathway.InfoRequested || f.Business != "PROVIDER_RESPONSE_REQUIRED" {
+		return nil
+	}
+	_, err := d.fire(ctx, pathway.InformationGiven)
+	return err
+}
+
 // onward takes what e-RS shows of a request that is no outcome: a priority that was raised, a returned referral that
 // was sent again.
 func (d *decision) onward(ctx context.Context, t *Translated) error {
@@ -149,7 +156,7 @@ func (d *decision) onward(ctx context.Context, t *Translated) error {
 			}
 		}
 	}
-	if d.c.Kind != pathway.Referral || rank(f.Outcome.Priority) <= rank(d.c.Urgency) {
+	if d.c.Kind != pathway.Referral || rank(d.c.Urgency) < 0 || rank(f.Outcome.Priority) <= rank(d.c.Urgency) {
 		return nil
 	}
 	d.c.Urgency, d.c.Due = f.Outcome.Priority, time.Time{}

@@ -40,6 +40,8 @@ func (d *decision) form(e Endpoint, what string) string {
 		form = "RRI_I12"
 	}
 	switch what {
+	case PatientRecord:
+		return d.record
 	case LetterOf:
 		form = e.Letter
 	case PhotoOf:

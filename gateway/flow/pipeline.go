@@ -108,6 +108,7 @@ type Endpoint struct {
 	Kind          EndpointKind
 	Message       string      // HL7 v2 message for requests and outcomes, "REF_I12" or "RRI_I12"
 	Answer        string      // HL7 v2 message for answers to A&G: "ORU_R01", "MDM_T02"
+	First         string      // HL7 v2 message by which it gets to know the patient, before any other about a case: "ADT_A28"; empty: none
 	Letter        string      // HL7 v2 message for the words of an outcome, beside Message: "MDM_T02"; empty: none
 	LetterPhotos  string      // where the photos go when it gets MDM_T02: PhotosEmbedded, PhotosDocuments, PhotosNone
 	Version       string      // MSH-12

@@ -63,6 +63,9 @@ func (d *decision) sendRequest(ctx context.Context, e Endpoint) error {
 
 // sendTold renders a message about the case for a destination.
 func (d *decision) sendTold(ctx context.Context, e Endpoint, n telling) error {
+	if err := d.introduce(ctx, e, n); err != nil {
+		return err
+	}
 	m, later, err := d.rendered(ctx, e, n)
 	if i := issue.From(err); i != nil && i.Kind == issue.TooLong && n.what != "referral" && n.what != "advice-request" {
 		// News about a case that is under way is not lost for a length: somebody brings it over.

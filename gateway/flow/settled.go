@@ -80,8 +80,12 @@ func (d *decision) delivered(ctx context.Context, del Delivery, o *Outcome) erro
 	if e, ok := d.p.endpoint(del.To); ok && e.ForUser {
 		d.userActed(del.To)
 	}
+	d.c.FinishTask("undelivered", func(t pathway.Task) bool { return t.Why == undelivered(del) }, del.To, d.at)
 	if del.Relays() {
 		d.c.FinishTasks("act-refused", del.To, d.at)
+	}
+	if del.What == PatientRecord {
+		d.c.Recorded = append(d.c.Recorded, del.To)
 	}
 	if del.What != "referral" && del.What != "advice-request" {
 		return nil
@@ -163,7 +167,7 @@ func (d *decision) failed(ctx context.Context, del Delivery, o *Outcome) error {
 		d.relayFailed(del, o)
 		return nil
 	case del.What != "referral" && del.What != "advice-request":
-		d.task("undelivered", del.What+" did not reach "+del.To)
+		d.task("undelivered", undelivered(del))
 		return nil
 	}
 	d.task("send-failed", "the request did not reach "+del.To)
@@ -173,6 +177,8 @@ func (d *decision) failed(ctx context.Context, del Delivery, o *Outcome) error {
 	}
 	return nil
 }
+
+func undelivered(del Delivery) string { return del.What + " did not reach " + del.To }
 
 func (d *decision) task(code, why string) {
 	d.c.AddTask(pathway.Task{Code: code, Owner: d.p.Owners.Operations, Why: why, Opened: d.at, Due: d.at.Add(urgentTask)})

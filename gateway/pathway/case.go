@@ -55,6 +55,10 @@ type Case struct {
 	Letters map[string]string `json:"letters,omitempty"`
 	// Homewards are the messages to who asked of which their channel says later whether they got there.
 	Homewards []Homeward `json:"homewards,omitempty"`
+	// Introduced are the destinations that are told who the patient is before anything else; Recorded those that took it.
+	Introduced []string `json:"introduced,omitempty"`
+	Recorded   []string `json:"recorded,omitempty"`
+
 	// Filed are the photos that went out as documents of their own: "destination media".
 	Filed       []string     `json:"filed,omitempty"`
 	Obligations []Obligation `json:"obligations,omitempty"`
