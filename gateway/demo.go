@@ -37,10 +37,10 @@ func demoVerb(std stdio) *cobra.Command {
 		Long: "Run the gateway with simulated GP systems, e-RS, A&G platform, hospital EPR and NHS Notify on loopback, in a temporary\n" +
 			"folder. An A&G request with photos (HL7 v2), a routine referral (FHIR) and an urgent suspected cancer referral\n" +
 			"(HL7 v2) travel, their answers come home, the patients are told; each case's story is printed as it happens.\n\n" +
-			"With --story, the fifteen conversations that such a gateway must carry to their end: the straightforward ones, and those in\n" +
+			"With --story, conversations that such a gateway must carry to their end: the straightforward ones, and those in\n" +
 			"which something is late, wrong, refused or taken back. Each has a gateway and a clock of its own; days pass at once.",
 		Example: "  gateway demo                              # and goes on serving\n  gateway demo --once                       # ends when every case has: 0 only if all did\n" +
-			"  gateway demo --once --story --out story   # the fifteen conversations, and what everybody received as files",
+			"  gateway demo --once --story --out story   # the conversations, and what everybody received as files",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if !told && (out != "" || only != "") {
@@ -53,7 +53,7 @@ func demoVerb(std stdio) *cobra.Command {
 		},
 	}
 	c.Flags().BoolVar(&once, "once", false, "end when every case has ended")
-	c.Flags().BoolVar(&told, "story", false, "the fifteen conversations instead; ends when all have: 0 only if each did as it should")
+	c.Flags().BoolVar(&told, "story", false, "the conversations instead; ends when all have: 0 only if each did as it should")
 	c.Flags().StringVar(&out, "out", "", "with --story: a folder for what GP system, EPR, e-RS, A&G platform and patient received")
 	c.Flags().StringVar(&only, "only", "", "with --story: one of them, by its number (05)")
 	c.Flags().StringVar(&listen, "listen", "127.0.0.1", "address of the gateway's listeners (HL7 2575, HTTP 8080, operations 8081; any free ports with --once)")

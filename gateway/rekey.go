@@ -21,7 +21,7 @@ func rekeyVerb(std stdio) *cobra.Command {
 		Short: "seal every photo for the configured key, and retire the old ones",
 		Long: "Wrap the key of every photo anew for photos.key_file, and retire photos.old_key_files: after it they open nothing and may be\n" +
 			"destroyed. Gateways go on meanwhile. It may be stopped and begun again; what is done stays done. Objects that no key\n" +
-			"opens are named and left as they are (exit 1). How to rotate: docs/operations.md, Keys of the photos.",
+			"opens are named and left as they are (exit 1). How to rotate: docs/photos.md, Keys of the photos.",
 		Example: "  gateway rekey -c gateway.yaml",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

@@ -9,7 +9,7 @@ import (
 	"github.com/dermgate/dermgate/gateway/pathway"
 )
 
-// conversations are the fifteen of the story.
+// conversations are those of the story.
 func conversations() []conversation {
 	return []conversation{
 		{name: "01-suspected-cancer", title: "Suspected cancer, straightforward, to the EPR", play: playStraight, ends: []string{"referral HANDED_TO_BOOKING"}},

@@ -187,7 +187,7 @@ type Source struct {
 	Organisation string
 	Sender       Party  // what MSH-3/4 must be
 	Overlay      string // of the maps: senders/NAME.yaml
-	Charset      string // what it sends in: docs/operations.md says how that and MSH-18 go together
+	Charset      string // what it sends in: docs/senders.md says how that and MSH-18 go together
 	Processing   string // MSH-11 taken
 	Carries      []string
 	KindOfCase   *KindOfCase

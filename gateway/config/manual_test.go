@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// TestTheManualHasEveryKey: docs/operations.md has a row for every key that the decoder knows, and none for what it does
+// TestTheManualHasEveryKey: docs/configuration.md has a row for every key that the decoder knows, and none for what it does
 // not know.
 func TestTheManualHasEveryKey(t *testing.T) {
 	known := map[string]bool{}
@@ -38,7 +38,7 @@ func TestTheManualHasEveryKey(t *testing.T) {
 	if len(known) < 150 {
 		t.Fatalf("%d keys", len(known))
 	}
-	manual, err := os.ReadFile("../../docs/operations.md")
+	manual, err := os.ReadFile("../../docs/configuration.md")
 	if err != nil {
 		t.Fatal(err)
 	}

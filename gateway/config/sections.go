@@ -14,7 +14,7 @@ import (
 
 const day = 24 * time.Hour
 
-// config reads the whole file, in the order of docs/operations.md.
+// config reads the whole file, in the order of docs/configuration.md.
 func (d *decoder) config(n node, c *Config) {
 	d.object(n, keys{
 		"site":   func(n node) { d.site(n, &c.Site) },
