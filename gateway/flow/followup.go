@@ -33,7 +33,7 @@ func (p *Pipeline) followUp(ctx context.Context, t *Translated) (Change, error) 
 // find gives the one case that a message is about. None, several, or one of another patient is never guessed at: an
 // answer is held (held.go), anything else refused, and somebody is told.
 func (p *Pipeline) find(ctx context.Context, t *Translated, alarm func(name, text string)) (ID, error) {
-	candidates, err := p.candidates(ctx, t.Facts)
+	candidates, err := p.candidates(ctx, t.Facts.Refs)
 	if err != nil {
 		return ID{}, err
 	}
@@ -77,10 +77,10 @@ func (p *Pipeline) lead(ctx context.Context, ref Ref) ([]ID, error) {
 	return p.Store.Find(ctx, ref)
 }
 
-// candidates gives the cases that the message's identifiers lead to, each once. The first identifier that
+// candidates gives the cases that identifiers of a message lead to, each once. The first identifier that
 // leads anywhere decides: the most telling come first (FactsOf).
-func (p *Pipeline) candidates(ctx context.Context, f Facts) ([]CaseRecord, error) {
-	for _, ref := range f.Refs {
+func (p *Pipeline) candidates(ctx context.Context, refs []Ref) ([]CaseRecord, error) {
+	for _, ref := range refs {
 		ids, err := p.lead(ctx, ref)
 		if err != nil {
 			return nil, fmt.Errorf("correlate: %w", err)

@@ -3,6 +3,8 @@ package flow
 import (
 	"context"
 	"slices"
+
+	"github.com/dermgate/dermgate/gateway/pathway"
 )
 
 // PatientRecord is what a destination is told of who a patient is, before anything about them.
@@ -31,21 +33,18 @@ func (d *decision) recordFor(ctx context.Context, e Endpoint) (string, error) {
 	if d.c.Request.Patient == "" {
 		return e.First, nil
 	}
-	records, err := d.p.Store.Cases(ctx, CaseQuery{Patient: d.c.Request.Patient})
+	others, err := d.p.Store.Find(ctx, recordedAt(e.Name, d.c))
 	if err != nil {
 		return "", err
 	}
-	for _, r := range records {
-		other, err := d.p.read(r)
-		if err != nil {
-			return "", err
-		}
-		if slices.Contains(other.c.Recorded, e.Name) {
-			return updateRecord, nil
-		}
+	if len(others) > 0 {
+		return updateRecord, nil
 	}
 	return e.First, nil
 }
+
+// recordedAt leads from a patient to the cases from which a destination has taken their record.
+func recordedAt(name string, c *pathway.Case) Ref { return Ref{"recorded:" + name, c.Request.Patient} }
 
 // updateRecord updates the record of a person (HL7 v2.4 §3.3.31).
 const updateRecord = "ADT_A31"

@@ -173,15 +173,21 @@ func sameAsker(a, b *pathway.Case) bool {
 		(a.Request.Requester == "" || b.Request.Requester == "" || a.Request.Requester == b.Request.Requester)
 }
 
+// systemWillRefer leads from a patient to advice after which somebody has said "I will refer".
+const systemWillRefer = "will-refer"
+
 // tellAdvice tells the advice after which a requester has said "I will refer" that they have: the oldest that waits for it.
 func (d *decision) tellAdvice(ctx context.Context) error {
 	if d.c.Kind != pathway.Referral || d.c.Request.Patient == "" {
 		return nil
 	}
-	waiting, err := d.p.casesLike(ctx, CaseQuery{Patient: d.c.Request.Patient, Kind: string(pathway.Advice), State: string(pathway.Reviewed), Open: true, Limit: 100},
-		func(c *pathway.Case) bool {
-			return sameAsker(c, d.c) && c.Outcome.Decision == pathway.IWillRefer && c.Referral == ""
-		})
+	said, err := d.p.candidates(ctx, []Ref{{systemWillRefer, d.c.Request.Patient}})
+	if err != nil {
+		return err
+	}
+	waiting, err := casesLike(said, func(c *pathway.Case) bool {
+		return c.State == pathway.Reviewed && sameAsker(c, d.c) && c.Outcome.Decision == pathway.IWillRefer && c.Referral == ""
+	})
 	if err != nil || len(waiting) == 0 {
 		return err
 	}
@@ -197,7 +203,11 @@ func (d *decision) referredBefore(ctx context.Context) error {
 	if d.c.Request.Patient == "" {
 		return nil
 	}
-	made, err := d.p.casesLike(ctx, CaseQuery{Patient: d.c.Request.Patient, Kind: string(pathway.Referral), Limit: 100}, func(c *pathway.Case) bool {
+	records, err := d.p.Store.Cases(ctx, CaseQuery{Patient: d.c.Request.Patient, Kind: string(pathway.Referral), Limit: 100})
+	if err != nil {
+		return fmt.Errorf("linked cases: %w", err)
+	}
+	made, err := casesLike(records, func(c *pathway.Case) bool {
 		return sameAsker(c, d.c) && c.From == "" && len(c.Sent) > 0 && c.Opened.After(d.c.Opened)
 	})
 	if err == nil && len(made) > 0 {
@@ -206,12 +216,8 @@ func (d *decision) referredBefore(ctx context.Context) error {
 	return err
 }
 
-// casesLike gives the cases of a query that are like that, the oldest first.
-func (p *Pipeline) casesLike(ctx context.Context, q CaseQuery, like func(*pathway.Case) bool) (out []*pathway.Case, err error) {
-	records, err := p.Store.Cases(ctx, q)
-	if err != nil {
-		return nil, fmt.Errorf("linked cases: %w", err)
-	}
+// casesLike gives the cases that are like that, the oldest first.
+func casesLike(records []CaseRecord, like func(*pathway.Case) bool) (out []*pathway.Case, err error) {
 	for _, r := range records {
 		c := &pathway.Case{}
 		if err := json.Unmarshal(r.State, c); err != nil {

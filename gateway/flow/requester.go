@@ -44,6 +44,9 @@ func (d *decision) reviewed(ctx context.Context, f Facts) error {
 		_, err := d.fire(ctx, pathway.AskAgain)
 		return err
 	case pathway.IWillRefer:
+		if d.c.Request.Patient != "" {
+			d.refs = append(d.refs, Ref{systemWillRefer, d.c.Request.Patient})
+		}
 		return d.referredBefore(ctx)
 	}
 	return nil
@@ -127,8 +130,13 @@ func (d *decision) amendedOutcome(ctx context.Context, t *Translated) (bool, err
 	}
 	d.outcome(t)
 	d.amends = true
-	if c.State == pathway.ProviderToAction && f.Result == OutcomeAccepted {
-		return true, d.news(ctx, t, pathway.OutcomeAmended)
+	if c.State == pathway.ProviderToAction {
+		switch f.Result {
+		case OutcomeAccepted:
+			return true, d.news(ctx, t, pathway.OutcomeAmended)
+		case OutcomeTest: // the referral ends with it
+			return true, d.news(ctx, t, pathway.StraightToTest)
+		}
 	}
 	d.restates = true
 	d.tell("observed", "the outcome was amended: "+f.Result+", while the case is "+string(c.State), d.why.String())

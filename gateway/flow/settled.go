@@ -86,6 +86,9 @@ func (d *decision) delivered(ctx context.Context, del Delivery, o *Outcome) erro
 	}
 	if del.What == PatientRecord {
 		d.c.Recorded = append(d.c.Recorded, del.To)
+		if d.c.Request.Patient != "" {
+			d.refs = append(d.refs, recordedAt(del.To, d.c))
+		}
 	}
 	if del.What != "referral" && del.What != "advice-request" {
 		return nil
