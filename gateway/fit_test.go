@@ -48,7 +48,7 @@ func taking(t *testing.T, kind, ag, epr string, before ...func(*world)) (context
 		}
 		text = strings.Replace(text, old, with, 1)
 	}
-	return runningBy(t, []byte(text), 90*time.Second, before...)
+	return runningBy(t, []byte(text), 4*time.Minute, before...)
 }
 
 func first(kind string) string {

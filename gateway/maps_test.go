@@ -43,7 +43,7 @@ func startReloading(t *testing.T) *reloading {
 	t.Helper()
 	gin.SetMode(gin.ReleaseMode)
 	dir := t.TempDir()
-	ctx, stop := context.WithTimeout(context.Background(), time.Minute)
+	ctx, stop := context.WithTimeout(context.Background(), 3*time.Minute)
 	r := &reloading{t: t, ctx: ctx, maps: filepath.Join(dir, "maps"), came: map[string]string{}}
 	if err := os.MkdirAll(filepath.Join(r.maps, "tables"), 0o700); err != nil {
 		t.Fatal(err)
