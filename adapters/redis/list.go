@@ -32,14 +32,23 @@ func (s *Store) Cases(ctx context.Context, q flow.CaseQuery) ([]flow.CaseRecord,
 		return s.casesOfPatient(ctx, q, m)
 	}
 	var out []flow.CaseRecord
+	err := s.wanted(ctx, q, m, func(r flow.CaseRecord) bool {
+		out = append(out, r)
+		return len(out) < most(q.Limit)
+	})
+	return out, err
+}
+
+// wanted gives the cases of a query, in the order of the merge, until take has enough.
+func (s *Store) wanted(ctx context.Context, q flow.CaseQuery, m merge, take func(flow.CaseRecord) bool) error {
 	for {
 		ids, err := m.next(ctx)
 		if err != nil || len(ids) == 0 {
-			return out, err
+			return err
 		}
 		texts, err := s.fetch(ctx, "case", ids)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		for _, text := range texts {
 			if text == "" {
@@ -47,13 +56,10 @@ func (s *Store) Cases(ctx context.Context, q flow.CaseQuery) ([]flow.CaseRecord,
 			}
 			r, err := s.packer.recordOf(text)
 			if err != nil {
-				return nil, err
+				return err
 			}
-			if !q.Wanted(r.Index) {
-				continue
-			}
-			if out = append(out, r); len(out) == most(q.Limit) {
-				return out, nil
+			if q.Wanted(r.Index) && !take(r) {
+				return nil
 			}
 		}
 	}
@@ -61,30 +67,12 @@ func (s *Store) Cases(ctx context.Context, q flow.CaseQuery) ([]flow.CaseRecord,
 
 // casesOfPatient reads all cases of a patient, who has few: only then are they in order.
 func (s *Store) casesOfPatient(ctx context.Context, q flow.CaseQuery, m merge) (out []flow.CaseRecord, err error) {
-	for {
-		ids, err := m.next(ctx)
-		if err != nil {
-			return nil, err
-		}
-		if len(ids) == 0 {
-			break
-		}
-		texts, err := s.fetch(ctx, "case", ids)
-		if err != nil {
-			return nil, err
-		}
-		for _, text := range texts {
-			if text == "" {
-				continue // pruned
-			}
-			r, err := s.packer.recordOf(text)
-			if err != nil {
-				return nil, err
-			}
-			if q.Wanted(r.Index) {
-				out = append(out, r)
-			}
-		}
+	err = s.wanted(ctx, q, m, func(r flow.CaseRecord) bool {
+		out = append(out, r)
+		return true
+	})
+	if err != nil {
+		return nil, err
 	}
 	slices.SortStableFunc(out, func(a, b flow.CaseRecord) int { return b.Index.Changed.Compare(a.Index.Changed) })
 	return out[:min(len(out), most(q.Limit))], nil
